@@ -1,0 +1,53 @@
+"""Robust representations for the `robustness` library: train, invert, interpolate, visualise.
+
+Names are loaded when first used, so that importing the package costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from .upstream import hook
+
+if TYPE_CHECKING:
+    from .errors import InputError as InputError
+    from .experiments.inversion import invert as invert
+    from .models.loading import load_model as load_model
+    from .models.representation import representation as representation
+    from .objectives import CoordinateMaximization as CoordinateMaximization
+    from .objectives import InterpolationTarget as InterpolationTarget
+    from .objectives import RepresentationMatching as RepresentationMatching
+    from .result import Synthesis as Synthesis
+    from .synthesis import synthesize as synthesize
+
+__version__ = "0.1.0"
+
+_WHERE = {
+    "InputError": "errors",
+    "invert": "experiments.inversion",
+    "load_model": "models.loading",
+    "representation": "models.representation",
+    "CoordinateMaximization": "objectives",
+    "InterpolationTarget": "objectives",
+    "RepresentationMatching": "objectives",
+    "Synthesis": "result",
+    "synthesize": "synthesis",
+}
+
+__all__ = ["__version__", *_WHERE]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_WHERE[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+hook.install()
