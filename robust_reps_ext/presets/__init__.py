@@ -1,0 +1,1 @@
+"""Training configurations as JSON files, for `python -m robustness.main --config-path`."""
