@@ -3,14 +3,12 @@
 Names are loaded when first used, so that importing the package costs next to nothing.
 """
 
-from __future__ import annotations
-
-import importlib
-from typing import TYPE_CHECKING, Any
-
 from .upstream import hook
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from .errors import InputError as InputError
     from .experiments.inversion import invert as invert
     from .models.loading import load_model as load_model
@@ -20,6 +18,7 @@ if TYPE_CHECKING:
     from .objectives import RepresentationMatching as RepresentationMatching
     from .result import Synthesis as Synthesis
     from .synthesis import synthesize as synthesize
+    from .upstream.cuda_noop import compat_cuda as compat_cuda
 
 __version__ = "0.1.0"
 
@@ -33,20 +32,23 @@ _WHERE = {
     "RepresentationMatching": "objectives",
     "Synthesis": "result",
     "synthesize": "synthesis",
+    "compat_cuda": "upstream.cuda_noop",
 }
 
 __all__ = ["__version__", *_WHERE]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     if name not in _WHERE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_WHERE[name]}"), name)
+    from importlib import import_module
+
+    value = getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)
     globals()[name] = value
     return value
 
 
-def __dir__() -> list[str]:
+def __dir__() -> "list[str]":
     return sorted({*globals(), *__all__})
 
 

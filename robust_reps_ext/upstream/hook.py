@@ -1,16 +1,20 @@
 """Apply the mends to each module of `robustness` and `cox` just after it has been imported.
 
-Runs at every start of Python, so this file imports nothing but what the interpreter has loaded.
+Runs at every start of Python, so it imports nothing but what the interpreter has loaded already:
+no `typing`, no `importlib`, nothing of this package.
 """
 
-from __future__ import annotations
-
+import _thread
 import os
 import sys
-from types import ModuleType
-from typing import Any
 
-__all__ = ["MENDED", "disabled", "install"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from importlib.machinery import ModuleSpec
+    from types import CodeType, ModuleType
+    from typing import Any
+
+__all__ = ["MENDED", "disabled", "install", "installed", "is_on"]
 
 # Upstream module -> our file that mends it. The order is the one in which upstream loads them.
 MENDED = {
@@ -37,79 +41,141 @@ MENDED = {
 # Modules that upstream imports and that no longer exist, and our file that stands in for each.
 STAND_INS = {"torchvision.models.utils": "torchvision_models_utils"}
 
-_TRUE = ("1", "true", "yes", "on")
+# What `python -m <module>` calls. runpy compiles a module's file instead of importing it, so
+# without this the mends of the module itself would be passed by.
+COMMANDS = {
+    "robustness.main": "from robust_reps_ext.upstream.main import run",
+    "cox.tensorboard_view": "from cox.tensorboard_view import main as run",
+}
+
+
+def is_on(variable: str) -> bool:
+    """Whether an environment variable says yes."""
+    return os.environ.get(variable, "").strip().lower() in ("1", "true", "yes", "on")
 
 
 def disabled() -> bool:
     """Whether `ROBUST_REPS_EXT_DISABLE` switches the whole extension off."""
-    return os.environ.get("ROBUST_REPS_EXT_DISABLE", "").strip().lower() in _TRUE
+    return is_on("ROBUST_REPS_EXT_DISABLE")
+
+
+def installed() -> bool:
+    """Whether the hook is in place in this process."""
+    # By name: after a reload of this file the class is another one.
+    return any(
+        type(finder).__name__ == "_Finder" and type(finder).__module__ == __name__
+        for finder in sys.meta_path
+    )
+
+
+def install() -> None:
+    """Install the finders once; mend what of upstream is already imported."""
+    if disabled() or installed():
+        return
+    sys.meta_path.insert(0, _Finder())  # type: ignore[arg-type]
+    sys.meta_path.append(_StandIns())  # type: ignore[arg-type]
+    late = [sys.modules[name] for name in MENDED if name in sys.modules]
+    if late:
+        from . import environment, mends
+
+        for module in late:
+            environment.prepare(module.__name__)
+        mends.apply_late(late)
 
 
 class _Finder:
-    """A meta-path finder that answers for `MENDED` only, and delegates the finding itself."""
+    """Answers for `MENDED` only: asks the other finders, and has what they found mended."""
 
     def __init__(self) -> None:
-        self._finding: set[str] = set()
+        self._asking: set[tuple[int, str]] = set()
 
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
-        if name not in MENDED or name in self._finding:
+    def find_spec(self, name: str, path: "Any" = None, target: "Any" = None) -> "ModuleSpec | None":
+        # Another finder that delegates like this one may ask back: it gets no answer.
+        question = (_thread.get_ident(), name)
+        if name not in MENDED or question in self._asking:
             return None
-        from importlib.util import find_spec
-
-        self._finding.add(name)
+        self._asking.add(question)
         try:
-            spec = find_spec(name)
+            spec = self._ask_others(name, path, target)
         finally:
-            self._finding.discard(name)
-        if spec is not None and spec.loader is not None:
-            _mend_after_loading(spec.loader, name)
+            self._asking.discard(question)
+        if spec is not None and hasattr(spec.loader, "exec_module"):
+            spec.loader = _MendingLoader(spec.loader)
         return spec
+
+    def _ask_others(self, name: str, path: "Any", target: "Any") -> "Any":
+        for finder in tuple(sys.meta_path):
+            if finder is not self and hasattr(finder, "find_spec"):
+                spec = finder.find_spec(name, path, target)
+                if spec is not None:
+                    return spec
+        return None
+
+
+class _MendingLoader:
+    """Stands before a module's own loader until the module has been executed and mended.
+
+    The loader itself stays as it is, because one zip archive shares one loader among its modules.
+    """
+
+    def __init__(self, loader: "Any") -> None:
+        self._loader = loader
+
+    def __getattr__(self, name: str) -> "Any":
+        if name == "_loader":  # a copy that is still empty
+            raise AttributeError(name)
+        return getattr(self._loader, name)
+
+    def create_module(self, spec: "ModuleSpec") -> "ModuleType | None":
+        return self._loader.create_module(spec)
+
+    def exec_module(self, module: "ModuleType") -> None:
+        from . import environment, mends
+
+        if module.__spec__ is not None:
+            module.__spec__.loader = self._loader
+        module.__loader__ = self._loader
+        environment.prepare(module.__name__)
+        self._loader.exec_module(module)
+        mends.apply(module)
+
+    def get_code(self, name: str) -> "CodeType | None":
+        if name not in COMMANDS:
+            return self._loader.get_code(name)
+        # Under another name than __main__ (a spawned process, runpy without run_name) nothing
+        # may run: the names are all that is wanted.
+        return compile(
+            f"if __name__ == '__main__':\n"
+            f"    {COMMANDS[name]}\n"
+            f"    run()\n"
+            f"else:\n"
+            f"    import {name} as _upstream\n"
+            f"    globals().update((k, v) for k, v in vars(_upstream).items() if k[:2] != '__')\n",
+            f"<{name}, mended>",
+            "exec",
+        )
 
 
 class _StandIns:
     """The last finder: answers for modules that only old versions of torchvision have."""
 
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
-        if name not in STAND_INS:
+    def find_spec(self, name: str, path: "Any" = None, target: "Any" = None) -> "ModuleSpec | None":
+        if name not in STAND_INS or "robustness" not in sys.modules:
             return None
-        from importlib.util import find_spec, spec_from_file_location
+        from importlib.machinery import ModuleSpec
 
-        ours = find_spec(f"robust_reps_ext.upstream.{STAND_INS[name]}")
-        return spec_from_file_location(name, ours.origin) if ours and ours.origin else None
-
-
-def _mend_after_loading(loader: Any, name: str) -> None:
-    upstream_exec = loader.exec_module
-
-    def exec_module(module: ModuleType) -> None:
-        loader.__dict__.pop("get_code", None)
-        upstream_exec(module)
-        from . import mends
-
-        mends.apply(module)
-
-    loader.exec_module = exec_module
-    if name == "robustness.main":
-        # runpy (`python -m`) asks for the code instead of importing: it gets ours, which imports
-        # the mended module and runs it.
-        loader.get_code = lambda _name: compile(
-            "from robust_reps_ext.upstream.main import run\nrun()", "<robustness.main>", "exec"
-        )
+        return ModuleSpec(name, _StandInLoader(), origin=f"robust_reps_ext: {STAND_INS[name]}")
 
 
-def install() -> None:
-    """Install the finders once; mend what of upstream is already imported."""
-    if disabled() or any(
-        type(finder).__name__ == "_Finder" and type(finder).__module__ == __name__
-        for finder in sys.meta_path
-    ):
-        return
-    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
-    sys.meta_path.insert(0, _Finder())  # type: ignore[arg-type]
-    sys.meta_path.append(_StandIns())  # type: ignore[arg-type]
-    late = [sys.modules[name] for name in MENDED if name in sys.modules]
-    if late:
-        from . import mends
+class _StandInLoader:
+    """Fills a module with the public names of our file."""
 
-        for module in late:
-            mends.apply(module)
+    def create_module(self, spec: "ModuleSpec") -> None:
+        return None
+
+    def exec_module(self, module: "ModuleType") -> None:
+        from importlib import import_module
+
+        ours = import_module(f"robust_reps_ext.upstream.{STAND_INS[module.__name__]}")
+        for name in ours.__all__:
+            setattr(module, name, getattr(ours, name))

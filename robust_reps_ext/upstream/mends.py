@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import importlib
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 
 from .hook import MENDED
 
-__all__ = ["Mend", "Outcome", "apply", "outcomes"]
+__all__ = ["Mend", "Outcome", "apply", "apply_late", "outcomes"]
+
+APPLIED = "applied"
+NOT_NEEDED = "not needed"
 
 
 @dataclass(frozen=True)
@@ -46,12 +49,21 @@ class Outcome:
     mend: Mend
     status: str
 
+    @property
+    def failed(self) -> bool:
+        """Whether the defect is still there, or nobody knows."""
+        return self.status not in (APPLIED, NOT_NEEDED)
+
 
 _outcomes: dict[tuple[str, str], Outcome] = {}
 
 
 def apply(module: ModuleType) -> None:
-    """Apply every mend of `module` whose defect is present. Never raises; idempotent."""
+    """Apply every mend of `module`, which has just been executed, whose defect is present.
+
+    A mend that fails is recorded and warned of; it raises nothing, so that a broken mend never
+    takes upstream away from its user.
+    """
     name = module.__name__
     try:
         mends = importlib.import_module(f"robust_reps_ext.upstream.{MENDED[name]}").MENDS
@@ -59,29 +71,30 @@ def apply(module: ModuleType) -> None:
         warnings.warn(f"robust_reps_ext cannot mend {name}: {error!r}", stacklevel=2)
         return
     for mend in mends:
-        if (name, mend.name) in _outcomes and _applied_to(module, mend):
-            continue
         try:
-            if mend.present(module):
+            needed = mend.present(module)
+            if needed:
                 mend.apply(module)
-                status = "applied"
-            else:
-                status = "not needed"
+            status = APPLIED if needed else NOT_NEEDED
         except Exception as error:
             status = f"failed: {error!r}"
             warnings.warn(f"robust_reps_ext: mend {name}.{mend.name} {status}", stacklevel=2)
         _outcomes[name, mend.name] = Outcome(name, mend, status)
-        _mark(module, mend)
+
+
+def apply_late(modules: Sequence[ModuleType]) -> None:
+    """Apply the mends to modules that were imported before the hook was there, and say so."""
+    for module in modules:
+        apply(module)
+    names = ", ".join(module.__name__ for module in modules)
+    warnings.warn(
+        f"robust_reps_ext was imported after {names}: what other modules took from there by "
+        "'from ... import' stays as it was; import robust_reps_ext first",
+        RuntimeWarning,
+        stacklevel=2,
+    )
 
 
 def outcomes() -> Iterator[Outcome]:
     """Every mend tried so far in this process, in the order of loading."""
     yield from _outcomes.values()
-
-
-def _mark(module: ModuleType, mend: Mend) -> None:
-    module.__dict__.setdefault("__robust_reps_ext_mends__", set()).add(mend.name)
-
-
-def _applied_to(module: ModuleType, mend: Mend) -> bool:
-    return mend.name in module.__dict__.get("__robust_reps_ext_mends__", ())
