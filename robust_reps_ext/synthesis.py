@@ -1,0 +1,353 @@
+"""The one call behind every experiment: an objective, a start and a constraint, run by PGD."""
+
+from __future__ import annotations
+
+import math
+import platform
+import warnings
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import torch
+from robustness.attacker import AttackerModel
+from torch import Tensor
+from tqdm import tqdm
+
+from .errors import InputError
+from .models.loading import weights_digest
+from .models.representation import at_layer
+from .objectives import Objective
+from .result import Synthesis
+from .upstream.modes import evaluating
+
+__all__ = ["Progress", "Settings", "noise", "synthesize"]
+
+Progress = Callable[[int, int, float], None]
+"""``progress(steps_done, steps_in_all, mean_objective)``."""
+
+PAPER_SIZE = 224
+RECORDED_STEPS = 100
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How PGD runs.
+
+    Attributes
+    ----------
+    eps
+        L2 radius around the origin (for `constraint` ``"2"``): a number, or one per image (N,).
+    step_size
+        Length of a step.
+    iterations
+        Number of steps.
+    constraint
+        One of upstream's: ``"2"``, ``"inf"``, ``"unconstrained"``, ...
+    schedule
+        ``"paper"``: steps of constant length.
+    use_best
+        Return the best iterate of each image instead of the last.
+    batch_size
+        Images optimised together. Results do not depend on it, to float rounding.
+    precision
+        ``"float32"``, or ``"bfloat16"`` for autocast inside the network. The final objective is
+        computed in float32 either way.
+    layer
+        The representation layer; default the penultimate one.
+    """
+
+    eps: Any
+    step_size: Any
+    iterations: int
+    constraint: str = "2"
+    schedule: str = "paper"
+    use_best: bool = False
+    batch_size: int = 32
+    precision: str = "float32"
+    layer: Any = None
+
+    @classmethod
+    def paper(
+        cls,
+        images: Tensor,
+        *,
+        eps: float,
+        step_size: float,
+        iterations: int,
+        given: dict[str, Any],
+    ) -> Settings:
+        """The paper's numbers, which are for 224-pixel images, brought to the size of `images`.
+
+        An L2 length scales with the square root of the number of pixels. What is `given` and
+        not None wins over the paper.
+        """
+        scale = math.sqrt(math.prod(images.shape[-2:])) / PAPER_SIZE
+        paper = cls(eps=eps * scale, step_size=step_size * scale, iterations=iterations)
+        return replace(paper, **{name: value for name, value in given.items() if value is not None})
+
+    def check(self) -> None:
+        """Raise `InputError` for values that no run can use."""
+        if self.iterations < 1 or self.iterations != int(self.iterations):
+            raise InputError(f"iterations={self.iterations}: give a whole number, 1 or more")
+        if self.batch_size < 1:
+            raise InputError(f"batch_size={self.batch_size}: give 1 or more")
+        for name, known in {
+            "schedule": ("paper",),
+            "precision": ("float32", "bfloat16"),
+        }.items():
+            if getattr(self, name) not in known:
+                raise InputError(
+                    f"{name}={getattr(self, name)!r} is not known: choose {' or '.join(known)}"
+                )
+        for name in ("eps", "step_size"):
+            value = torch.as_tensor(getattr(self, name))
+            if not bool((value >= 0).all()):
+                raise InputError(f"{name}={getattr(self, name)} is negative: give 0 or more")
+
+
+def noise(like: Tensor, *, seed: int = 0) -> Tensor:
+    """Gaussian noise N(0, 1) / 20 + 0.5 in the shape of `like`: the paper's start (Fig. 6)."""
+    generator = torch.Generator().manual_seed(seed)
+    draw = torch.randn(like.shape, generator=generator) / 20 + 0.5
+    return draw.clamp(0, 1).to(like.device)
+
+
+def synthesize(
+    model: AttackerModel,
+    objective: Objective,
+    target: Tensor,
+    start: Tensor,
+    settings: Settings,
+    *,
+    origin: Tensor | None = None,
+    stop_when: Callable[[Tensor, Any], Tensor] | None = None,
+    target_images: Tensor | None = None,
+    seed: int = 0,
+    progress: bool | Progress = False,
+) -> Synthesis:
+    """Optimise `objective` over images by PGD, from `start`, within a set around `origin`.
+
+    Parameters
+    ----------
+    model
+        As `load_model` returns it.
+    objective
+        What is optimised, see `robust_reps_ext.objectives`.
+    target
+        What the objective aims at, one row per image: (N, ...).
+    start
+        First iterates, (N, C, H, W) in [0, 1].
+    settings
+        How PGD runs.
+    origin
+        Centre of the set, (N, C, H, W); default `start`.
+    stop_when
+        ``stop_when(objective_values, representation) -> (N,) bool``: images for which it holds
+        are left as they are.
+    target_images
+        The images behind `target`, kept for figures.
+    seed
+        Recorded, and used for the noise that nudges starts whose gradient is exactly zero.
+    progress
+        True for a bar, or a function.
+
+    Returns
+    -------
+    Synthesis
+
+    Raises
+    ------
+    InputError
+        If shapes disagree, images leave [0, 1], or a setting is out of range.
+
+    Examples
+    --------
+    >>> import torch, torchvision, robust_reps_ext as rr
+    >>> from robust_reps_ext.synthesis import Settings
+    >>> network = torchvision.models.resnet18(num_classes=9)
+    >>> model = rr.load_model(network, dataset="restricted_imagenet")
+    >>> start = torch.rand(2, 3, 64, 64)
+    >>> settings = Settings(eps=10, step_size=0.5, iterations=3)
+    >>> brighter = rr.synthesize(model, rr.CoordinateMaximization(), torch.tensor([0, 1]), start,
+    ...                          settings)
+    >>> brighter.images.shape
+    torch.Size([2, 3, 64, 64])
+    """
+    settings.check()
+    start = _check_images("start", start)
+    origin = start if origin is None else _check_images("origin", origin)
+    if len(target) != len(start) or origin.shape != start.shape:
+        raise InputError(
+            f"{len(start)} starts, {len(target)} targets, {len(origin)} origins: "
+            "give as many of each, and origins of the size of the starts"
+        )
+    read = at_layer(model, settings.layer)
+    report = _Report(settings, len(start), progress)
+    images, traces = [], []
+    with evaluating(read), report:
+        begin, nudged = _off_zero_gradients(read, objective, target, start, seed)
+        for rows in torch.arange(len(start)).split(settings.batch_size):
+            report.begin_batch()
+            _, found = read(
+                begin[rows],
+                target[rows],
+                make_adv=True,
+                custom_loss=objective,
+                targeted=objective.targeted,
+                constraint=settings.constraint,
+                eps=_of(settings.eps, rows),
+                step_size=_of(settings.step_size, rows),
+                iterations=settings.iterations,
+                orig_input=origin[rows],
+                use_best=settings.use_best,
+                mixed_precision=settings.precision == "bfloat16",
+                stop_when=stop_when,
+                callback=report.step,
+            )
+            images.append(found.to(start.device))
+            traces.append(report.end_batch())
+        final = torch.cat(images)
+        value = _values(read, objective, target, final, settings.batch_size)
+    return Synthesis(
+        images=final,
+        start=start,
+        objective=value,
+        trace=torch.cat([torch.cat(traces, dim=1), value[None]]),
+        trace_steps=torch.tensor([*report.recorded, settings.iterations]),
+        settings={
+            "objective": objective.name,
+            "targeted": objective.targeted,
+            **_plain(asdict(settings)),
+            "zero_gradient_starts": int(nudged.sum()),
+        },
+        provenance={
+            "weights": weights_digest(model),
+            "seed": seed,
+            "device": str(next(model.parameters()).device),
+            "versions": _versions(),
+        },
+        target_images=target_images,
+    )
+
+
+class _Report:
+    """Keeps the objective at some steps, and tells how far the run has come."""
+
+    def __init__(self, settings: Settings, n: int, progress: bool | Progress) -> None:
+        every = max(1, settings.iterations // RECORDED_STEPS)
+        self.recorded = list(range(0, settings.iterations, every))
+        self.iterations = settings.iterations
+        self.batches = math.ceil(n / settings.batch_size)
+        self.done = 0
+        self.values: list[Tensor] = []
+        self.bar = tqdm(total=self.total, unit="step", disable=progress is not True)
+        self.tell = progress if callable(progress) else None
+
+    @property
+    def total(self) -> int:
+        return self.iterations * self.batches
+
+    def __enter__(self) -> _Report:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.bar.close()
+
+    def begin_batch(self) -> None:
+        self.values = []
+
+    def step(self, iteration: int, images: Tensor, losses: Tensor) -> None:
+        self.bar.update()
+        if iteration != self.recorded[min(len(self.values), len(self.recorded) - 1)]:
+            return
+        self.values.append(losses)
+        if self.tell is not None:
+            self.tell(self.done + iteration + 1, self.total, float(losses.mean()))
+
+    def end_batch(self) -> Tensor:
+        """(T, n) of this batch; images that all stopped early keep their last value."""
+        self.done += self.iterations
+        if self.tell is not None:
+            self.tell(self.done, self.total, float(self.values[-1].mean()))
+        missing = len(self.recorded) - len(self.values)
+        return torch.stack(self.values + [self.values[-1]] * missing).float().cpu()
+
+
+def _values(
+    model: AttackerModel, objective: Objective, target: Tensor, images: Tensor, batch_size: int
+) -> Tensor:
+    """The objective of each image in float32, (N,), on the CPU."""
+    device = model.normalizer.new_mean.device
+    with torch.no_grad():
+        values = [
+            objective(model.model, model.normalizer(x.to(device)), t.to(device))[0]
+            for x, t in zip(images.split(batch_size), target.split(batch_size), strict=True)
+        ]
+    return torch.cat(values).float().cpu()
+
+
+def _off_zero_gradients(
+    model: AttackerModel, objective: Objective, target: Tensor, start: Tensor, seed: int
+) -> tuple[Tensor, Tensor]:
+    """Starts at which the objective has a gradient: N(0, 1) / 100 is added where it has none.
+
+    A flat image can leave every unit before the representation switched off; PGD would then
+    return the start as if it were the optimum.
+    """
+    device = model.normalizer.new_mean.device
+    flat = []
+    for x, t in zip(start.split(32), target.split(32), strict=True):
+        with torch.enable_grad():
+            leaf = x.to(device).clone().requires_grad_(True)
+            values, _ = objective(model.model, model.normalizer(leaf), t.to(device))
+            (gradient,) = torch.autograd.grad(values.sum(), [leaf])
+        flat.append((gradient.flatten(1) == 0).all(dim=1) & (values.detach() != 0))
+    nudged = torch.cat(flat).to(start.device)
+    if nudged.any():
+        warnings.warn(
+            f"the objective has no gradient at {int(nudged.sum())} of {len(start)} starts: "
+            "noise N(0, 1) / 100 was added to those",
+            stacklevel=3,
+        )
+        generator = torch.Generator().manual_seed(seed)
+        push = torch.randn(start.shape, generator=generator).to(start.device) / 100
+        start = torch.where(nudged[:, None, None, None], (start + push).clamp(0, 1), start)
+    return start, nudged
+
+
+def _check_images(name: str, images: Tensor) -> Tensor:
+    if images.dim() != 4 or not len(images):
+        raise InputError(
+            f"{name} has shape {tuple(images.shape)}: give images as (N, C, H, W) with N >= 1"
+        )
+    images = images.detach().float()
+    low, high = float(images.min()), float(images.max())
+    if not (low >= 0 and high <= 1):
+        raise InputError(
+            f"{name} has values from {low:.4g} to {high:.4g}: bring images into [0, 1] "
+            "(uint8 images: divide by 255; normalised images: give them before normalisation)"
+        )
+    return images
+
+
+def _of(value: Any, rows: Tensor) -> Any:
+    """A setting for some rows of the batch: one number for all, or one per image."""
+    return value[rows] if isinstance(value, Tensor) and value.dim() else value
+
+
+def _plain(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings as JSON can hold them."""
+    plain = {}
+    for name, value in settings.items():
+        if isinstance(value, Tensor):
+            value = value.tolist()
+        plain[name] = value if not callable(value) else getattr(value, "__name__", repr(value))
+    return plain
+
+
+def _versions() -> dict[str, str]:
+    from importlib.metadata import version
+
+    packages = ("robust-reps-ext", "robustness", "torch", "torchvision")
+    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
