@@ -1,5 +1,118 @@
-"""Build of robust-reps-ext: an ordinary package plus the start-up files that arm the hook."""
+"""Build robust-reps-ext: an ordinary package plus two start-up files that arm the import hook.
 
-from setuptools import setup
+`robust_reps_ext.pth` is what Python reads at its start up to 3.17, `robust_reps_ext.start` from
+3.15 on (PEP 829). Both lie beside the package in site-packages and in the wheel's RECORD, so that
+uninstalling takes them away. An editable wheel holds no built files at all, so they are added to
+the finished wheel, in the same way for both kinds.
+"""
 
-setup()
+import hashlib
+import re
+from base64 import urlsafe_b64encode
+from pathlib import Path
+from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
+
+from setuptools import find_packages, setup
+from setuptools.command.bdist_wheel import bdist_wheel
+from setuptools.command.editable_wheel import editable_wheel
+
+ROOT = Path(__file__).parent
+
+# The names sort after those of editable installs (__editable__...), which make us importable.
+# A package that is half gone must not disturb Python's start: the import may fail in silence.
+START_UP_FILES = {
+    "robust_reps_ext.pth": 'import sys; exec("try:\\n import robust_reps_ext\\n'
+    'except ImportError:\\n pass")\n',
+    "robust_reps_ext.start": "robust_reps_ext.upstream.hook:install\n",
+}
+
+
+def add_start_up_files(wheel: Path) -> None:
+    """Rewrite a finished wheel with the start-up files at its root and in its RECORD."""
+    with ZipFile(wheel) as archive:
+        contents = {entry: archive.read(entry) for entry in archive.infolist()}
+    record = next(entry for entry in contents if entry.filename.endswith(".dist-info/RECORD"))
+    for name, text in START_UP_FILES.items():
+        entry = ZipInfo(name, date_time=record.date_time)
+        entry.external_attr, entry.compress_type = record.external_attr, ZIP_DEFLATED
+        contents[entry] = data = text.encode()
+        digest = urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
+        contents[record] += f"{name},sha256={digest},{len(data)}\n".encode()
+    with ZipFile(wheel, "w") as archive:
+        for entry, data in contents.items():
+            archive.writestr(entry, data)
+
+
+class BdistWheel(bdist_wheel):
+    def run(self) -> None:
+        super().run()
+        add_start_up_files(Path(self.distribution.dist_files[-1][2]))
+
+
+class EditableWheel(editable_wheel):
+    def run(self) -> None:
+        super().run()
+        (wheel,) = Path(self.dist_dir).glob("*.editable-*.whl")
+        add_start_up_files(wheel)
+
+
+setup(
+    name="robust-reps-ext",
+    version=re.search(
+        r'__version__ = "(.+)"', (ROOT / "robust_reps_ext/__init__.py").read_text("utf-8")
+    )[1],
+    description="Robust representations for the robustness library: train, invert, visualise",
+    long_description=(ROOT / "README.md").read_text("utf-8"),
+    long_description_content_type="text/markdown",
+    author="The robust_reps_ext authors",
+    license_expression="MIT",
+    license_files=["LICENSE"],
+    keywords="adversarial robustness, representation, inversion, feature visualization, pytorch",
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Science/Research",
+        "Operating System :: OS Independent",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Typing :: Typed",
+    ],
+    python_requires=">=3.10",
+    packages=find_packages(include=["robust_reps_ext", "robust_reps_ext.*"]),
+    package_data={"robust_reps_ext": ["py.typed", "presets/*.json"]},
+    install_requires=[
+        "robustness>=1.2.1.post2",
+        "cox>=0.2",
+        "dill>=0.3.8",
+        "gitpython>=3.1.40",
+        "matplotlib>=3.8",
+        "numpy>=1.26",
+        "pandas>=2.2",
+        "pillow>=10.3",
+        "platformdirs>=4.2",
+        "rich>=13.7",
+        "safetensors>=0.4.3",
+        "tables>=3.10",
+        "tensorboardX>=2.6.2.2",
+        "torch>=2.5",
+        "torchvision>=0.20",
+        "tqdm>=4.66",
+        "typer>=0.15",
+    ],
+    extras_require={
+        "test": [
+            "build>=1.2",
+            "hypothesis>=6.100",
+            "import-linter>=2.1",
+            "mypy>=1.13",
+            "pytest>=8.2",
+            "ruff>=0.9",
+            "setuptools>=77",
+        ],
+    },
+    entry_points={"console_scripts": ["robust-reps = robust_reps_ext.cli:main"]},
+    cmdclass={"bdist_wheel": BdistWheel, "editable_wheel": EditableWheel},
+)
