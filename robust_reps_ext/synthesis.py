@@ -21,7 +21,7 @@ from .objectives import Objective
 from .result import Synthesis
 from .upstream.modes import evaluating
 
-__all__ = ["Progress", "Settings", "noise", "synthesize"]
+__all__ = ["Progress", "Settings", "check_images", "noise", "synthesize"]
 
 Progress = Callable[[int, int, float], None]
 """``progress(steps_done, steps_in_all, mean_objective)``."""
@@ -175,8 +175,8 @@ def synthesize(
     torch.Size([2, 3, 64, 64])
     """
     settings.check()
-    start = _check_images("start", start)
-    origin = start if origin is None else _check_images("origin", origin)
+    start = check_images("start", start)
+    origin = start if origin is None else check_images("origin", origin)
     if len(target) != len(start) or origin.shape != start.shape:
         raise InputError(
             f"{len(start)} starts, {len(target)} targets, {len(origin)} origins: "
@@ -316,7 +316,8 @@ def _off_zero_gradients(
     return start, nudged
 
 
-def _check_images(name: str, images: Tensor) -> Tensor:
+def check_images(name: str, images: Tensor) -> Tensor:
+    """`images` as float32; `InputError` unless they are (N, C, H, W) with values in [0, 1]."""
     if images.dim() != 4 or not len(images):
         raise InputError(
             f"{name} has shape {tuple(images.shape)}: give images as (N, C, H, W) with N >= 1"

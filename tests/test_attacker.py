@@ -10,12 +10,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import robust_reps_ext  # noqa: F401
 import robustness
 import torch
-from robust_reps_ext.errors import InputError
 from robustness.attacker import AttackerModel
 from torch import nn
+
+import robust_reps_ext  # noqa: F401
+from robust_reps_ext.errors import InputError
 
 STATISTICS = SimpleNamespace(mean=torch.zeros(3), std=torch.ones(3))
 
@@ -313,7 +314,7 @@ def test_fourier_parameters_raise_the_loss_and_invert_their_image(network, image
     torch.testing.assert_close(step.to_image(parameters), images, atol=1e-5, rtol=0)
     labels = torch.tensor([0, 1, 2, 3])
     out, found = model(
-        parameters, labels, make_adv=True, constraint="fourier", eps=None, step_size=5.0,
+        parameters, labels, make_adv=True, constraint="fourier", eps=None, step_size=500.0,
         iterations=10,
     )  # fmt: skip
     before = nn.functional.cross_entropy(model(images)[0], labels)

@@ -12,7 +12,7 @@ from ..errors import InputError
 from ..models.representation import representation
 from ..objectives import RepresentationMatching
 from ..result import Synthesis
-from ..synthesis import Progress, Settings, noise, synthesize
+from ..synthesis import Progress, Settings, check_images, noise, synthesize
 
 __all__ = ["invert"]
 
@@ -82,6 +82,7 @@ def invert(
     >>> result.images.shape, result.objective.shape
     (torch.Size([2, 3, 64, 64]), torch.Size([2]))
     """
+    targets = check_images("targets", targets)
     settings = Settings.paper(
         targets,
         eps=1000,

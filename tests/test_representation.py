@@ -1,0 +1,152 @@
+"""R(x): the layer that is read, the straight-through ReLU, and no traces left behind."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+import torchvision
+from robustness.attacker import AttackerModel
+from torch import nn
+
+import robust_reps_ext as rr
+from robust_reps_ext.models.representation import RepresentationModel, at_layer
+from robust_reps_ext.models.small import ARCHITECTURES
+
+STATISTICS = SimpleNamespace(mean=torch.full((3,), 0.5), std=torch.full((3,), 0.25))
+
+
+def wrapped(module, layer=None):
+    return AttackerModel(RepresentationModel(module, layer=layer), STATISTICS).eval()
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    torch.manual_seed(0)
+
+
+@pytest.mark.parametrize(
+    ("name", "head", "relu"),
+    [
+        ("resnet18", "fc", True),
+        ("vgg11_bn", "classifier.6", True),
+        ("densenet121", "classifier", True),
+        ("mobilenet_v2", "classifier.1", False),
+        ("mobilenet_v3_small", "classifier.3", False),
+        ("convnext_tiny", "classifier.2", False),
+        ("swin_t", "head", False),
+    ],
+)
+def test_representation_is_the_input_of_the_last_linear_layer(name, head, relu):
+    module = getattr(torchvision.models, name)(num_classes=9).eval()
+    x = torch.rand(2, 3, 64, 64)
+    expected = []
+    handle = module.get_submodule(head).register_forward_pre_hook(
+        lambda _m, args: expected.append(args[0].flatten(1))
+    )
+    model = wrapped(module)
+    logits = module(model.normalizer(x))
+    handle.remove()
+    (out, latent), image = model(x, with_latent=True)
+    assert torch.equal(image, x)
+    torch.testing.assert_close(out, logits)
+    torch.testing.assert_close(latent, expected[0])
+    torch.testing.assert_close(rr.representation(model, x, batch_size=1), latent.detach())
+    if relu:
+        assert model.model._site.relu is not None
+
+
+@pytest.mark.parametrize("name", ["resnet18", "vgg11_bn", "densenet121"])
+def test_fake_relu_keeps_values_and_gives_dead_coordinates_a_gradient(name):
+    module = getattr(torchvision.models, name)(num_classes=9).eval()
+    model = wrapped(module)
+    x = torch.rand(1, 3, 64, 64).requires_grad_(True)
+    with torch.no_grad():
+        (plain, latent), _ = model(x, with_latent=True)
+        (_, pre), _ = model(x, with_latent=True, no_relu=True)
+    (out, faked), _ = model(x, with_latent=True, fake_relu=True)
+    torch.testing.assert_close(out, plain)
+    torch.testing.assert_close(faked, latent)
+    dead = int(pre[0].argmin())
+    assert pre[0, dead] < 0
+    (gradient,) = torch.autograd.grad(faked[0, dead], [x])
+    assert gradient.abs().max() > 0
+
+
+def test_fake_relu_equals_upstreams_on_upstreams_resnet():
+    from robustness.imagenet_models import resnet18
+
+    network = resnet18(num_classes=9).eval()
+    theirs = AttackerModel(network, STATISTICS).eval()
+    ours = wrapped(network)
+    x = torch.rand(2, 3, 64, 64)
+    results = []
+    for model in (theirs, ours):
+        leaf = x.clone().requires_grad_(True)
+        (out, latent), _ = model(leaf, with_latent=True, fake_relu=True)
+        (gradient,) = torch.autograd.grad(latent[:, :7].sum(), [leaf])
+        results.append((out, latent, gradient))
+    for a, b in zip(*results, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-4)
+
+
+def test_no_relu_leaves_the_logits_alone():
+    model = wrapped(torchvision.models.resnet18(num_classes=9).eval())
+    x = torch.rand(2, 3, 64, 64)
+    (out, latent), _ = model(x, with_latent=True)
+    (out_pre, pre), _ = model(x, with_latent=True, no_relu=True)
+    torch.testing.assert_close(out_pre, out)
+    assert pre.min() < 0
+    assert latent.min() >= 0
+
+
+@pytest.mark.parametrize("name", sorted(ARCHITECTURES))
+def test_own_architectures_follow_upstreams_call(name):
+    network = ARCHITECTURES[name](num_classes=9).eval()
+    model = AttackerModel(network, STATISTICS).eval()
+    x = torch.rand(2, 3, 64, 64).requires_grad_(True)
+    (out, latent), _ = model(x, with_latent=True)
+    assert out.shape == (2, 9)
+    torch.testing.assert_close(network.fc(latent), out)
+    assert latent.shape == (2, 256)
+    (_, pre), _ = model(x, with_latent=True, no_relu=True)
+    (_, faked), _ = model(x, with_latent=True, fake_relu=True)
+    torch.testing.assert_close(faked, latent)
+    dead = int(latent[0].argmin())
+    (gradient,) = torch.autograd.grad(faked[0, dead], [x])
+    assert gradient.abs().max() > 0
+    assert pre.min() < latent.min() + 1e-12
+
+
+def test_any_layer_can_be_the_representation():
+    module = torchvision.models.resnet18(num_classes=9).eval()
+    model = wrapped(module)
+    x = torch.rand(2, 3, 64, 64)
+    assert rr.representation(model, x, layer="layer3").shape == (2, 256 * 4 * 4)
+    by_name = rr.representation(model, x, layer="layer2.1")
+    by_function = rr.representation(model, x, layer=lambda net: net.layer2[1])
+    assert torch.equal(by_name, by_function)
+    assert at_layer(model, "layer3").model.module is module
+    with pytest.raises(rr.InputError, match=r"layer 'layr3' is not in ResNet: try layer3"):
+        rr.representation(model, x, layer="layr3")
+
+
+def test_a_network_without_a_linear_layer_asks_for_a_layer():
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
+    model = wrapped(network)
+    with pytest.raises(rr.InputError, match="no linear layer"):
+        rr.representation(model, torch.rand(1, 3, 8, 8))
+    assert rr.representation(model, torch.rand(1, 3, 8, 8), layer="1").shape == (1, 4 * 36)
+
+
+def test_nothing_is_left_in_the_network_even_after_an_error():
+    module = torchvision.models.resnet18(num_classes=9).eval()
+    keys = list(module.state_dict())
+    model = wrapped(module)
+    rr.representation(model, torch.rand(1, 3, 64, 64))
+    with pytest.raises(RuntimeError):
+        model(torch.rand(1, 4, 64, 64), with_latent=True, fake_relu=True)
+    assert list(module.state_dict()) == keys
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in module.modules())
+    torch.testing.assert_close(torch.relu(torch.tensor([-1.0])), torch.tensor([0.0]))
