@@ -1,0 +1,183 @@
+"""What a checkpoint may build: tensors over its own storages, numbers, and plain containers."""
+
+from __future__ import annotations
+
+import math
+import pickle
+import re
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from .unpickling import Builder, fill, keys
+
+__all__ = ["ALLOWED", "rebuild_tensor"]
+
+_MAX_DIMENSIONS = 32
+_PLAIN_DTYPE = re.compile(r"[<>|=]?(b1|[iu][1248]|f[248]|c(8|16)|[SU]\d{1,6})")
+
+
+def rebuild_tensor(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> torch.Tensor:
+    """View a one-dimensional `storage` as a tensor, after checking that it lies within.
+
+    Raises
+    ------
+    pickle.UnpicklingError
+        If the tensor reaches beyond its storage or repeats it.
+    """
+    if not isinstance(storage, torch.Tensor):
+        raise pickle.UnpicklingError(f"a tensor is built from a {type(storage).__name__}")
+    lengths = (*_sizes(size), *_sizes(stride), *_sizes((offset,)))
+    if len(size) != len(stride) or len(size) > _MAX_DIMENSIONS:
+        raise pickle.UnpicklingError(f"a tensor has {len(size)} sizes and {len(stride)} strides")
+    shape = "x".join(str(length)[:30] for length in size) or "scalar"
+    count = math.prod(size)
+    last = lengths[-1] + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
+    if count and (last >= len(storage) or count > len(storage)):
+        raise pickle.UnpicklingError(
+            f"a tensor of shape {shape} has a storage of {len(storage):,} elements"
+        )
+    if not count:
+        return torch.empty(tuple(size), dtype=storage.dtype)
+    return torch.as_strided(storage, tuple(size), tuple(stride), offset)
+
+
+def _sizes(numbers: Any) -> tuple[int, ...]:
+    if not isinstance(numbers, (tuple, list)) or not all(
+        type(number) is int and number >= 0 for number in numbers
+    ):
+        raise pickle.UnpicklingError("a tensor has sizes that are no whole numbers")
+    return tuple(numbers)
+
+
+def _rebuild_tensor_v3(
+    storage: Any, offset: Any, size: Any, stride: Any, _grad: Any, _hooks: Any, dtype: Any, *_: Any
+) -> torch.Tensor:
+    return rebuild_tensor(storage.view(dtype), offset, size, stride)
+
+
+def _rebuild_parameter(data: Any, *_: Any) -> torch.Tensor:
+    if not isinstance(data, torch.Tensor):
+        raise pickle.UnpicklingError(f"a parameter is built from a {type(data).__name__}")
+    return data
+
+
+def _rebuild_from_type(builder: Any, _type: Any, arguments: Any, *_: Any) -> Any:
+    if not isinstance(builder, Builder) or builder.function not in _TENSOR_BUILDERS:
+        raise pickle.UnpicklingError("a tensor is built by something else than PyTorch")
+    return builder.function(*arguments)
+
+
+_TENSOR_BUILDERS: tuple[Callable[..., Any], ...] = (
+    rebuild_tensor,
+    _rebuild_tensor_v3,
+    _rebuild_parameter,
+)
+
+
+def _dict(items: Any = (), *_: Any) -> dict[Any, Any]:
+    pairs = list(items.items() if isinstance(items, dict) else items)
+    return dict(zip(keys(key for key, _ in pairs), (value for _, value in pairs), strict=True))
+
+
+def _counter(items: Any = ()) -> Counter[Any]:
+    return Counter(_dict(items) if isinstance(items, dict) else keys(items))
+
+
+def _encode(text: str, encoding: str = "latin1") -> bytes:
+    if encoding.lower().replace("-", "").replace("_", "") not in ("latin1", "utf8", "ascii"):
+        raise pickle.UnpicklingError(f"bytes are written in the encoding {encoding[:40]!r}")
+    return text.encode(encoding)
+
+
+def _bytearray(data: Any = b"", encoding: str = "latin1") -> bytearray:
+    return bytearray(_encode(data, encoding) if isinstance(data, str) else memoryview(data))
+
+
+def _dtype(spec: Any, *_: Any) -> np.dtype[Any]:
+    if not isinstance(spec, str) or not _PLAIN_DTYPE.fullmatch(spec):
+        raise pickle.UnpicklingError("it holds numpy values other than numbers and text")
+    return np.dtype(spec)
+
+
+def _scalar(dtype: Any, data: Any = b"") -> np.generic:
+    raw = data.encode("latin1") if isinstance(data, str) else data
+    value: np.generic = np.frombuffer(raw, dtype=dtype, count=1)[0]
+    return value
+
+
+def _empty_array(*_: Any) -> np.ndarray[Any, Any]:
+    return np.empty(0)
+
+
+def _dill_array(_function: Any, _arguments: Any, state: Any, *_: Any) -> np.ndarray[Any, Any]:
+    array = np.empty(0)
+    fill(array, state)
+    return array
+
+
+def _array(data: Any, dtype: Any, shape: Any, order: Any = "C") -> np.ndarray[Any, Any]:
+    order = "F" if order == "F" else "C"
+    return np.frombuffer(data, dtype=dtype).reshape(_sizes(shape), order=order).copy(order)
+
+
+_BUILDERS: dict[str, Callable[..., Any]] = {
+    "torch._utils._rebuild_tensor": rebuild_tensor,
+    "torch._utils._rebuild_tensor_v2": rebuild_tensor,
+    "torch._utils._rebuild_tensor_v3": _rebuild_tensor_v3,
+    "torch._utils._rebuild_parameter": _rebuild_parameter,
+    "torch._utils._rebuild_parameter_with_state": _rebuild_parameter,
+    "torch._tensor._rebuild_from_type_v2": _rebuild_from_type,
+    "torch.nn.parameter.Parameter": _rebuild_parameter,
+    "torch.Size": lambda sizes=(): torch.Size(_sizes(sizes)),
+    "torch.device": lambda kind, *index: torch.device(kind, *index),
+    "collections.OrderedDict": _dict,
+    "collections.defaultdict": lambda _factory=None, items=(): _dict(items),
+    "collections.Counter": _counter,
+    "builtins.dict": _dict,
+    "builtins.list": lambda items=(): list(items),
+    "builtins.set": lambda items=(): set(keys(items)),
+    "builtins.frozenset": lambda items=(): frozenset(keys(items)),
+    "builtins.complex": lambda real, imag=0.0: complex(float(real), float(imag)),
+    "builtins.bytearray": _bytearray,
+    "_codecs.encode": _encode,
+    "numpy.dtype": _dtype,
+    "dill._dill._create_array": _dill_array,
+}
+for _core in ("numpy.core", "numpy._core"):
+    _BUILDERS[f"{_core}.multiarray.scalar"] = _scalar
+    _BUILDERS[f"{_core}.multiarray._reconstruct"] = _empty_array
+    _BUILDERS[f"{_core}.numeric._frombuffer"] = _array
+
+_STORAGES = {
+    "DoubleStorage": torch.float64,
+    "FloatStorage": torch.float32,
+    "HalfStorage": torch.float16,
+    "BFloat16Storage": torch.bfloat16,
+    "LongStorage": torch.int64,
+    "IntStorage": torch.int32,
+    "ShortStorage": torch.int16,
+    "CharStorage": torch.int8,
+    "ByteStorage": torch.uint8,
+    "BoolStorage": torch.bool,
+    "ComplexFloatStorage": torch.complex64,
+    "ComplexDoubleStorage": torch.complex128,
+    "UntypedStorage": torch.uint8,
+}
+
+ALLOWED: dict[str, Any] = {
+    **{name: Builder(name, function) for name, function in _BUILDERS.items()},
+    **{f"torch.{name}": value for name, value in vars(torch).items() if type(value) is torch.dtype},
+    **{
+        f"{module}.{name}": dtype
+        for module in ("torch", "torch.cuda", "torch.storage")
+        for name, dtype in _STORAGES.items()
+    },
+    "torch.Tensor": torch.Tensor,
+    "torch._tensor.Tensor": torch.Tensor,
+    "numpy.ndarray": np.ndarray,
+}
+"""Every import a checkpoint may make: `Builder` for calls, constants for types and dtypes."""
