@@ -13,14 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from robust_reps_ext.datasets.critters_drawing import (
+from .critters_drawing import (
     CLASSES,
     DATA_VERSION,
     HUES,
     TEXTURES,
     Factors,
 )
-from robust_reps_ext.datasets.critters_series import Series
+from .critters_series import Series
 
 __all__ = [
     "CLASSES",

@@ -7,8 +7,8 @@ from math import radians
 
 import numpy as np
 
-from robust_reps_ext.datasets.critters_front_view import cat, crab, frog, primate
-from robust_reps_ext.datasets.critters_painting import (
+from .critters_front_view import cat, crab, frog, primate
+from .critters_painting import (
     Pixels,
     background,
     colours,
@@ -18,8 +18,8 @@ from robust_reps_ext.datasets.critters_painting import (
     spots,
     stripes,
 )
-from robust_reps_ext.datasets.critters_shapes import Pose, Sketch
-from robust_reps_ext.datasets.critters_side_view import bird, dog, fish, insect, turtle
+from .critters_shapes import Pose, Sketch
+from .critters_side_view import bird, dog, fish, insect, turtle
 
 __all__ = ["CLASSES", "DATA_VERSION", "HUES", "TEXTURES", "Factors", "draw_one"]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from math import cos, sin
 
-from robust_reps_ext.datasets.critters_shapes import (
+from .critters_shapes import (
     Ink,
     Pose,
     Sketch,

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from robust_reps_ext.datasets.critters_shapes import XY, Ink, Sketch, grown
+from .critters_shapes import XY, Ink, Sketch, grown
 
 __all__ = ["Pixels", "background", "colours", "compose", "hsv", "paint", "spots", "stripes"]
 

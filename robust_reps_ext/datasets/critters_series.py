@@ -10,9 +10,9 @@ import joblib
 import numpy as np
 from tqdm import tqdm
 
-from robust_reps_ext.datasets.critters_drawing import CLASSES, HUES, TEXTURES, Factors, draw_one
-from robust_reps_ext.datasets.critters_painting import Pixels
-from robust_reps_ext.errors import InputError
+from ..errors import InputError
+from .critters_drawing import CLASSES, HUES, TEXTURES, Factors, draw_one
+from .critters_painting import Pixels
 
 __all__ = ["SIZES", "Series"]
 

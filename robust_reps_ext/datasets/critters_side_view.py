@@ -6,7 +6,7 @@ draws and records it. Coordinates are those of `critters_shapes`: about two unit
 
 from __future__ import annotations
 
-from robust_reps_ext.datasets.critters_shapes import (
+from .critters_shapes import (
     Ink,
     Points,
     Pose,
