@@ -2,8 +2,145 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ..errors import InputError
 from .mends import Mend
 
-__all__ = ["MENDS"]
+__all__ = ["EXTENSIONS", "MENDS", "find_classes", "make_dataset", "pil_loader"]
 
-MENDS: tuple[Mend, ...] = ()
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp", ".jfif")
+
+
+def pil_loader(path: str | os.PathLike[str]) -> Image.Image:
+    """Read an image file as RGB.
+
+    Transparency is dropped, and 16-bit grey is scaled to 8 bits.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, cut short, or no image.
+    """
+    try:
+        with Image.open(path) as image:
+            return _rgb(image)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise InputError(
+            f"cannot read the image {path} ({reason}): replace or remove the file"
+        ) from error
+
+
+def find_classes(folder: str | os.PathLike[str]) -> tuple[list[str], dict[str, int]]:
+    """Class folders in `folder`, sorted, and the position of each; hidden folders are no classes.
+
+    Raises
+    ------
+    InputError
+        If `folder` is missing or has no class folder.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            classes = sorted(
+                entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")
+            )
+    except OSError as error:
+        raise InputError(f"cannot read the folder {folder}: {error.strerror}") from error
+    if not classes:
+        raise InputError(f"{folder} has no class folders: put the images of each class in one")
+    return classes, {name: position for position, name in enumerate(classes)}
+
+
+def make_dataset(
+    dir: str | os.PathLike[str], class_to_idx: Mapping[str, int], extensions: Sequence[str]
+) -> list[tuple[str, int]]:
+    """Every image under the class folders, as (path, label), sorted by folder and path.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    root = Path(dir).expanduser()
+    images = [
+        (path, class_to_idx[name])
+        for name in sorted(class_to_idx)
+        for path in _files(root / name)
+        if path.lower().endswith(tuple(extensions))
+    ]
+    if not images:
+        raise InputError(
+            f"no images in the {len(class_to_idx)} class folders of {root}: "
+            f"they must end in {', '.join(extensions)}"
+        )
+    return images
+
+
+def _files(folder: Path) -> Iterator[str]:
+    for parent, _, names in sorted(os.walk(folder)):
+        for name in sorted(names):
+            if not name.startswith("."):  # macOS leaves "._photo.jpg" beside photo.jpg
+                yield os.path.join(parent, name)
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):  # convert() would clip all above 255 to white
+        values = np.asarray(image)
+        if values.max(initial=0) > 255 or image.mode != "I":
+            image = Image.fromarray((values / 257).round().clip(0, 255).astype(np.uint8))
+    elif image.mode == "P" and "transparency" in image.info:
+        image = image.convert("RGBA")
+    return image.convert("RGB")
+
+
+def _know_more_extensions(module: ModuleType) -> None:
+    module.IMG_EXTENSIONS.extend(
+        extension for extension in EXTENSIONS if extension not in module.IMG_EXTENSIONS
+    )
+
+
+def _find_classes_by(module: ModuleType) -> None:
+    def _find_classes(self: Any, dir: str) -> tuple[list[str], dict[str, int]]:
+        return find_classes(dir)
+
+    module.DatasetFolder._find_classes = _find_classes
+
+
+MENDS: tuple[Mend, ...] = (
+    Mend(
+        name="IMG_EXTENSIONS",
+        where="tools/folder.py:155",
+        why="images that end in .webp, .tiff or .jfif are left out without a word",
+        present=lambda module: ".webp" not in module.IMG_EXTENSIONS,
+        apply=_know_more_extensions,
+    ),
+    Mend(
+        name="pil_loader",
+        where="tools/folder.py:158",
+        why="a corrupt file stops the run without being named, and 16-bit grey turns white",
+        present=lambda module: module.pil_loader is not pil_loader,
+        apply=lambda module: module.__dict__.update(pil_loader=pil_loader),
+    ),
+    Mend(
+        name="make_dataset",
+        where="tools/folder.py:38",
+        why="files that start with a dot are taken for images; an empty tree gets a two-line error",
+        present=lambda module: module.make_dataset is not make_dataset,
+        apply=lambda module: module.__dict__.update(make_dataset=make_dataset),
+    ),
+    Mend(
+        name="DatasetFolder._find_classes",
+        where="tools/folder.py:103",
+        why="a hidden folder becomes a class and moves the labels of those after it",
+        present=lambda module: "sys" in module.DatasetFolder._find_classes.__code__.co_names,
+        apply=_find_classes_by,
+    ),
+)
