@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-import importlib.util
+import inspect
 from collections import UserDict
+from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
+import torch
+
+from ..errors import InputError
 from . import registration
 from .mends import Mend
 
 __all__ = ["MENDS", "DataSets"]
 
+_RESTRICTED_IMAGENET = registration.DATA_SETS["restricted_imagenet"]
 
-class DataSets(UserDict):  # type: ignore[type-arg]
+
+class DataSets(UserDict[str, Any]):
     """Upstream's table of data sets, in which an entry may be an address, loaded at first use.
 
     Our data sets subclass upstream's `DataSet`, so they cannot be imported while
@@ -28,12 +34,115 @@ class DataSets(UserDict):  # type: ignore[type-arg]
 
 
 def _register(module: ModuleType) -> None:
-    ours = {
-        name: address
-        for name, address in registration.DATA_SETS.items()
-        if importlib.util.find_spec(address.partition(":")[0]) is not None
-    }
-    module.DATASETS = DataSets({**module.DATASETS, **ours})  # type: ignore[attr-defined]
+    module.__dict__.update(DATASETS=DataSets({**module.DATASETS, **registration.DATA_SETS}))
+
+
+def _give_ours_for_restricted_imagenet(module: ModuleType) -> None:
+    def load_when_asked(name: str) -> Any:
+        if name != "RestrictedImageNet":
+            raise AttributeError(f"module {module.__name__!r} has no attribute {name!r}")
+        module.__dict__[name] = registration.load(_RESTRICTED_IMAGENET)
+        return module.__dict__[name]
+
+    public = [name for name in module.__dict__ if not name.startswith("_")]
+    del module.__dict__["RestrictedImageNet"]
+    module.__dict__.update(__getattr__=load_when_asked, __all__=public)
+
+
+def _override_args(
+    self: Any, default_args: Mapping[str, Any], kwargs: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Replace a data set's defaults; the message of a wrong type names what was given."""
+    given = dict(kwargs)
+    for name in ("mean", "std"):
+        if given.get(name) is not None:
+            given[name] = torch.as_tensor(given[name], dtype=torch.float32)
+    for name, value in given.items():
+        default = default_args.get(name)
+        if default is None or value is None:
+            continue
+        right = callable(value) if callable(default) else isinstance(value, type(default))
+        if not right:
+            raise InputError(
+                f"{name}={value!r} has type {type(value).__name__}: "
+                f"give {'a callable' if callable(default) else type(default).__name__}"
+            )
+    return {**default_args, **given}
+
+
+def _keep_the_validation_order(module: ModuleType) -> None:
+    upstream = module.DataSet.make_loaders
+
+    def make_loaders(
+        self: Any,
+        workers: int,
+        batch_size: int,
+        data_aug: bool = True,
+        subset: int | None = None,
+        subset_start: int = 0,
+        subset_type: str = "rand",
+        val_batch_size: int | None = None,
+        only_val: bool = False,
+        shuffle_train: bool = True,
+        shuffle_val: bool = False,
+        subset_seed: int | None = None,
+    ) -> tuple[Any, Any]:
+        """Make the training and the validation loader, see `robustness.loaders.make_loaders`."""
+        loaders = upstream(
+            self,
+            workers,
+            batch_size,
+            data_aug=data_aug,
+            subset=subset,
+            subset_start=subset_start,
+            subset_type=subset_type,
+            val_batch_size=val_batch_size,
+            only_val=only_val,
+            shuffle_train=shuffle_train,
+            shuffle_val=shuffle_val,
+            subset_seed=subset_seed,
+        )
+        _check_classes(self, loaders[1].dataset)
+        return loaders
+
+    module.DataSet.make_loaders = make_loaders
+
+
+def _check_classes(data_set: Any, images: Any) -> None:
+    labels = getattr(images, "class_to_idx", None)
+    if labels and max(labels.values()) >= data_set.num_classes:
+        raise InputError(
+            f"{data_set.data_path} has {max(labels.values()) + 1} classes, but "
+            f"{data_set.ds_name} has {data_set.num_classes}: check --data and --dataset"
+        )
+
+
+def _ask_for_a_grouping(module: ModuleType) -> None:
+    upstream = module.CustomImageNet.__init__
+
+    def __init__(self: Any, data_path: str, custom_grouping: Any = None, **kwargs: Any) -> None:
+        if not custom_grouping:
+            raise InputError(
+                "custom_imagenet needs custom_grouping, a list of groups of WordNet ids, which "
+                "only Python can give: CustomImageNet(data_path, custom_grouping=[...])"
+            )
+        upstream(self, data_path, custom_grouping, **kwargs)
+
+    module.CustomImageNet.__init__ = __init__
+
+
+def _refuses_any_callable(module: ModuleType) -> bool:
+    data_set = module.DataSet.__new__(module.DataSet)
+    transform = module.transforms.Compose([])
+    try:
+        data_set.override_args({"transform_train": transform}, {"transform_train": lambda x: x})
+    except ValueError:
+        return True
+    return False
+
+
+def _default(function: Any, parameter: str) -> Any:
+    return inspect.signature(function).parameters[parameter].default
 
 
 MENDS: tuple[Mend, ...] = (
@@ -43,5 +152,35 @@ MENDS: tuple[Mend, ...] = (
         why="Restricted ImageNet is labelled by the position of folders, and critters are unknown",
         present=lambda module: not isinstance(module.DATASETS, DataSets),
         apply=_register,
+    ),
+    Mend(
+        name="RestrictedImageNet",
+        where="datasets.py:234",
+        why="the class imported by name would differ from the one registered",
+        present=lambda module: "RestrictedImageNet" in module.__dict__,
+        apply=_give_ours_for_restricted_imagenet,
+    ),
+    Mend(
+        name="DataSet.override_args",
+        where="datasets.py:84",
+        why="torchvision v2 transforms, and every other callable, are refused by a type check",
+        present=_refuses_any_callable,
+        apply=lambda module: setattr(module.DataSet, "override_args", _override_args),
+    ),
+    Mend(
+        name="DataSet.make_loaders",
+        where="datasets.py:114",
+        why="validation is shuffled, so that no two evaluations see the same batches",
+        present=lambda module: _default(module.DataSet.make_loaders, "shuffle_val") is True,
+        apply=_keep_the_validation_order,
+    ),
+    Mend(
+        name="CustomImageNet",
+        where="datasets.py:299",
+        why="from the command line, where no grouping can be given, it ends in a TypeError",
+        present=lambda module: (
+            _default(module.CustomImageNet, "custom_grouping") is inspect.Parameter.empty
+        ),
+        apply=_ask_for_a_grouping,
     ),
 )
