@@ -1,0 +1,201 @@
+"""One pass over a data loader: a training epoch, or an evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from robustness.tools import helpers
+from torch import Tensor, nn
+from torchvision.utils import make_grid
+from tqdm import tqdm
+
+from ..errors import InputError
+from . import registration
+from .epoch_progress import EpochProgress
+from .optimizers import amp_dtype
+from .schedules import eps_multiplier
+from .training_arguments import given
+
+__all__ = ["device_of", "model_loop"]
+
+_IMAGES_SHOWN = 15
+
+
+def model_loop(
+    args: Any,
+    loop_type: str,
+    loader: Any,
+    model: nn.Module,
+    opt: Any,
+    epoch: int,
+    adv: bool,
+    writer: Any,
+    scaler: torch.amp.GradScaler | None = None,
+) -> tuple[float, float]:
+    """Train for one epoch, or evaluate.
+
+    Parameters
+    ----------
+    args
+        See `robustness.train.train_model`; ``eps`` and ``attack_lr`` are numbers.
+    loop_type
+        ``"train"`` or ``"val"``.
+    loader
+        Serves batches (images, labels).
+    model
+        The `AttackerModel`, bare or in `DataParallel`.
+    opt
+        The optimizer; unused in evaluation.
+    epoch
+        Counted from 0.
+    adv
+        Whether the images are attacked first.
+    writer
+        A tensorboardX writer, or None.
+    scaler
+        The gradient scale of mixed precision, or None.
+
+    Returns
+    -------
+    tuple
+        Top-1 accuracy in percent, and mean loss without regularizer.
+
+    Raises
+    ------
+    InputError
+        If the loader is empty, a training loss is not finite, or outputs and labels do not fit.
+    """
+    if loop_type not in ("train", "val"):
+        raise ValueError(f"loop_type={loop_type!r}: give 'train' or 'val'")
+    training = loop_type == "train"
+    model.train(training)
+    device = device_of(model)
+    attack = _attack_options(args, epoch, training) if adv else {}
+    criterion = given(args, "custom_train_loss", nn.functional.cross_entropy)
+    regularizer = given(args, "regularizer")
+    hook = given(args, "iteration_hook")
+    progress = EpochProgress(loop_type, epoch, "AdvPrec" if adv else "NatPrec")
+    with tqdm(total=_length(loader), mininterval=0.5) as bar:
+        for step, (inp, target) in enumerate(loader):
+            inp = inp.to(device, non_blocking=True)
+            target = target.to(device, non_blocking=True)
+            with _precision(args, device):
+                aim = _aim(attack, model, inp, target)
+                output, final_inp = model(inp, make_adv=adv, **{"target": target, **aim})
+                loss = criterion(output, target).mean()
+            logits = output[0] if isinstance(output, tuple) else output
+            accuracies = _accuracies(args, logits.detach(), target)
+            penalty = 0.0
+            if regularizer is not None:
+                with torch.enable_grad(), _precision(args, device):
+                    penalty = regularizer(model, inp, target)
+            if training:
+                _descend(loss + penalty, opt, scaler)
+            elif adv and step == 0 and writer is not None:
+                writer.add_image("Nat input", make_grid(inp[:_IMAGES_SHOWN]), epoch)
+                writer.add_image("Adv input", make_grid(final_inp[:_IMAGES_SHOWN]), epoch)
+            progress.add(len(inp), loss, accuracies, penalty)
+            if hook is not None:
+                hook(model, step, loop_type, inp, target)
+            bar.update()
+            if progress.due():
+                bar.set_description(progress.report())
+        bar.set_description(progress.report())
+    means = progress.means()
+    if writer is not None:
+        for name, value in means.items():
+            writer.add_scalar(f"{'adv' if adv else 'nat'}_{loop_type}_{name}", value, epoch)
+    return means["top1"], means["loss"]
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Where the model's parameters (or, without any, its buffers) are."""
+    for tensors in (model.parameters(), model.buffers()):
+        for tensor in tensors:
+            return tensor.device
+    return torch.device("cpu")
+
+
+def _attack_options(args: Any, epoch: int, training: bool) -> dict[str, Any]:
+    """What `AttackerModel` is called with to attack, but for the target."""
+    multiplier = eps_multiplier(args) if training else None
+    options = {
+        "constraint": args.constraint,
+        "eps": args.eps if multiplier is None else args.eps * multiplier(epoch),
+        "step_size": args.attack_lr,
+        "iterations": args.attack_steps,
+        "random_start": given(args, "random_start", 0),
+        "custom_loss": given(args, "custom_adv_loss"),
+        "random_restarts": 0 if training else args.random_restarts,
+        "use_best": bool(args.use_best),
+    }
+    name = given(args, "adv_objective")
+    if name is not None:
+        objective = registration.objective(name)
+        options |= {"custom_loss": objective, "targeted": objective.targeted}
+    if given(args, "mixed_precision", 0):
+        options["mixed_precision"] = True
+    return options
+
+
+def _aim(attack: dict[str, Any], model: nn.Module, inp: Tensor, target: Tensor) -> dict[str, Any]:
+    """The attack's options, with the target of a registered objective."""
+    objective: Any = attack.get("custom_loss")
+    if not hasattr(objective, "training_target"):
+        return attack
+    bare = model.module if isinstance(model, nn.DataParallel) else model
+    with _evaluating(bare), torch.no_grad():
+        return {**attack, "target": objective.training_target(bare, inp, target)}
+
+
+def _accuracies(args: Any, logits: Tensor, target: Tensor) -> tuple[Any, Any]:
+    """Top-1 and top-5 accuracy in percent, or what ``custom_accuracy`` calls by these names."""
+    custom = given(args, "custom_accuracy")
+    if custom is not None:
+        return custom(logits, target)
+    fits = target.shape == logits.shape if target.dim() > 1 else logits.dim() == 2
+    if not fits or len(logits) != len(target):
+        raise InputError(
+            f"no accuracy for outputs of shape {tuple(logits.shape)} and labels of shape "
+            f"{tuple(target.shape)}: give args.custom_accuracy, which returns two numbers"
+        )
+    top1, top5 = helpers.accuracy(logits, target, topk=(1, min(5, logits.shape[-1])))
+    return top1[0], top5[0]
+
+
+def _descend(loss: Tensor, opt: Any, scaler: torch.amp.GradScaler | None) -> None:
+    opt.zero_grad()
+    if scaler is None:
+        loss.backward()
+        opt.step()
+    else:
+        scaler.scale(loss).backward()
+        scaler.step(opt)
+        scaler.update()
+
+
+def _precision(args: Any, device: torch.device) -> torch.autocast:
+    enabled = bool(given(args, "mixed_precision", 0))
+    return torch.autocast(device.type, dtype=amp_dtype(device), enabled=enabled)
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode, after which each submodule is in the mode it was in."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+def _length(loader: Any) -> int | None:
+    try:
+        return len(loader)
+    except TypeError:  # an iterable without a length, or a wrapper around one
+        return None

@@ -1,0 +1,145 @@
+"""A training run, epoch by epoch: train, evaluate, log, step the schedule, save."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from robustness.attacker import Attacker
+from torch import nn
+
+from ..errors import InputError
+from . import random_state
+from .epoch_loop import device_of, model_loop
+from .optimizers import make_grad_scaler, make_optimizer_and_schedule, schedule_state
+from .training_arguments import given, whole_number
+from .training_record import NO_ADVERSARY, TrainingRecord
+
+__all__ = ["TrainingRun", "autograd_mode", "on_devices"]
+
+
+def on_devices(model: nn.Module, device_ids: list[int] | None = None) -> nn.DataParallel:
+    """The model on CUDA if there is any, in the wrapper that gives checkpoints their prefix.
+
+    Raises
+    ------
+    InputError
+        If the model is in such a wrapper already.
+    """
+    if isinstance(model, nn.DataParallel):
+        raise InputError("the model is in DataParallel already: give model.module")
+    if torch.cuda.is_available():
+        model.cuda()
+    return nn.DataParallel(model, device_ids=device_ids)
+
+
+def autograd_mode(model: nn.Module, adv: bool, disable_no_grad: bool = False) -> Any:
+    """Autograd on or off for evaluation: only an attacker that is not ours needs it on."""
+    ours = isinstance(getattr(model, "attacker", None), Attacker)
+    return torch.set_grad_enabled(disable_no_grad or (adv and not ours))
+
+
+class TrainingRun:
+    """Everything `robustness.train.train_model` works with; see there for the arguments."""
+
+    def __init__(
+        self,
+        args: Any,
+        model: nn.Module,
+        loaders: Any,
+        checkpoint: dict[str, Any] | None,
+        device_ids: list[int] | None,
+        store: Any,
+        update_params: Any,
+        disable_no_grad: bool,
+    ) -> None:
+        self.args = args
+        self.epochs = whole_number(args, "epochs", None, at_least=0)
+        self.log_iters = whole_number(args, "log_iters", None, at_least=None)
+        self.save_ckpt_iters = whole_number(args, "save_ckpt_iters", -1, at_least=None)
+        self.adv_train = bool(args.adv_train)
+        self.adv_eval = self.adv_train or bool(given(args, "adv_eval", 0))
+        self.disable_no_grad = disable_no_grad
+        self.loaders = tuple(loaders)
+        self.train_loader, self.val_loader = self.loaders
+        self.model = model
+        self.parallel = on_devices(model, device_ids)
+        self.opt, self.schedule = make_optimizer_and_schedule(
+            args, model, checkpoint, update_params
+        )
+        self.scaler = make_grad_scaler(args, device_of(model), checkpoint)
+        self.record = TrainingRecord(args, store)
+        self.seed = given(args, "seed", (checkpoint or {}).get("seed"))
+        self.start_epoch = int(checkpoint["epoch"]) if checkpoint else 0
+
+    def take_up(self, checkpoint: dict[str, Any]) -> None:
+        """Take up the best accuracy and the random state of a checkpoint."""
+        if not self.record.take_up_best(checkpoint):
+            self.record.best, _ = self._validate(self.start_epoch - 1, self.adv_train, None)
+        if self.seed is None and "random_state" in checkpoint:
+            random_state.restore(checkpoint["random_state"], self.loaders)
+
+    def run_epoch(self, epoch: int) -> None:
+        """Train for one epoch and leave its checkpoint."""
+        args, record = self.args, self.record
+        if self.seed is not None:
+            random_state.seed_epoch(self.seed, epoch, self.loaders)
+        prec1, loss = model_loop(
+            args,
+            "train",
+            self.train_loader,
+            self.parallel,
+            self.opt,
+            epoch,
+            self.adv_train,
+            record.writer,
+            self.scaler,
+        )
+        numbered = epoch == self.epochs - 1 or _is_turn(epoch, self.save_ckpt_iters)
+        evaluation = {}
+        if numbered or _is_turn(epoch, self.log_iters):
+            evaluation = self._evaluate(epoch)
+        info = record.info(epoch, train_prec1=prec1, train_loss=loss, **evaluation)
+        if evaluation:
+            record.log(info)
+        if self.schedule is not None:
+            self.schedule.step()
+        record.save(self._state(), info if evaluation else None, epoch=epoch, numbered=numbered)
+        epoch_hook = given(args, "epoch_hook")
+        if epoch_hook is not None:
+            epoch_hook(self.parallel, info)
+
+    def _evaluate(self, epoch: int) -> dict[str, float]:
+        nat_prec1, nat_loss = self._validate(epoch, False, self.record.writer)
+        adv_prec1, adv_loss = NO_ADVERSARY, NO_ADVERSARY
+        if self.adv_eval:
+            adv_prec1, adv_loss = self._validate(epoch, True, self.record.writer)
+        return {
+            "nat_prec1": nat_prec1,
+            "adv_prec1": adv_prec1,
+            "nat_loss": nat_loss,
+            "adv_loss": adv_loss,
+        }
+
+    def _validate(self, epoch: int, adv: bool, writer: Any) -> tuple[float, float]:
+        # Training goes the same way whether or not it is evaluated on the way.
+        mode = autograd_mode(self.model, adv, self.disable_no_grad)
+        with mode, random_state.preserved(self.loaders):
+            return model_loop(
+                self.args, "val", self.val_loader, self.parallel, None, epoch, adv, writer
+            )
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "model": self.parallel.state_dict(),
+            "optimizer": self.opt.state_dict(),
+            "schedule": schedule_state(self.schedule),
+            "amp": self.scaler.state_dict() if self.scaler.is_enabled() else None,
+            "random_state": random_state.capture(self.loaders),
+            "seed": self.seed,
+        }
+
+
+def _is_turn(epoch: int, every: int) -> bool:
+    """Whether something done every so many epochs is due; 0 or less means never."""
+    return every > 0 and epoch % every == 0
