@@ -6,7 +6,7 @@ import math
 import platform
 import warnings
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -19,91 +19,15 @@ from .models.loading import weights_digest
 from .models.representation import at_layer
 from .objectives import Objective
 from .result import Synthesis
+from .settings import Settings
 from .upstream.modes import evaluating
 
-__all__ = ["Progress", "Settings", "check_images", "noise", "synthesize"]
+__all__ = ["Progress", "check_images", "noise", "synthesize"]
 
 Progress = Callable[[int, int, float], None]
 """``progress(steps_done, steps_in_all, mean_objective)``."""
 
-PAPER_SIZE = 224
 RECORDED_STEPS = 100
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How PGD runs.
-
-    Attributes
-    ----------
-    eps
-        L2 radius around the origin (for `constraint` ``"2"``): a number, or one per image (N,).
-    step_size
-        Length of a step.
-    iterations
-        Number of steps.
-    constraint
-        One of upstream's: ``"2"``, ``"inf"``, ``"unconstrained"``, ...
-    schedule
-        ``"paper"``: steps of constant length.
-    use_best
-        Return the best iterate of each image instead of the last.
-    batch_size
-        Images optimised together. Results do not depend on it, to float rounding.
-    precision
-        ``"float32"``, or ``"bfloat16"`` for autocast inside the network. The final objective is
-        computed in float32 either way.
-    layer
-        The representation layer; default the penultimate one.
-    """
-
-    eps: Any
-    step_size: Any
-    iterations: int
-    constraint: str = "2"
-    schedule: str = "paper"
-    use_best: bool = False
-    batch_size: int = 32
-    precision: str = "float32"
-    layer: Any = None
-
-    @classmethod
-    def paper(
-        cls,
-        images: Tensor,
-        *,
-        eps: float,
-        step_size: float,
-        iterations: int,
-        given: dict[str, Any],
-    ) -> Settings:
-        """The paper's numbers, which are for 224-pixel images, brought to the size of `images`.
-
-        An L2 length scales with the square root of the number of pixels. What is `given` and
-        not None wins over the paper.
-        """
-        scale = math.sqrt(math.prod(images.shape[-2:])) / PAPER_SIZE
-        paper = cls(eps=eps * scale, step_size=step_size * scale, iterations=iterations)
-        return replace(paper, **{name: value for name, value in given.items() if value is not None})
-
-    def check(self) -> None:
-        """Raise `InputError` for values that no run can use."""
-        if self.iterations < 1 or self.iterations != int(self.iterations):
-            raise InputError(f"iterations={self.iterations}: give a whole number, 1 or more")
-        if self.batch_size < 1:
-            raise InputError(f"batch_size={self.batch_size}: give 1 or more")
-        for name, known in {
-            "schedule": ("paper",),
-            "precision": ("float32", "bfloat16"),
-        }.items():
-            if getattr(self, name) not in known:
-                raise InputError(
-                    f"{name}={getattr(self, name)!r} is not known: choose {' or '.join(known)}"
-                )
-        for name in ("eps", "step_size"):
-            value = torch.as_tensor(getattr(self, name))
-            if not bool((value >= 0).all()):
-                raise InputError(f"{name}={getattr(self, name)} is negative: give 0 or more")
 
 
 def noise(like: Tensor, *, seed: int = 0) -> Tensor:
@@ -164,7 +88,7 @@ def synthesize(
     Examples
     --------
     >>> import torch, torchvision, robust_reps_ext as rr
-    >>> from robust_reps_ext.synthesis import Settings
+    >>> from robust_reps_ext.settings import Settings
     >>> network = torchvision.models.resnet18(num_classes=9)
     >>> model = rr.load_model(network, dataset="restricted_imagenet")
     >>> start = torch.rand(2, 3, 64, 64)

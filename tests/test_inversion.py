@@ -13,6 +13,7 @@ from torch import nn
 import robust_reps_ext as rr
 from robust_reps_ext.models.small import critters_resnet
 from robust_reps_ext.objectives import relative_distance
+from robust_reps_ext.settings import Settings
 
 STATISTICS = SimpleNamespace(mean=torch.full((3,), 0.5), std=torch.full((3,), 0.25))
 
@@ -54,7 +55,7 @@ def test_the_inverse_of_the_identity_is_the_target(identity, targets, start):
         assert error[1] == 0  # it started at its own target
     assert (error <= 0.03).all()
     assert (result.objective < 0.01).all()
-    assert result.target_images is targets
+    assert torch.equal(result.target_images, targets)
 
 
 def test_a_small_radius_leaves_the_rest_of_the_way(identity, targets):
@@ -88,11 +89,7 @@ def test_the_papers_numbers_scale_with_the_number_of_pixels(model):
     small = rr.invert(model, torch.rand(1, 3, 56, 56), iterations=1)
     assert small.settings["eps"] == pytest.approx(250)
     assert small.settings["step_size"] == pytest.approx(0.25)
-    from robust_reps_ext.synthesis import Settings
-
-    paper = Settings.paper(
-        torch.empty(1, 3, 224, 224), eps=1000, step_size=1, iterations=10_000, given={}
-    )
+    paper = Settings.paper(torch.empty(1, 3, 224, 224), {})
     assert (paper.eps, paper.step_size, paper.iterations) == (1000, 1, 10_000)
 
 
@@ -130,7 +127,7 @@ def test_a_start_without_gradient_is_reported_and_nudged(targets):
         result = rr.invert(model, targets, start="grey", step_size=0.05, iterations=200)
     assert result.settings["zero_gradient_starts"] == 3
     assert (result.start == 0.5).all()
-    assert (result.objective < 0.5 * result.trace[0]).all()
+    assert (result.objective < result.trace[0] - 0.05).all()
 
 
 def test_progress_is_told_and_ends_complete(model):
@@ -172,10 +169,13 @@ def test_damaged_and_foreign_files_are_refused(model, tmp_path):
         result.save(tmp_path / "absent" / "result.safetensors")
 
 
-def test_a_figure_shows_each_image(model):
+def test_a_figure_shows_targets_starts_results_and_distances(model):
     result = rr.invert(model, torch.rand(2, 3, 32, 32), iterations=1)
-    texts = [text.get_text() for axis in result.figure().axes for text in axis.texts]
-    assert f"{result.objective[0]:.3g}" in " ".join(texts) or result.figure().axes
+    figure = result.figure()
+    assert sum(len(axes.images) for axes in figure.axes) == 6
+    shown = {text.get_text() for text in figure.findobj(lambda artist: hasattr(artist, "get_text"))}
+    assert {f"{value:.3g}" for value in result.objective.tolist()} <= shown
+    assert {"target", "start", "result"} <= shown
 
 
 @pytest.mark.parametrize(

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from robustness.attacker import AttackerModel
 from torch import Tensor
+from typing_extensions import Unpack
 
 from ..errors import InputError
 from ..models.representation import representation
 from ..objectives import RepresentationMatching
 from ..result import Synthesis
-from ..synthesis import Progress, Settings, check_images, noise, synthesize
+from ..settings import Options, Settings
+from ..synthesis import Progress, check_images, noise, synthesize
 
 __all__ = ["invert"]
 
@@ -22,15 +22,9 @@ def invert(
     targets: Tensor,
     *,
     start: str | Tensor = "noise",
-    layer: Any = None,
-    eps: float | Tensor | None = None,
-    step_size: float | None = None,
-    iterations: int | None = None,
-    schedule: str | None = None,
-    batch_size: int | None = None,
-    precision: str | None = None,
     seed: int = 0,
     progress: bool | Progress = False,
+    **options: Unpack[Options],
 ) -> Synthesis:
     """Find images whose representations match those of `targets`: equation (4).
 
@@ -45,22 +39,15 @@ def invert(
     start
         The sources x1: ``"noise"`` for N(0, 1) / 20 + 0.5 (Fig. 6), ``"grey"`` for 0.5
         everywhere, or images of the shape of `targets` (Fig. 3).
-    layer
-        The representation layer; default the penultimate one.
-    eps, step_size, iterations
-        L2 radius around the source, length and number of steps. The default is the paper's
-        (appendix A.6.2) 1000, 1 and 10,000 at 224 pixels; the two lengths scale with the
-        square root of the number of pixels: 285.7 and 0.286 at 64 pixels.
-    schedule
-        ``"paper"``: steps of constant length.
-    batch_size
-        Images optimised together, by default 32; results do not depend on it.
-    precision
-        ``"float32"`` (default) or ``"bfloat16"``.
     seed
         For the noise.
     progress
         True for a bar, or ``progress(steps_done, steps_in_all, mean_distance)``.
+    **options
+        `layer`, `eps`, `step_size`, `iterations`, `schedule`, `batch_size`, `precision`, see
+        `robust_reps_ext.settings.Options`. The default is the paper's (appendix A.6.2): eps 1000
+        around the source, 10,000 steps of 1, at 224 pixels; both lengths scale with the square
+        root of the number of pixels.
 
     Returns
     -------
@@ -83,26 +70,11 @@ def invert(
     (torch.Size([2, 3, 64, 64]), torch.Size([2]))
     """
     targets = check_images("targets", targets)
-    settings = Settings.paper(
-        targets,
-        eps=1000,
-        step_size=1,
-        iterations=10_000,
-        given={
-            "eps": eps,
-            "step_size": step_size,
-            "iterations": iterations,
-            "schedule": schedule,
-            "batch_size": batch_size,
-            "precision": precision,
-            "layer": layer,
-        },
-    )
-    settings.check()
+    settings = Settings.paper(targets, options)
     return synthesize(
         model,
         RepresentationMatching(),
-        target=representation(model, targets, layer=layer),
+        target=representation(model, targets, layer=settings.layer),
         start=sources(start, targets, seed=seed),
         settings=settings,
         target_images=targets,

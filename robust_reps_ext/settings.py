@@ -1,0 +1,123 @@
+"""How PGD runs, as data: the paper's numbers, brought to the size of the images at hand."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, TypedDict
+
+import torch
+from torch import Tensor, nn
+
+from .errors import InputError
+
+__all__ = ["Options", "Settings"]
+
+PAPER_SIZE = 224
+
+
+class Options(TypedDict, total=False):
+    """The keywords that every experiment takes; what is left out (or None) is the paper's.
+
+    Attributes
+    ----------
+    layer
+        The representation layer, by name (``"layer3"``) or as a function of the network; default
+        the penultimate one.
+    eps
+        L2 radius around the origin: a number, or one per image (N,).
+    step_size
+        Length of a step.
+    iterations
+        Number of steps.
+    schedule
+        ``"paper"``: steps of constant length.
+    batch_size
+        Images optimised together, by default 32. Results do not depend on it, to float rounding.
+    precision
+        ``"float32"`` (default), or ``"bfloat16"`` for autocast inside the network. The final
+        objective is computed in float32 either way.
+    """
+
+    layer: str | Callable[[nn.Module], nn.Module] | None
+    eps: float | Tensor | None
+    step_size: float | Tensor | None
+    iterations: int | None
+    schedule: str | None
+    batch_size: int | None
+    precision: str | None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How PGD runs.
+
+    Attributes
+    ----------
+    eps, step_size, iterations, schedule, batch_size, precision, layer
+        See `Options`.
+    constraint
+        One of upstream's: ``"2"``, ``"inf"``, ``"unconstrained"``, ``"fourier"``, or a subclass
+        of its `AttackerStep`.
+    use_best
+        Return the best iterate of each image instead of the last.
+    """
+
+    eps: Any
+    step_size: Any
+    iterations: int
+    constraint: Any = "2"
+    schedule: str = "paper"
+    use_best: bool = False
+    batch_size: int = 32
+    precision: str = "float32"
+    layer: Any = None
+
+    @classmethod
+    def paper(
+        cls,
+        images: Tensor,
+        given: Options,
+        *,
+        eps: float = 1000.0,
+        step_size: float = 1.0,
+        iterations: int = 10_000,
+        use_best: bool = False,
+    ) -> Settings:
+        """The paper's numbers, which are for 224-pixel images, brought to the size of `images`.
+
+        An L2 length scales with the square root of the number of pixels: eps 1000 and step 1
+        become 285.7 and 0.286 at 64 pixels. What is `given`, and not None, wins. The defaults
+        are those of appendix A.6.2.
+
+        Raises
+        ------
+        InputError
+            For a value that no run can use.
+        """
+        scale = math.sqrt(math.prod(images.shape[-2:])) / PAPER_SIZE
+        paper = cls(eps * scale, step_size * scale, iterations, use_best=use_best)
+        wanted = {name: value for name, value in given.items() if value is not None}
+        settings = replace(paper, **wanted)
+        settings.check()
+        return settings
+
+    def check(self) -> None:
+        """Raise `InputError` for values that no run can use."""
+        if self.iterations < 1 or self.iterations != int(self.iterations):
+            raise InputError(f"iterations={self.iterations}: give a whole number, 1 or more")
+        if self.batch_size < 1:
+            raise InputError(f"batch_size={self.batch_size}: give 1 or more")
+        for name, known in {
+            "schedule": ("paper",),
+            "precision": ("float32", "bfloat16"),
+        }.items():
+            if getattr(self, name) not in known:
+                raise InputError(
+                    f"{name}={getattr(self, name)!r} is not known: choose {' or '.join(known)}"
+                )
+        for name in ("eps", "step_size"):
+            value = torch.as_tensor(getattr(self, name))
+            if not bool((value >= 0).all()):
+                raise InputError(f"{name}={getattr(self, name)} is negative: give 0 or more")
