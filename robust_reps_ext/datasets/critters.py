@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -20,7 +21,11 @@ from .critters_drawing import (
     TEXTURES,
     Factors,
 )
+from .critters_images import CritterImages
 from .critters_series import Series
+
+if TYPE_CHECKING:
+    from .critters_dataset import CrittersDataSet, CrittersFineDataSet
 
 __all__ = [
     "CLASSES",
@@ -28,7 +33,10 @@ __all__ = [
     "FINE_CLASSES",
     "HUES",
     "TEXTURES",
+    "CritterImages",
     "Critters",
+    "CrittersDataSet",
+    "CrittersFineDataSet",
     "Factors",
     "draw",
 ]
@@ -123,3 +131,12 @@ def draw(
         fine_labels=torch.tensor([record.fine_label for record in factors]),
         factors=factors,
     )
+
+
+def __getattr__(name: str) -> Any:
+    # Upstream takes seconds to import, and drawing does without it.
+    if name in ("CrittersDataSet", "CrittersFineDataSet"):
+        from . import critters_dataset
+
+        return getattr(critters_dataset, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
