@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -15,6 +13,7 @@ from tqdm import tqdm
 from ..errors import InputError
 from . import registration
 from .epoch_progress import EpochProgress
+from .modes import evaluating
 from .optimizers import amp_dtype
 from .schedules import eps_multiplier
 from .training_arguments import given
@@ -147,7 +146,7 @@ def _aim(attack: dict[str, Any], model: nn.Module, inp: Tensor, target: Tensor) 
     if not hasattr(objective, "training_target"):
         return attack
     bare = model.module if isinstance(model, nn.DataParallel) else model
-    with _evaluating(bare), torch.no_grad():
+    with evaluating(bare), torch.no_grad():
         return {**attack, "target": objective.training_target(bare, inp, target)}
 
 
@@ -180,18 +179,6 @@ def _descend(loss: Tensor, opt: Any, scaler: torch.amp.GradScaler | None) -> Non
 def _precision(args: Any, device: torch.device) -> torch.autocast:
     enabled = bool(given(args, "mixed_precision", 0))
     return torch.autocast(device.type, dtype=amp_dtype(device), enabled=enabled)
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode, after which each submodule is in the mode it was in."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
 
 
 def _length(loader: Any) -> int | None:
