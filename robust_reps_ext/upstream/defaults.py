@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from types import ModuleType
 from typing import Any
 
@@ -60,15 +61,18 @@ class TrainingDefaults(dict[type, dict[str, Any]]):
         name = _our_name(kind)
         if name is None:
             raise KeyError(kind)
-        self[kind] = {**_ADVERSARY_DEFAULTS.get(name, {}), **registration.TRAINING_DEFAULTS[name]}
+        ours: Any = registration.TRAINING_DEFAULTS[name]
+        self[kind] = {**_ADVERSARY_DEFAULTS.get(name, {}), **ours}
         return self[kind]
 
 
 def _our_name(kind: type) -> str | None:
     """The name under which a data set class is registered with defaults of its own."""
-    address = f"{kind.__module__}:{kind.__qualname__}"
-    for name, ours in registration.DATA_SETS.items():
-        if ours == address and name in registration.TRAINING_DEFAULTS:
+    for name, address in registration.DATA_SETS.items():
+        module, _, attribute = address.partition(":")
+        # What has not been imported cannot be the class at hand.
+        ours = getattr(sys.modules.get(module), attribute, None)
+        if ours is kind and name in registration.TRAINING_DEFAULTS:
             return name
     return None
 
