@@ -97,11 +97,15 @@ def read_checkpoint(path: str | os.PathLike[str], *, trust: bool = False) -> Che
     ('bare', 3, ['bias', 'weight'])
     """
     shown = _shown(path)
-    with _opened(path) as file:
-        size = os.fstat(file.fileno()).st_size
-        digest = _sha256(file)
-        file.seek(0)
-        contents = _contents(file, size, shown, trust)
+    _check_file(path, shown)
+    try:
+        with open(path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            digest = _sha256(file)
+            file.seek(0)
+            contents = _contents(file, size, shown, trust)
+    except OSError as error:
+        raise InputError(f"cannot read checkpoint {shown}: {error.strerror or error}") from error
     try:
         entries, rest = _sections(contents.value)
         weights = _tensors(entries, 4 * size)
@@ -131,21 +135,18 @@ def read_checkpoint(path: str | os.PathLike[str], *, trust: bool = False) -> Che
 # -- the file --------------------------------------------------------------------------------------
 
 
-def _opened(path: str | os.PathLike[str]) -> BinaryIO:
-    """Open a regular file, or say in one line why not."""
-    shown = _shown(path)
+def _check_file(path: str | os.PathLike[str], shown: str) -> None:
+    """Refuse what is no regular file; opening a pipe would wait for ever."""
     try:
-        status = os.stat(path)
-        if stat.S_ISDIR(status.st_mode):
-            raise InputError(f"{shown} is a folder: name the checkpoint file in it{_inside(path)}")
-        if not stat.S_ISREG(status.st_mode):
-            raise InputError(f"{shown} is a device or pipe: name a checkpoint file")
-        return open(path, "rb")
-    except FileNotFoundError as error:
+        mode = os.stat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise InputError(f"no checkpoint at {shown}{_nearby(path)}") from error
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"cannot read checkpoint {shown}: {reason}") from error
+        raise InputError(f"cannot read checkpoint {shown}: {error}") from error
+    if stat.S_ISDIR(mode):
+        raise InputError(f"{shown} is a folder: name the checkpoint file in it{_inside(path)}")
+    if not stat.S_ISREG(mode):
+        raise InputError(f"{shown} is a device or pipe: name a checkpoint file")
 
 
 def _contents(file: BinaryIO, size: int, shown: str, trust: bool) -> Contents:
@@ -180,7 +181,7 @@ def _nearby(path: str | os.PathLike[str]) -> str:
     if not os.path.isdir(folder):
         return f": there is no folder {_shown(folder)}"
     close = difflib.get_close_matches(name, _files(folder), n=3, cutoff=0.5)
-    return f": did you mean {_listed(close)}?" if close else _inside(folder)
+    return f": did you mean {_listed(close)}?" if close else _inside(folder) or ": name a file"
 
 
 def _inside(folder: str | os.PathLike[str]) -> str:
@@ -263,7 +264,10 @@ def _tensors(entries: Mapping[Any, Any], most_bytes: int) -> dict[str, Tensor]:
     if not tensors:
         raise pickle.UnpicklingError("it holds no weights")
     for name, value in tensors.items():
-        if value.is_floating_point() and not torch.isfinite(value).all():
+        # A sum is quick, and finite only if every weight is; the converse needs the slower look.
+        if value.is_floating_point() and not (
+            torch.isfinite(value.sum()) or torch.isfinite(value).all()
+        ):
             raise pickle.UnpicklingError(f"{name[:100]!r} holds NaN or infinite weights")
     return tensors
 

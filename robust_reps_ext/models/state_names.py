@@ -66,7 +66,7 @@ def named_plainly(
     classifier = _stripped(classifier)
     if all(name.startswith("model.") for name in classifier):
         classifier = _stripped(_below("model.", classifier))
-        kind = "robust-models-transfer" if kind == "robustness" else kind
+        kind = "robust-models-transfer"
     return classifier, normalizer, kind
 
 

@@ -1,0 +1,91 @@
+"""Which normaliser a model gets: mean and standard deviation of its training images."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import InputError
+from .state_names import Normalizer
+
+__all__ = ["Statistics", "chosen", "described", "from_argument"]
+
+logger = logging.getLogger("robust_reps_ext")
+
+Statistics = Sequence[float] | Tensor
+
+_IMAGENET = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+_IMAGENET_CLASSES = 1000
+
+
+def chosen(
+    shown: str,
+    *,
+    given: Normalizer | None,
+    stored: Normalizer | None,
+    data: Any,
+    classes: int | None,
+) -> tuple[Normalizer, str]:
+    """The normaliser that wins, and where it is from; says so in the log where two differ.
+
+    The order: the argument ``normalize=``, the checkpoint, the data set, ImageNet's where there
+    are 1000 classes.
+
+    Raises
+    ------
+    InputError
+        If none is known.
+    """
+    of_data = None if data is None else (data.mean.flatten().float(), data.std.flatten().float())
+    known = [
+        (given, "normalize="),
+        (stored, "the checkpoint"),
+        (of_data, f"data set {getattr(data, 'ds_name', '')}"),
+    ]
+    found = [(normalizer, origin) for normalizer, origin in known if normalizer is not None]
+    if not found and classes == _IMAGENET_CLASSES:
+        return _IMAGENET, "ImageNet, for its 1000 classes"
+    if not found:
+        raise InputError(
+            f"{shown} stores no normaliser: pass dataset= (its name, for instance "
+            "'restricted_imagenet') or normalize=(mean, std)"
+        )
+    (winner, origin), *others = found
+    for other, where in others:
+        if not all(torch.allclose(a, b, atol=1e-4) for a, b in zip(winner, other, strict=True)):
+            logger.warning(
+                "%s: normaliser from %s (mean %s, std %s); that of %s differs (mean %s, std %s)",
+                *(shown, origin, *map(rounded, winner), where, *map(rounded, other)),
+            )
+    return winner, origin
+
+
+def from_argument(normalize: tuple[Statistics, Statistics] | None) -> Normalizer | None:
+    """Check ``normalize=(mean, std)``: three numbers each, std above 0."""
+    if normalize is None:
+        return None
+    try:
+        mean, std = (torch.as_tensor(v, dtype=torch.float32).flatten().cpu() for v in normalize)
+    except (TypeError, ValueError, RuntimeError):
+        mean = std = torch.zeros(0)
+    finite = bool(torch.isfinite(mean).all() and torch.isfinite(std).all())
+    if len(mean) != 3 or len(std) != 3 or not finite or not bool((std > 0).all()):
+        raise InputError(
+            f"normalize={normalize!r}: give (mean, std), three numbers each, std above 0"
+        )
+    return mean, std
+
+
+def described(normalizer: Normalizer, origin: str) -> dict[str, Any]:
+    """A normaliser as plain data: mean, std and from."""
+    mean, std = normalizer
+    return {"mean": rounded(mean), "std": rounded(std), "from": origin}
+
+
+def rounded(values: Tensor) -> list[float]:
+    """Three numbers as they are printed in papers."""
+    return [round(value, 6) for value in values.flatten().tolist()]
