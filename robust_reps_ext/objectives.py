@@ -6,16 +6,20 @@ targeted=objective.targeted, ...)``, and by name as ``--adv-objective`` in train
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+
+from .errors import InputError
 
 __all__ = [
     "CoordinateMaximization",
     "InterpolationTarget",
     "Objective",
     "RepresentationMatching",
+    "check_coordinates",
     "relative_distance",
 ]
 
@@ -44,6 +48,18 @@ class Objective(Protocol):
     def training_target(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """What the adversary of adversarial training aims at, for a batch of images in [0, 1]."""
         ...
+
+
+def check_coordinates(coordinates: Sequence[int], size: int) -> Tensor:
+    """`coordinates` as int64, (K,); `InputError` unless they are coordinates of R(x) in R^size."""
+    if not len(coordinates):
+        raise InputError(f"no coordinates: give some of 0 to {size - 1}")
+    for i in coordinates:
+        if int(i) != i or not 0 <= i < size:
+            raise InputError(
+                f"coordinate {i} is out of range: R(x) has coordinates 0 to {size - 1}"
+            )
+    return torch.tensor([int(i) for i in coordinates])
 
 
 def relative_distance(representation: Tensor, target: Tensor) -> Tensor:

@@ -1,0 +1,158 @@
+"""Section 4.1, Fig. 4 and 5: how near R(x2) can an image come within an L2 ball around x1."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from robustness.attacker import AttackerModel
+from scipy.stats import bootstrap
+from torch import Tensor
+from typing_extensions import Unpack
+
+from ..errors import InputError
+from ..models.representation import representation
+from ..objectives import RepresentationMatching
+from ..result import Synthesis
+from ..settings import Options, Settings
+from ..synthesis import Progress, check_images, synthesize
+
+__all__ = ["Curve", "invert_within"]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Relative distance to the target against the radius allowed around the source.
+
+    Attributes
+    ----------
+    radii
+        (R,), in the order given.
+    distance
+        (R, N), min ||R(x1 + delta) - R(x2)|| / ||R(x2)|| over ||delta|| <= radius.
+    images
+        (R, N, C, H, W), where it is reached (Fig. 5).
+    synthesis
+        The one run behind them, R * N images.
+    """
+
+    radii: Tensor
+    distance: Tensor
+    images: Tensor
+    synthesis: Synthesis
+
+    @property
+    def mean(self) -> Tensor:
+        """(R,), the mean over pairs."""
+        return self.distance.mean(dim=1)
+
+    def band(self, *, confidence: float = 0.95, seed: int = 0) -> tuple[Tensor, Tensor]:
+        """Bootstrap confidence band of the mean over pairs: low (R,) and high (R,).
+
+        With a single pair there is nothing to resample: the band is the mean itself.
+        """
+        if self.distance.shape[1] == 1:
+            return self.mean, self.mean
+        interval = bootstrap(
+            (self.distance.numpy(),),
+            np.mean,
+            axis=1,
+            confidence_level=confidence,
+            method="percentile",
+            rng=np.random.default_rng(seed),
+        ).confidence_interval
+        return torch.from_numpy(interval.low).float(), torch.from_numpy(interval.high).float()
+
+
+def invert_within(
+    model: AttackerModel,
+    targets: Tensor,
+    sources: Tensor,
+    *,
+    radii: Sequence[float] = (2, 8, 32, 128),
+    seed: int = 0,
+    progress: bool | Progress = False,
+    **options: Unpack[Options],
+) -> Curve:
+    """Match R(x2) within balls of growing radius around x1, all radii and pairs in one run.
+
+    Parameters
+    ----------
+    model
+        As `load_model` returns it.
+    targets, sources
+        The images x2 and x1, (N, C, H, W) in [0, 1].
+    radii
+        L2 radii in pixel space, ascending; the default is Fig. 5's, for 224 pixels.
+    seed
+        Recorded.
+    progress
+        True for a bar, or ``progress(steps_done, steps_in_all, mean_distance)``.
+    **options
+        See `robust_reps_ext.settings.Options`; `eps` is what `radii` gives. Steps default to the
+        paper's length, but no longer than a tenth of the radius, which a longer step would
+        overshoot; the best iterate counts.
+
+    Returns
+    -------
+    Curve
+
+    Raises
+    ------
+    InputError
+        If radii are empty, negative or not ascending, or the shapes of the images differ.
+
+    Examples
+    --------
+    >>> import torch, torchvision, robust_reps_ext as rr
+    >>> network = torchvision.models.resnet18(num_classes=9)
+    >>> model = rr.load_model(network, dataset="restricted_imagenet")
+    >>> x1, x2 = torch.rand(2, 2, 3, 64, 64)
+    >>> curve = rr.invert_within(model, x2, x1, radii=(1, 4), iterations=3)
+    >>> curve.distance.shape
+    torch.Size([2, 2])
+    """
+    targets, sources = check_images("targets", targets), check_images("sources", sources)
+    if targets.shape != sources.shape:
+        raise InputError(
+            f"targets have shape {tuple(targets.shape)}, sources {tuple(sources.shape)}: "
+            "give pairs of images of one size"
+        )
+    radius = _checked(radii, options)
+    n, r = len(targets), len(radius)
+    each = radius.repeat_interleave(n)
+    paper = Settings.paper(targets, {}).step_size
+    settings = Settings.paper(
+        targets,
+        {"step_size": (each / 10).clamp(max=paper), **options, "eps": each},
+        use_best=True,
+    )
+    result = synthesize(
+        model,
+        RepresentationMatching(),
+        target=representation(model, targets, layer=settings.layer).repeat(r, 1),
+        start=sources.repeat(r, 1, 1, 1),
+        settings=settings,
+        target_images=targets.repeat(r, 1, 1, 1),
+        seed=seed,
+        progress=progress,
+    )
+    return Curve(
+        radii=radius,
+        distance=result.objective.view(r, n),
+        images=result.images.view(r, *targets.shape),
+        synthesis=result,
+    )
+
+
+def _checked(radii: Sequence[float], options: Options) -> Tensor:
+    if options.get("eps") is not None:
+        raise InputError("eps is what radii give here: leave one of them out")
+    radius = torch.tensor([float(value) for value in radii])
+    if not len(radius) or not bool((radius >= 0).all()):
+        raise InputError(f"radii={tuple(radii)}: give at least one, none negative")
+    if not bool((radius[1:] > radius[:-1]).all()):
+        raise InputError(f"radii={tuple(radii)} are not ascending: sort them, each once")
+    return radius

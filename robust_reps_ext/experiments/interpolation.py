@@ -1,0 +1,122 @@
+"""Appendix A.5: images between two images, by interpolating between their representations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from robustness.attacker import AttackerModel
+from torch import Tensor
+from typing_extensions import Unpack
+
+from ..errors import InputError
+from ..models.representation import representation
+from ..objectives import InterpolationTarget
+from ..result import Synthesis
+from ..settings import Options, Settings
+from ..synthesis import Progress, check_images, synthesize
+
+__all__ = ["Interpolation", "interpolate"]
+
+
+@dataclass(frozen=True)
+class Interpolation:
+    """A path between two images, for each of N pairs.
+
+    Attributes
+    ----------
+    weights
+        (T + 1,), lambda = 0, 1/T, ..., 1: the share of the left image.
+    images
+        (N, T + 1, C, H, W), the interpolates of equation (6).
+    blend
+        (N, T + 1, C, H, W), the pixel blends they started from.
+    distance
+        (N, T + 1), relative distance to the interpolated representation.
+    synthesis
+        The one run behind them, N * (T + 1) images.
+    """
+
+    weights: Tensor
+    images: Tensor
+    blend: Tensor
+    distance: Tensor
+    synthesis: Synthesis
+
+
+def interpolate(
+    model: AttackerModel,
+    left: Tensor,
+    right: Tensor,
+    *,
+    steps: int = 10,
+    seed: int = 0,
+    progress: bool | Progress = False,
+    **options: Unpack[Options],
+) -> Interpolation:
+    """Find images that match lambda R(x1) + (1 - lambda) R(x2): equation (6), Fig. 12, 17, 18.
+
+    Parameters
+    ----------
+    model
+        As `load_model` returns it.
+    left, right
+        The images x1 and x2, (N, C, H, W) in [0, 1].
+    steps
+        T: lambda takes the T + 1 values 0, 1/T, ..., 1.
+    seed
+        Recorded.
+    progress
+        True for a bar, or ``progress(steps_done, steps_in_all, mean_distance)``.
+    **options
+        See `robust_reps_ext.settings.Options`; by default the inversion parameters of appendix
+        A.6.2. Each run starts from the pixel blend, and the best iterate counts.
+
+    Returns
+    -------
+    Interpolation
+
+    Raises
+    ------
+    InputError
+        If steps is below 1 or the shapes of the images differ.
+
+    Examples
+    --------
+    >>> import torch, torchvision, robust_reps_ext as rr
+    >>> network = torchvision.models.resnet18(num_classes=9)
+    >>> model = rr.load_model(network, dataset="restricted_imagenet")
+    >>> x1, x2 = torch.rand(2, 1, 3, 64, 64)
+    >>> rr.interpolate(model, x1, x2, steps=2, iterations=2).images.shape
+    torch.Size([1, 3, 3, 64, 64])
+    """
+    left, right = check_images("left", left), check_images("right", right)
+    if left.shape != right.shape:
+        raise InputError(
+            f"left has shape {tuple(left.shape)}, right {tuple(right.shape)}: "
+            "give pairs of images of one size"
+        )
+    if steps != int(steps) or steps < 1:
+        raise InputError(f"steps={steps}: lambda needs at least one step, a whole number")
+    settings = Settings.paper(left, options, use_best=True)
+    objective = InterpolationTarget()
+    weights = torch.linspace(0, 1, int(steps) + 1)
+    blend = objective.between(left[:, None], right[:, None], weights.view(-1, 1, 1, 1))
+    ends = [representation(model, images, layer=settings.layer) for images in (left, right)]
+    target = objective.between(ends[0][:, None], ends[1][:, None], weights.view(-1, 1))
+    result = synthesize(
+        model,
+        objective,
+        target=target.flatten(0, 1),
+        start=blend.flatten(0, 1).clamp(0, 1),
+        settings=settings,
+        seed=seed,
+        progress=progress,
+    )
+    return Interpolation(
+        weights=weights,
+        images=result.images.view(blend.shape),
+        blend=blend,
+        distance=result.objective.view(blend.shape[:2]),
+        synthesis=result,
+    )

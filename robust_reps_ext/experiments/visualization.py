@@ -1,0 +1,140 @@
+"""Section 4.2: see what a coordinate of the representation stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from robustness.attacker import AttackerModel
+from torch import Tensor, nn
+from typing_extensions import Unpack
+
+from ..models.representation import representation
+from ..objectives import CoordinateMaximization, check_coordinates
+from ..result import Synthesis
+from ..settings import Options, Settings
+from ..synthesis import Progress, check_images, synthesize
+
+__all__ = ["Visualization", "visualize"]
+
+
+@dataclass(frozen=True)
+class Visualization:
+    """What maximises each coordinate, from each seed.
+
+    Attributes
+    ----------
+    coordinates
+        (K,), as given.
+    seeds
+        (S, C, H, W), where the runs started.
+    images
+        (S, K, C, H, W), rows are seeds and columns coordinates, as in Fig. 7.
+    value
+        (S, K), R(x)_i.
+    predicted
+        (S, K), the class the model gives each image (Fig. 19, 20).
+    synthesis
+        The one run behind them, S * K images.
+    """
+
+    coordinates: Tensor
+    seeds: Tensor
+    images: Tensor
+    value: Tensor
+    predicted: Tensor
+    synthesis: Synthesis
+
+
+class _Transformed:
+    """The objective seen through a random transformation of the input (Fig. 10)."""
+
+    name = "coordinate_maximization"
+    targeted = False
+
+    def __init__(self, transform: Callable[[Tensor], Tensor]) -> None:
+        self.objective, self.transform = CoordinateMaximization(), transform
+
+    def __call__(self, model: nn.Module, inp: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        return self.objective(model, self.transform(inp), target)
+
+    training_target = CoordinateMaximization.training_target
+
+
+def visualize(
+    model: AttackerModel,
+    *,
+    coordinates: Sequence[int],
+    seeds: Tensor,
+    transform: Callable[[Tensor], Tensor] | None = None,
+    seed: int = 0,
+    progress: bool | Progress = False,
+    **options: Unpack[Options],
+) -> Visualization:
+    """Maximise single coordinates of the representation: equation (5), Fig. 7, 19 to 22.
+
+    Parameters
+    ----------
+    model
+        As `load_model` returns it.
+    coordinates
+        Which coordinates i of R(x).
+    seeds
+        Images x0 to start from, (S, C, H, W) in [0, 1]; noise and grey are images too, see
+        `robust_reps_ext.synthesis.noise`.
+    transform
+        A differentiable, random transformation of a batch of normalised images, applied before
+        every step: jitter or rotation, as a regulariser for standard networks (Fig. 10).
+    seed
+        Recorded, and set before the run for what `transform` draws.
+    progress
+        True for a bar, or ``progress(steps_done, steps_in_all, mean_value)``.
+    **options
+        See `robust_reps_ext.settings.Options`; by default eps 1000 and 200 steps of 1 at 224
+        pixels (appendix A.6.1); both lengths scale with the image's side.
+
+    Returns
+    -------
+    Visualization
+
+    Raises
+    ------
+    InputError
+        If a coordinate is out of range.
+
+    Examples
+    --------
+    >>> import torch, torchvision, robust_reps_ext as rr
+    >>> network = torchvision.models.resnet18(num_classes=9)
+    >>> model = rr.load_model(network, dataset="restricted_imagenet")
+    >>> seeds = torch.rand(2, 3, 64, 64)
+    >>> rr.visualize(model, coordinates=[3, 50, 7], seeds=seeds, iterations=2).images.shape
+    torch.Size([2, 3, 3, 64, 64])
+    """
+    seeds = check_images("seeds", seeds)
+    settings = Settings.paper(seeds, options, iterations=200)
+    size = representation(model, seeds[:1], layer=settings.layer).shape[1]
+    chosen = check_coordinates(coordinates, size)
+    s, k = len(seeds), len(chosen)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        result = synthesize(
+            model,
+            CoordinateMaximization() if transform is None else _Transformed(transform),
+            target=chosen.repeat(s),
+            start=seeds.repeat_interleave(k, dim=0),
+            settings=settings,
+            seed=seed,
+            progress=progress,
+        )
+    with torch.no_grad():
+        logits = [model(batch)[0] for batch in result.images.split(settings.batch_size)]
+    return Visualization(
+        coordinates=chosen,
+        seeds=seeds,
+        images=result.images.view(s, k, *seeds.shape[1:]),
+        value=result.objective.view(s, k),
+        predicted=torch.cat(logits).argmax(1).cpu().view(s, k),
+        synthesis=result,
+    )

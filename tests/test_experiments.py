@@ -1,0 +1,193 @@
+"""The paper's other experiments on networks whose answers are known."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from robustness.attacker import AttackerModel
+from torch import nn
+
+import robust_reps_ext as rr
+from robust_reps_ext.models.small import critters_resnet
+
+PLAIN = SimpleNamespace(mean=torch.zeros(3), std=torch.ones(3))
+
+
+class Pixels(nn.Module):
+    """R(x) is the image itself: coordinate i is pixel i."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(12, 12, bias=False)
+        nn.init.eye_(self.fc.weight)
+
+    def forward(self, x, with_latent=False, fake_relu=False, no_relu=False):
+        latent = x.flatten(1)
+        return (self.fc(latent), latent) if with_latent else self.fc(latent)
+
+
+@pytest.fixture
+def pixels():
+    return AttackerModel(Pixels(), PLAIN).eval()
+
+
+@pytest.fixture
+def network():
+    torch.manual_seed(0)
+    return AttackerModel(critters_resnet(), PLAIN).eval()
+
+
+@pytest.fixture
+def images():
+    return torch.rand(3, 3, 2, 2, generator=torch.Generator().manual_seed(0)) * 0.5 + 0.2
+
+
+def test_the_curve_of_the_identity_falls_linearly_to_zero(pixels, images):
+    sources = images.roll(1, 0)
+    gap = (images - sources).flatten(1).norm(dim=1)
+    assert (gap > 0.1).all()
+    radii = (0.0, 0.02, 0.05, 5.0)
+    curve = rr.invert_within(pixels, images, sources, radii=radii, iterations=300, batch_size=5)
+    left = (gap - torch.tensor(radii)[:, None]).clamp(min=0) / images.flatten(1).norm(dim=1)
+    torch.testing.assert_close(curve.distance, left, atol=0.004, rtol=0)
+    moved = (curve.images - sources).flatten(2).norm(dim=2)
+    assert (moved <= curve.radii[:, None] + 1e-5).all()
+    low, high = curve.band()
+    assert ((low <= curve.mean) & (curve.mean <= high)).all()
+    assert (low < high)[:3].all()
+    alone = rr.invert_within(pixels, images[:1], sources[:1], radii=(0.1,), iterations=5)
+    assert torch.equal(alone.band()[0], alone.mean)
+
+
+def test_interpolates_of_the_identity_are_the_blend(pixels, images):
+    left, right = images, images.flip(0)
+    path = rr.interpolate(pixels, left, right, steps=4, iterations=5, step_size=0.01)
+    assert path.weights.tolist() == [0, 0.25, 0.5, 0.75, 1]
+    torch.testing.assert_close(path.images, path.blend, atol=1e-5, rtol=0)
+    torch.testing.assert_close(path.blend[:, 0], right)
+    torch.testing.assert_close(path.blend[:, -1], left)
+    assert (path.distance < 1e-5).all()
+
+
+def test_interpolation_starts_from_the_blend_and_approaches_the_target(network):
+    left, right = torch.rand(2, 2, 3, 32, 32)
+    path = rr.interpolate(network, left, right, steps=2, iterations=10)
+    assert (path.distance <= path.synthesis.trace[0].view(2, 3) + 1e-6).all()
+    assert path.distance[:, 0].max() < 1e-5  # the ends are met at the start
+    assert path.distance[:, 1].mean() < path.synthesis.trace[0].view(2, 3)[:, 1].mean()
+
+
+def test_maximising_a_pixel_lights_that_pixel(pixels, images):
+    found = rr.visualize(pixels, coordinates=[3, 7], seeds=images, iterations=50, step_size=0.05)
+    assert found.images.shape == (3, 2, 3, 2, 2)
+    torch.testing.assert_close(found.value, torch.ones(3, 2))
+    assert found.predicted.tolist() == [[3, 7]] * 3
+    for column, i in enumerate((3, 7)):
+        others = [j for j in range(12) if j != i]
+        after = found.images[:, column].flatten(1)[:, others]
+        torch.testing.assert_close(after, images.flatten(1)[:, others])
+
+
+def test_a_transform_sees_every_step_and_repeats_under_a_seed(network):
+    shifts = []
+
+    def jitter(x):
+        shift = int(torch.randint(-2, 3, ()))
+        shifts.append(shift)
+        return x.roll(shift, dims=3)
+
+    seeds = torch.rand(1, 3, 32, 32)
+    options = {"coordinates": [5], "seeds": seeds, "transform": jitter, "iterations": 6}
+    first = rr.visualize(network, seed=3, **options)
+    drawn = shifts.copy()
+    again = rr.visualize(network, seed=3, **options)
+    assert len(drawn) >= 6
+    assert len(set(drawn)) > 1
+    assert shifts == drawn * 2
+    assert torch.equal(first.images, again.images)
+
+
+def test_a_feature_is_added_until_it_leads_and_no_further(pixels, images):
+    full = rr.add_feature(
+        pixels, images, 4, iterations=60, step_size=0.02, early_stop=False
+    )  # fmt: skip
+    torch.testing.assert_close(full.objective, torch.ones(3))
+    added = rr.add_feature(pixels, images, coordinate=4, iterations=60, step_size=0.02)
+    largest_other = images.flatten(1)[:, [j for j in range(12) if j != 4]].amax(1)
+    assert (added.objective > largest_other).all()
+    assert (added.objective <= torch.maximum(largest_other + 0.021, images.flatten(1)[:, 4])).all()
+    each = rr.add_feature(pixels, images, [0, 1, 2], iterations=60, step_size=0.02)
+    latent = rr.representation(pixels, each.images)
+    assert latent.argmax(1).tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("batch", [1, 4, 30])
+def test_most_and_least_activating_equal_a_full_sort(pixels, batch):
+    data = torch.rand(30, 3, 2, 2)
+    labels = torch.arange(30) % 5
+    loader = list(zip(data.split(batch), labels.split(batch), strict=True))
+    found = rr.most_activating(pixels, loader, coordinates=[2, 9], k=4)
+    values = data.flatten(1)[:, [2, 9]].T
+    torch.testing.assert_close(found.most.value, values.sort(descending=True).values[:, :4])
+    torch.testing.assert_close(found.least.value, values.sort().values[:, :4])
+    assert torch.equal(found.most.images, data[found.most.index])
+    assert torch.equal(found.least.label, labels[found.least.index])
+    assert found.seen == 30
+    unlabelled = rr.most_activating(pixels, data.split(batch), coordinates=[2], k=1)
+    assert unlabelled.most.label.tolist() == [[-1]]
+
+
+def test_accuracy_of_a_linear_rule_is_known(pixels):
+    """The first of two pixels wins by its margin; PGD takes it if eps / sqrt(2) is larger."""
+    pixels.model.fc.weight.data *= 100  # so that the loss sees the two largest pixels only
+    x = torch.full((10, 3, 2, 2), 0.2)
+    margin = torch.linspace(0.02, 0.2, 10)
+    x[:, 0, 0, 0] = 0.5 + margin
+    x[:, 0, 0, 1] = 0.5
+    labels = torch.zeros(10).long()
+    eps = 0.11 / 2**0.5
+    clean, attacked = rr.evaluate(pixels, [(x, labels)], eps=eps, attack_steps=[50])
+    assert (clean.correct, clean.n, clean.name) == (10, 10, "clean")
+    assert attacked.name == "PGD-50"
+    assert attacked.correct == int((margin > 0.11).sum())
+    low, high = attacked.interval()
+    assert low == pytest.approx(0.2366, abs=1e-3)  # Wilson's interval of 5 of 10
+    assert high == pytest.approx(0.7634, abs=1e-3)
+    grouped = rr.evaluate(pixels, [(x, labels)], eps=eps, attack_steps=[50], group=lambda y: y // 2)
+    assert grouped[1].correct == 10
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda m, x: rr.visualize(m, coordinates=[12], seeds=x), "coordinate 12 is out of range"),
+        (lambda m, x: rr.visualize(m, coordinates=[], seeds=x), "no coordinates"),
+        (lambda m, x: rr.visualize(m, coordinates=[0], seeds=x * 2), "seeds has values"),
+        (lambda m, x: rr.add_feature(m, x, -1), "coordinate -1"),
+        (lambda m, x: rr.add_feature(m, x, [1, 2]), "2 targets"),
+        (lambda m, x: rr.interpolate(m, x, x, steps=0), "steps=0"),
+        (lambda m, x: rr.interpolate(m, x, x[:1]), "pairs of images"),
+        (lambda m, x: rr.invert_within(m, x, x, radii=(3, 2)), "not ascending"),
+        (lambda m, x: rr.invert_within(m, x, x, radii=(-1, 2)), "none negative"),
+        (lambda m, x: rr.invert_within(m, x, x, radii=()), "at least one"),
+        (lambda m, x: rr.invert_within(m, x, x[:2]), "pairs of images"),
+        (lambda m, x: rr.invert_within(m, x, x, eps=3.0), "leave one of them out"),
+        (lambda m, x: rr.most_activating(m, [x], coordinates=[99]), "coordinate 99"),
+        (lambda m, x: rr.most_activating(m, [x], coordinates=[1], k=0), "k=0"),
+        (lambda m, x: rr.most_activating(m, [x], coordinates=[1], k=9), "the data has 3 images"),
+        (lambda m, x: rr.most_activating(m, [], coordinates=[1]), "the data has 0 images"),
+        (lambda m, x: rr.evaluate(m, []), "the data is empty"),
+        (lambda m, x: rr.evaluate(m, [], eps=-1), "eps=-1"),
+        (lambda m, x: rr.evaluate(m, [], attack_steps=[0]), "attack_steps"),
+    ],
+)
+def test_bad_input_is_named(pixels, images, call, message):
+    with pytest.raises(rr.InputError, match=message):
+        call(pixels, images)
+
+
+def test_an_unknown_option_is_a_type_error(pixels, images):
+    with pytest.raises(TypeError, match="stepsize"):
+        rr.invert(pixels, images, stepsize=1)
