@@ -10,7 +10,13 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .errors import InputError as InputError
+    from .experiments.accuracy import evaluate as evaluate
+    from .experiments.activations import most_activating as most_activating
+    from .experiments.addition import add_feature as add_feature
+    from .experiments.constrained import invert_within as invert_within
+    from .experiments.interpolation import interpolate as interpolate
     from .experiments.inversion import invert as invert
+    from .experiments.visualization import visualize as visualize
     from .models.loading import load_model as load_model
     from .models.representation import representation as representation
     from .objectives import CoordinateMaximization as CoordinateMaximization
@@ -24,7 +30,13 @@ __version__ = "0.1.0"
 
 _WHERE = {
     "InputError": "errors",
+    "add_feature": "experiments.addition",
+    "evaluate": "experiments.accuracy",
+    "interpolate": "experiments.interpolation",
     "invert": "experiments.inversion",
+    "invert_within": "experiments.constrained",
+    "most_activating": "experiments.activations",
+    "visualize": "experiments.visualization",
     "load_model": "models.loading",
     "representation": "models.representation",
     "CoordinateMaximization": "objectives",
