@@ -6,6 +6,7 @@ import inspect
 import math
 import numbers
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -128,8 +129,7 @@ class Attacker(upstream.Attacker):
         """The per-image loss, with one forward pass of the network."""
 
         def loss(images: Tensor, target: Any) -> tuple[Tensor, Any]:
-            dtype = torch.float16 if images.is_cuda else torch.bfloat16
-            with torch.autocast(images.device.type, dtype=dtype, enabled=mixed_precision):
+            with _precision(images.device, mixed_precision):
                 inp = self.normalize(images) if should_normalize else images
                 if custom_loss is not None:
                     losses, output = custom_loss(self.model, inp, target)
@@ -298,6 +298,13 @@ def _size(name: str, value: Any, x: Tensor) -> Any:
     if not valid:
         raise InputError(f"{name}={value!r} is negative or not a number: give 0 or more")
     return value
+
+
+def _precision(device: torch.device, mixed: bool) -> AbstractContextManager[Any]:
+    """Autocast if asked for; otherwise what the caller has set."""
+    if not mixed:
+        return nullcontext()
+    return torch.autocast(device.type, torch.float16 if device.type == "cuda" else torch.bfloat16)
 
 
 def _usable(x: Tensor, device: torch.device) -> Tensor:
