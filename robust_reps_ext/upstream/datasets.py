@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 from collections import UserDict
 from collections.abc import Mapping
 from types import ModuleType
@@ -16,6 +17,7 @@ from .mends import Mend
 
 __all__ = ["MENDS", "DataSets"]
 
+_log = logging.getLogger(__name__)
 _RESTRICTED_IMAGENET = registration.DATA_SETS["restricted_imagenet"]
 
 
@@ -110,10 +112,21 @@ def _keep_the_validation_order(module: ModuleType) -> None:
 
 def _check_classes(data_set: Any, images: Any) -> None:
     labels = getattr(images, "class_to_idx", None)
-    if labels and max(labels.values()) >= data_set.num_classes:
+    if not labels:
+        return
+    classes = max(labels.values()) + 1
+    if classes > data_set.num_classes:
         raise InputError(
-            f"{data_set.data_path} has {max(labels.values()) + 1} classes, but "
-            f"{data_set.ds_name} has {data_set.num_classes}: check --data and --dataset"
+            f"{data_set.data_path} has {classes} classes, but {data_set.ds_name} has "
+            f"{data_set.num_classes}: check --data and --dataset"
+        )
+    if classes < data_set.num_classes:
+        _log.warning(
+            "%s has %d of the %d classes of %s: labels go by the order of the folders",
+            data_set.data_path,
+            classes,
+            data_set.num_classes,
+            data_set.ds_name,
         )
 
 
