@@ -9,7 +9,6 @@ Whatever needs more is refused by name.
 from __future__ import annotations
 
 import io
-import os
 import pickle
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -18,6 +17,8 @@ from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
+
+from .hook import is_on
 
 __all__ = ["NeedsCodeError", "SafeUnpickler", "loads", "trusted", "trusting"]
 
@@ -34,8 +35,7 @@ def trusted() -> bool:
 
     True inside `trusting` and where the environment has ``ROBUST_REPS_EXT_TRUST_STORES=1``.
     """
-    setting = os.environ.get("ROBUST_REPS_EXT_TRUST_STORES", "").strip().lower()
-    return _trust.get() or setting in ("1", "true", "yes", "on")
+    return _trust.get() or is_on("ROBUST_REPS_EXT_TRUST_STORES")
 
 
 @contextmanager
@@ -225,6 +225,10 @@ _ALLOWED: dict[tuple[str, str], Any] = {
 }
 for _kind in (int, float, complex, bool, str, list, tuple, dict, set, frozenset):
     _ALLOWED["builtins", _kind.__name__] = _kind
+for _number in ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"):
+    _ALLOWED["numpy", _number] = getattr(np, _number)
+for _number in ("float16", "float32", "float64"):
+    _ALLOWED["numpy", _number] = getattr(np, _number)
 for _sized in (bytes, bytearray):
     _ALLOWED["builtins", _sized.__name__] = _Function(_no_bytes_from_a_number(_sized))
 for _package in ("numpy.core", "numpy._core"):
