@@ -99,9 +99,9 @@ def model_loop(
             progress.add(len(inp), loss, accuracies, penalty)
             if hook is not None:
                 hook(model, step, loop_type, inp, target)
-            bar.update()
             if progress.due():
-                bar.set_description(progress.report())
+                bar.set_description(progress.report(), refresh=False)
+            bar.update()
         bar.set_description(progress.report())
     means = progress.means()
     if writer is not None:
