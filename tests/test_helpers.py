@@ -214,8 +214,8 @@ def test_ranges_go_by_wordnet_id_in_any_other_tree():
     label_mapping = helpers.get_label_mapping("restricted_imagenet", ranges)
     classes, mapping = label_mapping(list(tree), tree)
     assert mapping == {
-        **{wnid: 0 for wnid in WNIDS[151:269]},
-        **{wnid: 1 for wnid in WNIDS[281:286]},
+        **dict.fromkeys(WNIDS[151:269], 0),
+        **dict.fromkeys(WNIDS[281:286], 1),
     }
     assert classes == sorted(mapping)
 
@@ -235,5 +235,5 @@ def test_groups_may_hold_classes_or_folder_names():
 
 
 def test_a_group_without_a_folder_is_named():
-    with pytest.raises(InputError, match="group 1 .*n99999999"):
+    with pytest.raises(InputError, match=r"group 1 .*n99999999"):
         helpers.custom_label_mapping([], {"a": 0}, [{0}, {"n99999999"}])

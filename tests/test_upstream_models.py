@@ -128,12 +128,12 @@ class Evil:
 
 def test_weights_run_no_code(published):
     published("resnet18", {"fc.weight": Evil()})
-    with pytest.raises(Exception, match="[Ww]eights"):
+    with pytest.raises(Exception, match=r"[Ww]eights"):
         imagenet_models.resnet18(pretrained=True, progress=False)
 
 
 def test_weights_that_nobody_published_are_refused():
-    with pytest.raises(InputError, match="wide_resnet50_3: .*wide_resnet50_2"):
+    with pytest.raises(InputError, match=r"wide_resnet50_3: .*wide_resnet50_2"):
         imagenet_models.resnet.model_urls["wide_resnet50_3"]
     assert "resnet50" in imagenet_models.resnet.model_urls
 

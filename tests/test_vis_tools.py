@@ -11,8 +11,8 @@ from robust_reps_ext.errors import InputError
 
 mpl.use("Agg")
 
-import matplotlib.pyplot as plt  # noqa: E402
-from robustness.tools import vis_tools  # noqa: E402
+import matplotlib.pyplot as plt
+from robustness.tools import vis_tools
 
 RUNS = pd.DataFrame(
     {"exp_id": ["a", "b", "c"], "eps": [1.0, 3.0, 3.0], "arch": ["vgg16", "vgg16", "resnet50"]}
@@ -68,7 +68,7 @@ def test_rows_and_columns_lie_as_they_are_called(shown, tmp_path):
     vis_tools.show_image_row(grid, ["top", "bottom"], tlist=titles, filename=tmp_path / "row.png")
     vis_tools.show_image_column(grid, tlist=titles)
     vis_tools.show_image_column(grid, ["left", "right"])
-    row, column, named = ([ax for ax in figure.axes] for figure in shown)
+    row, column, named = (figure.axes for figure in shown)
     assert (tmp_path / "row.png").stat().st_size
     assert [ax.images[0].get_array().max() * 10 for ax in row] == pytest.approx(range(6))
     assert [ax.get_title() for ax in row] == list("abcdef")

@@ -161,36 +161,36 @@ def _default(function: Any, parameter: str) -> Any:
 MENDS: tuple[Mend, ...] = (
     Mend(
         name="DATASETS",
-        where="datasets.py:466",
-        why="Restricted ImageNet is labelled by the position of folders, and critters are unknown",
+        where="datasets.py:489",
+        why="Restricted ImageNet is labelled by the position of folders, and critters are unknown.",
         present=lambda module: not isinstance(module.DATASETS, DataSets),
         apply=_register,
     ),
     Mend(
         name="RestrictedImageNet",
-        where="datasets.py:234",
-        why="the class imported by name would differ from the one registered",
+        where="datasets.py:242",
+        why="The class imported by name would differ from the one registered.",
         present=lambda module: "RestrictedImageNet" in module.__dict__,
         apply=_give_ours_for_restricted_imagenet,
     ),
     Mend(
         name="DataSet.override_args",
-        where="datasets.py:84",
-        why="torchvision v2 transforms, and every other callable, are refused by a type check",
+        where="datasets.py:92",
+        why="Torchvision v2 transforms, and every other callable, are refused by a type check.",
         present=_refuses_any_callable,
         apply=lambda module: setattr(module.DataSet, "override_args", _override_args),
     ),
     Mend(
         name="DataSet.make_loaders",
-        where="datasets.py:114",
-        why="validation is shuffled, so that no two evaluations see the same batches",
+        where="datasets.py:122",
+        why="Validation is shuffled, so that no two evaluations see the same batches.",
         present=lambda module: _default(module.DataSet.make_loaders, "shuffle_val") is True,
         apply=_keep_the_validation_order,
     ),
     Mend(
         name="CustomImageNet",
-        where="datasets.py:299",
-        why="from the command line, where no grouping can be given, it ends in a TypeError",
+        where="datasets.py:290",
+        why="From the command line, where no grouping can be given, it ends in a TypeError.",
         present=lambda module: (
             _default(module.CustomImageNet, "custom_grouping") is inspect.Parameter.empty
         ),

@@ -167,15 +167,15 @@ def _loses_the_classes(mapping: Callable[..., Any], ranges: Sequence[Any]) -> bo
 MENDS: tuple[Mend, ...] = (
     Mend(
         name="accuracy",
-        where="tools/helpers.py:43",
-        why="more than all classes fails, an empty batch divides by zero, exact top-5 is 5N long",
+        where="tools/helpers.py:41",
+        why="A k above the number of classes fails, an empty batch divides by zero, exact top-5 is 5N long.",
         present=_miscounts,
         apply=lambda module: module.__dict__.update(accuracy=accuracy),
     ),
     Mend(
         name="AverageMeter.update",
-        where="tools/helpers.py:155",
-        why="an empty first batch divides by zero",
+        where="tools/helpers.py:151",
+        why="An empty first batch divides by zero.",
         present=lambda module: _fails(
             lambda: module.AverageMeter().update(0.0, 0), ZeroDivisionError
         ),
@@ -184,7 +184,7 @@ MENDS: tuple[Mend, ...] = (
     Mend(
         name="calc_est_grad",
         where="tools/helpers.py:20",
-        why="all queries run as one batch, a single query fails, channels_last images fail",
+        why="All queries run as one batch, a single query fails, channels_last images fail.",
         present=lambda module: (
             "max_batch" not in inspect.signature(module.calc_est_grad).parameters
         ),
@@ -193,14 +193,14 @@ MENDS: tuple[Mend, ...] = (
     Mend(
         name="DataPrefetcher",
         where="tools/helpers.py:103",
-        why="needs CUDA, gives one batch too many, takes pairs only, mixes nested loops up",
+        why="Needs CUDA, gives one batch too many, takes pairs only, mixes nested loops up.",
         present=lambda module: "device" not in inspect.signature(module.DataPrefetcher).parameters,
         apply=lambda module: module.__dict__.update(DataPrefetcher=DataPrefetcher),
     ),
     Mend(
         name="restricted_label_mapping",
-        where="tools/helpers.py:175",
-        why="a label is the folder's position, wrong in an incomplete or polluted tree",
+        where="tools/helpers.py:172",
+        why="A label is the folder's position, wrong in an incomplete or polluted tree.",
         present=lambda module: _loses_the_classes(module.restricted_label_mapping, [(0, 0)]),
         apply=lambda module: module.__dict__.update(
             restricted_label_mapping=label_maps.restricted_label_mapping
@@ -208,8 +208,8 @@ MENDS: tuple[Mend, ...] = (
     ),
     Mend(
         name="custom_label_mapping",
-        where="tools/helpers.py:193",
-        why="as above; and WordNet ids, which the documentation asks for, match nothing",
+        where="tools/helpers.py:188",
+        why="A number is a folder's position, and the WordNet ids that one is to give match none.",
         present=lambda module: _loses_the_classes(module.custom_label_mapping, [{0}]),
         apply=lambda module: module.__dict__.update(
             custom_label_mapping=label_maps.custom_label_mapping

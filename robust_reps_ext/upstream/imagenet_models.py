@@ -133,8 +133,8 @@ def _source(module: ModuleType, part: str, network: str) -> str:
 MENDS: tuple[Mend, ...] = (
     Mend(
         name="pretrained",
-        where="imagenet_models/alexnet.py:55, resnet.py:236",
-        why="weights load unchecked, AlexNet's never fit, and wide ResNets end in a bare KeyError",
+        where="imagenet_models/alexnet.py:66, resnet.py:232",
+        why="Weights load unchecked, AlexNet's never fit, and wide ResNets end in a bare KeyError.",
         present=lambda module: (
             _part(module, "resnet").__dict__["load_state_dict_from_url"] is load_state_dict_from_url
         ),
@@ -142,8 +142,8 @@ MENDS: tuple[Mend, ...] = (
     ),
     Mend(
         name="ResNet.forward",
-        where="imagenet_models/resnet.py:214, leaky_resnet.py:147",
-        why="with no_relu the logits are computed from what has not passed the last ReLU",
+        where="imagenet_models/resnet.py:207, leaky_resnet.py:145",
+        why="With no_relu the logits are computed from what has not passed the last ReLU.",
         present=lambda module: "no_relu=no_relu" in _source(module, "resnet", "ResNet"),
         apply=_for_each(
             [("resnet", "ResNet"), ("leaky_resnet", "ResNet")], _keep_logits_without_relu
@@ -151,8 +151,8 @@ MENDS: tuple[Mend, ...] = (
     ),
     Mend(
         name="leaky_resnet FakeReLU",
-        where="imagenet_models/leaky_resnet.py:51",
-        why="fake_relu changes the representation: it clamps at zero where the network does not",
+        where="imagenet_models/leaky_resnet.py:50",
+        why="With fake_relu values are clamped at zero where the network does not clamp them.",
         present=lambda module: (
             _part(module, "leaky_resnet").__dict__["FakeReLU"] is not FakeLeakyReLU
         ),
@@ -160,8 +160,8 @@ MENDS: tuple[Mend, ...] = (
     ),
     Mend(
         name="AlexNet.last_relu",
-        where="imagenet_models/alexnet.py:37, squeezenet.py:93",
-        why="with no_relu the latent is overwritten in place by the ReLU that it should not pass",
+        where="imagenet_models/alexnet.py:37, squeezenet.py:88",
+        why="With no_relu the latent is overwritten in place by the ReLU that it should not pass.",
         present=lambda module: (
             "last_relu = nn.ReLU(inplace=True)" in _source(module, "alexnet", "AlexNet")
         ),
@@ -172,8 +172,8 @@ MENDS: tuple[Mend, ...] = (
     ),
     Mend(
         name="AlexNet.avgpool",
-        where="imagenet_models/alexnet.py:43, vgg.py:47",
-        why="images in channels_last memory fail",
+        where="imagenet_models/alexnet.py:44, vgg.py:45",
+        why="Images in channels_last memory fail.",
         present=lambda module: "pooled.view(" in _source(module, "vgg", "VGG"),
         apply=_for_each(
             [("alexnet", "AlexNet"), ("vgg", "VGG")],
@@ -182,8 +182,8 @@ MENDS: tuple[Mend, ...] = (
     ),
     Mend(
         name="SqueezeNet.classifier_last_relu_fake",
-        where="imagenet_models/squeezenet.py:109",
-        why="fake_relu asks for a layer that does not exist",
+        where="imagenet_models/squeezenet.py:103",
+        why="With fake_relu the network asks for a layer that does not exist.",
         present=lambda module: (
             "self.classifier_last_relu_fake(" in _source(module, "squeezenet", "SqueezeNet")
         ),

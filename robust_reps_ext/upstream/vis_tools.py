@@ -183,22 +183,22 @@ def _fails_on_a_frame(module: ModuleType) -> bool:
 MENDS: tuple[Mend, ...] = (
     Mend(
         name="filter_data",
-        where="tools/vis_tools.py:55",
-        why="a list of truth values meets a column, which current pandas refuses",
+        where="tools/vis_tools.py:56",
+        why="A list of truth values meets a column, which current pandas refuses.",
         present=_fails_on_a_frame,
         apply=lambda module: module.__dict__.update(filter_data=filter_data),
     ),
     Mend(
         name="plot_tsne",
-        where="tools/vis_tools.py:70",
-        why="labels must be 0, 1, 2, ... without gaps, and there must be over 50 points",
+        where="tools/vis_tools.py:71",
+        why="Labels must be 0, 1, 2, ... without gaps, and there must be over 50 points.",
         present=lambda module: "range(len(np.unique(y)))" in inspect.getsource(module.plot_tsne),
         apply=lambda module: module.__dict__.update(plot_tsne=plot_tsne),
     ),
     Mend(
         name="show_image_row",
-        where="tools/vis_tools.py:16, 36",
-        why="figures stay open for ever, and images on a GPU or with a gradient fail",
+        where="tools/vis_tools.py:17, 37",
+        why="Figures stay open for ever, and images on a GPU or with a gradient fail.",
         present=lambda module: "plt.show()" in inspect.getsource(module.show_image_row),
         apply=lambda module: module.__dict__.update(
             show_image_row=show_image_row, show_image_column=show_image_column
