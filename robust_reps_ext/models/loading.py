@@ -237,7 +237,7 @@ def _of_data_set(arch: str, data: Any) -> Architecture | None:
     try:
         with torch.device("meta"), torch.random.fork_rng(devices=[]):
             build(data.num_classes)
-    except (KeyError, NotImplementedError, InputError):
+    except (KeyError, TypeError, NotImplementedError, InputError):
         return None
     return Architecture(arch, "data set", build)
 

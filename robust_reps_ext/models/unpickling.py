@@ -21,8 +21,8 @@ import torch
 
 __all__ = ["MAX_OPCODES", "Builder", "Foreign", "Unpickled", "fill", "keys", "unpickle"]
 
-MAX_OPCODES = 1_000_000
-"""The longest program that is read: tens of times what the largest public checkpoint needs."""
+MAX_OPCODES = 500_000
+"""The longest program that is read: several times what the largest public checkpoint needs."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,6 @@ _TEXTS = ("UNICODE", "SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8")
 _BYTES = ("SHORT_BINBYTES", "BINBYTES", "BINBYTES8", "BYTEARRAY8")
 _PYTHON_2_TEXTS = ("STRING", "BINSTRING", "SHORT_BINSTRING")
 _LITERALS = frozenset((*_NUMBERS, *_TEXTS, *_BYTES, *_PYTHON_2_TEXTS))
-_CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 _SCALAR_KEYS = (str, bytes, int, float, complex, type(None), Foreign, torch.dtype, torch.device)
 _LONGEST_TUPLE_KEY = 16
 _MAX_COPIED = 16 * 2**20
@@ -105,34 +104,30 @@ class _Machine:
         self.foreign: dict[str, Foreign] = {}
         self.copied = 0
         self.steps: dict[str, Callable[[Any], None]] = {
-            name[4:].upper(): getattr(self, name) for name in dir(self) if name.startswith("_op_")
+            **{name[4:].upper(): getattr(self, name) for name in dir(self) if name[:4] == "_op_"},
+            **dict.fromkeys(_LITERALS, self._literal),
         }
 
     def run(self, stream: BinaryIO) -> Unpickled:
+        steps = self.steps
         try:
             for count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
+                if opcode.name == "STOP":
+                    return Unpickled(self.stack.pop(), tuple(self.foreign))
                 if count >= MAX_OPCODES:
                     raise pickle.UnpicklingError(
                         f"its pickle has more than {MAX_OPCODES:,} instructions"
                     )
-                if opcode.name == "STOP":
-                    return Unpickled(self.stack.pop(), tuple(self.foreign))
-                self.step(opcode.name, argument)
+                if opcode.name not in steps:
+                    raise pickle.UnpicklingError(
+                        f"its pickle uses {opcode.name}, which no checkpoint needs"
+                    )
+                steps[opcode.name](argument)
         except IndexError as error:
             raise pickle.UnpicklingError("its pickle takes more than it has put") from error
         except (ValueError, EOFError, OverflowError, MemoryError) as error:
             raise pickle.UnpicklingError(f"its pickle is damaged ({_phrase(error)})") from error
         raise pickle.UnpicklingError("its pickle has no end")
-
-    def step(self, name: str, argument: Any) -> None:
-        if name in _LITERALS:
-            self.stack.append(argument)
-        elif name in _CONSTANTS:
-            self.stack.append(_CONSTANTS[name])
-        elif name in self.steps:
-            self.steps[name](argument)
-        else:
-            raise pickle.UnpicklingError(f"its pickle uses {name}, which no checkpoint needs")
 
     def pop_to_mark(self) -> list[Any]:
         items, self.stack = self.stack, self.marks.pop()
@@ -204,7 +199,19 @@ class _Machine:
 
     _op_binget = _op_long_binget = _op_get
 
-    # -- plain containers --------------------------------------------------------------------
+    # -- plain values and containers --------------------------------------------------------------------
+
+    def _literal(self, argument: Any) -> None:
+        self.stack.append(argument)
+
+    def _op_none(self, _: Any) -> None:
+        self.stack.append(None)
+
+    def _op_newtrue(self, _: Any) -> None:
+        self.stack.append(True)
+
+    def _op_newfalse(self, _: Any) -> None:
+        self.stack.append(False)
 
     def _op_empty_tuple(self, _: Any) -> None:
         self.stack.append(())
@@ -300,7 +307,7 @@ class _Machine:
     def _op_newobj_ex(self, _: Any) -> None:
         named = self.stack.pop()
         arguments, function = self.stack.pop(), self.stack.pop()
-        if named and not isinstance(function, Foreign):
+        if not isinstance(function, Foreign) and not (isinstance(named, dict) and not named):
             raise pickle.UnpicklingError("its pickle calls with named arguments")
         self.stack.append(self.call(function, arguments))
 
