@@ -329,3 +329,21 @@ def test_custom_imagenet_asks_for_its_grouping():
     with pytest.raises(InputError, match="custom_grouping"):
         datasets.DATASETS["custom_imagenet"]("/nowhere")
     assert datasets.CustomImageNet("/nowhere", [["n01440764"]]).num_classes == 1
+
+
+def test_openimages_applies_its_grouping(tmp_path):
+    lines = {
+        "metadata/class-descriptions-boxable.csv": "/m/1,Apple\n/m/2,Bear\n/m/3,Cow\n",
+        "boxes/test-annotations-bbox.csv": "header\nx,human,/m/3,1,0,1,0,1\n",
+        "labels/test-annotations-human-imagelabels-boxable.csv": "header\nx,ver,/m/3,1\n",
+    }
+    for name, text in lines.items():
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text(text)
+    draw(tmp_path / "images" / "test" / "x.jpg")
+    data_set = datasets.OpenImages(str(tmp_path), [["Apple"], ["Cow", "Bear"]])
+    _, val = data_set.make_loaders(0, 1, only_val=True)
+    ((images, groups, classes),) = val
+    assert images.shape == (1, 3, 224, 224)
+    assert groups.tolist() == [[0, 1]]
+    assert classes.shape == (1, 601)

@@ -157,6 +157,7 @@ def test_loaders_label_every_image(tmp_path):
     assert (images.mean(dim=(1, 2, 3)) * 255 / 20).round().long().tolist() == targets.tolist()
     assert sorted(targets.tolist()) == list(range(9))
     assert train.dataset.classes == list(NAMES)
+    assert next(iter(train))[0].shape == images.shape
 
 
 def test_a_class_without_images_is_named(tmp_path):

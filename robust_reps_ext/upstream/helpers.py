@@ -168,7 +168,7 @@ MENDS: tuple[Mend, ...] = (
     Mend(
         name="accuracy",
         where="tools/helpers.py:41",
-        why="A k above the number of classes fails, so does an empty batch; exact top-5 is 5N long.",
+        why="A k above the number of classes fails, an empty batch too; exact top-5 is 5N long.",
         present=_miscounts,
         apply=lambda module: module.__dict__.update(accuracy=accuracy),
     ),
