@@ -199,7 +199,7 @@ class _Machine:
 
     _op_binget = _op_long_binget = _op_get
 
-    # -- plain values and containers --------------------------------------------------------------------
+    # -- plain values and containers ---------------------------------------------------------------
 
     def _literal(self, argument: Any) -> None:
         self.stack.append(argument)
