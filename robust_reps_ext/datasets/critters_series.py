@@ -14,12 +14,13 @@ from ..errors import InputError
 from .critters_drawing import CLASSES, HUES, TEXTURES, Factors, draw_one
 from .critters_painting import Pixels
 
-__all__ = ["SIZES", "Series"]
+__all__ = ["SIZES", "Series", "picture_rng"]
 
 SIZES = (24, 512)
 
-_STREAMS = {"free": 0, "train": 1, "val": 2}  # each draws from random numbers of its own
-_PICTURE, _TURN, _COAT = 0, 1, 2
+# Each stream draws from random numbers of its own.
+_STREAMS = {"free": 0, "train": 1, "val": 2, "imagenet train": 3, "imagenet val": 4}
+_PICTURE, _TURN, _COAT = 0, 1, 2  # what a random number is for
 _CHUNK = 256
 
 
@@ -87,13 +88,18 @@ class Series:
 
     def _draw_some(self, start: int, labels: list[int]) -> tuple[Pixels, list[Factors]]:
         drawn = [
-            draw_one(self._rng(_PICTURE, start + i), label, self.size)
+            draw_one(picture_rng(self.seed, self.stream, start + i), label, self.size)
             for i, label in enumerate(labels)
         ]
         return np.stack([pixels for pixels, _ in drawn]), [factors for _, factors in drawn]
 
     def _rng(self, purpose: int, number: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, _STREAMS[self.stream], purpose, number])
+
+
+def picture_rng(seed: int, stream: str, number: int) -> np.random.Generator:
+    """The generator that picture `number` of a stream is drawn from."""
+    return np.random.default_rng([seed, _STREAMS[stream], _PICTURE, number])
 
 
 def _allowed(field: str, chosen: Sequence[int], names: Sequence[str]) -> tuple[int, ...]:
