@@ -219,6 +219,14 @@ def test_plain_values_survive(tmp_path):
         assert torch.equal(raw["random"][1], rest["random"][1])
 
 
+def test_records_that_are_no_accuracies_are_left_out(tmp_path):
+    odd = {"nat_prec1": 10**400, "adv_prec1": float("nan"), "acc": "high", "best_acc": -1.0}
+    torch.save({"model": network().state_dict(), **odd, "epoch": 10**400}, tmp_path / "odd.pt")
+    checkpoint = read_checkpoint(tmp_path / "odd.pt")
+    assert checkpoint.accuracies == {}
+    assert checkpoint.epoch is None
+
+
 def test_trust_builds_everything(tmp_path):
     torch.save(upstream_checkpoint(network()), tmp_path / "file.pt", pickle_module=dill)
     checkpoint = read_checkpoint(tmp_path / "file.pt", trust=True)
@@ -459,7 +467,7 @@ HOSTILE = {
     ),
     "complex weights": (
         lambda m: saved({"model": {"w": torch.zeros(2, dtype=torch.complex64)}}),
-        "complex",
+        "type torch.complex64",
     ),
     "sparse weights": (
         lambda m: saved({"model": {"w": torch.eye(2).to_sparse()}}),
@@ -469,6 +477,25 @@ HOSTILE = {
     "an empty model": (lambda m: saved({"model": {}}), "no weights"),
     "other keys": (lambda m: saved({"epoch": 1, "args": "x"}), "holds epoch, args and no 'model'"),
     "a list": (lambda m: saved([torch.zeros(1)]), "it holds a list"),
+    "a list of the elements of a weight": (
+        lambda m: archive(
+            tensor_program((2**20,), (1,), 2**20)[:-2] + b"q\x010cbuiltins\nlist\nh\x01\x85R.",
+            data__0=bytes(2**22),
+        ),
+        "built from a Tensor",
+    ),
+    "a key of a million digits": (
+        lambda m: saved({2**3_000_000: 1, "w": 1}),
+        "more than 64 bits",
+    ),
+    "weights of eight bits": (
+        lambda m: saved({"model": {"w": torch.zeros(2).to(torch.float8_e5m2)}}),
+        "type torch.float8_e5m2",
+    ),
+    "a name on two lines": (
+        lambda m: saved({"model": {"a\nb": torch.zeros(2)}}),
+        "the name 'a\\nb'",
+    ),
     "a weight that is a number": (lambda m: saved({"model": {"w": 3}}), "'w' is a int"),
     "a weight that is an array": (
         lambda m: saved({"model": {"w": np.ones(3)}}),

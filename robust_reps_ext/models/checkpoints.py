@@ -9,10 +9,10 @@ import pickle
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from numbers import Real
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -24,6 +24,13 @@ from .unpickling import Foreign
 __all__ = ["Checkpoint", "read_checkpoint"]
 
 _SECTIONS = ("model", "state_dict", "model_state_dict", "net")
+_LONGEST_NAME = 300
+_MOST_PERCENT = 100
+_MOST_EPOCHS = 10**9
+_DTYPES = {
+    *(torch.float16, torch.bfloat16, torch.float32, torch.float64),
+    *(torch.int8, torch.int16, torch.int32, torch.int64, torch.uint8, torch.bool),
+}
 _ACCURACIES = ("nat_prec1", "adv_prec1", "best_prec1", "best_acc1", "best_acc", "acc")
 
 
@@ -123,7 +130,7 @@ def read_checkpoint(path: str | os.PathLike[str], *, trust: bool = False) -> Che
         state_dict=state,
         normalizer=normalizer,
         format="safetensors" if contents.container == "safetensors" else kind,
-        epoch=epoch if type(epoch) is int else None,
+        epoch=epoch if type(epoch) is int and 0 <= epoch < _MOST_EPOCHS else None,
         accuracies=_accuracies(rest),
         raw=rest,
         unsafe_imports=contents.foreign,
@@ -251,12 +258,13 @@ def _tensors(entries: Mapping[Any, Any], most_bytes: int) -> dict[str, Tensor]:
     for name, value in entries.items():
         if not isinstance(name, str):
             raise pickle.UnpicklingError(f"a weight is named by a {type(name).__name__}")
+        if not name.isprintable() or len(name) > _LONGEST_NAME:
+            raise pickle.UnpicklingError(f"a weight has the name {name[:100]!r}")
         if not isinstance(value, Tensor):
-            raise pickle.UnpicklingError(
-                f"{name[:100]!r} is a {type(value).__name__}, not a tensor"
-            )
-        if value.layout is not torch.strided or value.is_quantized or value.is_complex():
-            raise pickle.UnpicklingError(f"{name[:100]!r} is sparse, quantised or complex")
+            raise pickle.UnpicklingError(f"{name!r} is a {type(value).__name__}, not a tensor")
+        if value.layout is not torch.strided or value.is_meta or value.dtype not in _DTYPES:
+            kind = "no memory" if value.is_meta else f"type {value.dtype}, {value.layout}"
+            raise pickle.UnpicklingError(f"{name!r} has {kind}: weights are plain numbers")
         most_bytes -= value.numel() * value.element_size()
         if most_bytes < 0:
             raise pickle.UnpicklingError("its weights are far larger than the file")
@@ -268,7 +276,7 @@ def _tensors(entries: Mapping[Any, Any], most_bytes: int) -> dict[str, Tensor]:
         if value.is_floating_point() and not (
             torch.isfinite(value.sum()) or torch.isfinite(value).all()
         ):
-            raise pickle.UnpicklingError(f"{name[:100]!r} holds NaN or infinite weights")
+            raise pickle.UnpicklingError(f"{name!r} holds NaN or infinite weights")
     return tensors
 
 
@@ -276,6 +284,8 @@ def _accuracies(rest: Mapping[str, Any]) -> dict[str, float]:
     found = {}
     for name in _ACCURACIES:
         value = rest.get(name)
-        if isinstance(value, Real) or (isinstance(value, Tensor) and value.numel() == 1):
+        if isinstance(value, Tensor) and value.numel() == 1:
+            value = value.item()
+        if isinstance(value, (int, float, np.integer, np.floating)) and 0 <= value <= _MOST_PERCENT:
             found[name] = float(value)
     return found

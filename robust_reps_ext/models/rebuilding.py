@@ -78,13 +78,20 @@ _TENSOR_BUILDERS: tuple[Callable[..., Any], ...] = (
 )
 
 
+def _plain(items: Any) -> Any:
+    """Nothing but containers that the pickle itself has built: a tensor may be endless."""
+    if not isinstance(items, (list, tuple, dict, set, frozenset)):
+        raise pickle.UnpicklingError(f"a container is built from a {type(items).__name__}")
+    return items
+
+
 def _dict(items: Any = (), *_: Any) -> dict[Any, Any]:
-    pairs = list(items.items() if isinstance(items, dict) else items)
+    pairs = list(items.items() if isinstance(items, dict) else _plain(items))
     return dict(zip(keys(key for key, _ in pairs), (value for _, value in pairs), strict=True))
 
 
 def _counter(items: Any = ()) -> Counter[Any]:
-    return Counter(_dict(items) if isinstance(items, dict) else keys(items))
+    return Counter(_dict(items) if isinstance(items, dict) else keys(_plain(items)))
 
 
 def _encode(text: str, encoding: str = "latin1") -> bytes:
@@ -94,7 +101,13 @@ def _encode(text: str, encoding: str = "latin1") -> bytes:
 
 
 def _bytearray(data: Any = b"", encoding: str = "latin1") -> bytearray:
-    return bytearray(_encode(data, encoding) if isinstance(data, str) else memoryview(data))
+    return bytearray(_encode(data, encoding) if isinstance(data, str) else _bytes(data))
+
+
+def _bytes(data: Any) -> bytes | bytearray:
+    if not isinstance(data, (bytes, bytearray)):
+        raise pickle.UnpicklingError(f"bytes are built from a {type(data).__name__}")
+    return data
 
 
 def _dtype(spec: Any, *_: Any) -> np.dtype[Any]:
@@ -104,7 +117,7 @@ def _dtype(spec: Any, *_: Any) -> np.dtype[Any]:
 
 
 def _scalar(dtype: Any, data: Any = b"") -> np.generic:
-    raw = data.encode("latin1") if isinstance(data, str) else data
+    raw = data.encode("latin1") if isinstance(data, str) else _bytes(data)
     value: np.generic = np.frombuffer(raw, dtype=dtype, count=1)[0]
     return value
 
@@ -121,7 +134,7 @@ def _dill_array(_function: Any, _arguments: Any, state: Any, *_: Any) -> np.ndar
 
 def _array(data: Any, dtype: Any, shape: Any, order: Any = "C") -> np.ndarray[Any, Any]:
     order = "F" if order == "F" else "C"
-    return np.frombuffer(data, dtype=dtype).reshape(_sizes(shape), order=order).copy(order)
+    return np.frombuffer(_bytes(data), dtype=dtype).reshape(_sizes(shape), order=order).copy(order)
 
 
 _BUILDERS: dict[str, Callable[..., Any]] = {
@@ -138,9 +151,9 @@ _BUILDERS: dict[str, Callable[..., Any]] = {
     "collections.defaultdict": lambda _factory=None, items=(): _dict(items),
     "collections.Counter": _counter,
     "builtins.dict": _dict,
-    "builtins.list": lambda items=(): list(items),
-    "builtins.set": lambda items=(): set(keys(items)),
-    "builtins.frozenset": lambda items=(): frozenset(keys(items)),
+    "builtins.list": lambda items=(): list(_plain(items)),
+    "builtins.set": lambda items=(): set(keys(_plain(items))),
+    "builtins.frozenset": lambda items=(): frozenset(keys(_plain(items))),
     "builtins.complex": lambda real, imag=0.0: complex(float(real), float(imag)),
     "builtins.bytearray": _bytearray,
     "_codecs.encode": _encode,
@@ -168,9 +181,12 @@ _STORAGES = {
     "UntypedStorage": torch.uint8,
 }
 
+# Without the quantised and sub-byte kinds, which are no plain numbers in memory.
+_DTYPES = {*_STORAGES.values(), torch.float8_e4m3fn, torch.float8_e5m2}
+
 ALLOWED: dict[str, Any] = {
     **{name: Builder(name, function) for name, function in _BUILDERS.items()},
-    **{f"torch.{name}": value for name, value in vars(torch).items() if type(value) is torch.dtype},
+    **{f"torch.{str(dtype).partition('.')[2]}": dtype for dtype in _DTYPES},
     **{
         f"{module}.{name}": dtype
         for module in ("torch", "torch.cuda", "torch.storage")

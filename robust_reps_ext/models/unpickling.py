@@ -343,6 +343,8 @@ def keys(items: Iterable[Any]) -> list[Any]:
         parts = item if type(item) is tuple and len(item) <= _LONGEST_TUPLE_KEY else (item,)
         if not all(isinstance(part, (*_SCALAR_KEYS, np.generic)) for part in parts):
             raise pickle.UnpicklingError(f"its pickle uses a {type(item).__name__} as a key")
+        if any(isinstance(part, int) and part.bit_length() > 64 for part in parts):
+            raise pickle.UnpicklingError("its pickle uses a number of more than 64 bits as a key")
     return checked
 
 
