@@ -56,15 +56,12 @@ def complete_folder(root: str | os.PathLike[str]) -> Iterator[Path]:
             new = Path(beside) / "new"
             new.mkdir()
             yield new
-            if place.exists():
-                place.rename(Path(beside) / "old")
-            new.rename(place)
+            _swap(new, place, Path(beside) / "old")
     except OSError as error:
-        reason = "no space left" if error.errno == errno.ENOSPC else error.strerror or str(error)
-        raise InputError(
-            f"critters cannot be written to {place} ({reason}): free some space there, or give "
-            "another folder"
-        ) from error
+        reason, way_out = error.strerror or str(error), "give another folder"
+        if error.errno == errno.ENOSPC:
+            reason, way_out = "no space left", "free some, or give another folder"
+        raise InputError(f"critters cannot be written to {place} ({reason}): {way_out}") from error
 
 
 def write_pictures(
@@ -105,6 +102,18 @@ def _write_some(
         Image.fromarray(pixels).save(folder / picture.file, quality=95)
         records.append(vars(factors))
     return records
+
+
+def _swap(new: Path, place: Path, old: Path) -> None:
+    if not place.exists():
+        new.rename(place)
+        return
+    place.rename(old)
+    try:
+        new.rename(place)
+    except OSError:
+        old.rename(place)
+        raise
 
 
 def _check_free(place: Path) -> None:

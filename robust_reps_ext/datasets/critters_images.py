@@ -91,7 +91,7 @@ class CritterImages(Dataset[tuple[Any, int]]):
         kept = _read(self.path, series)
         if kept is None:
             if not download:
-                raise InputError(f"no critters at {self.path}: pass download=True to draw them")
+                raise InputError(f"no critters at {self.path}: leave download on to draw them")
             kept = _keep(self.path, series)
         self.data, labels, self._records = kept
         self.targets: list[int] = (labels if fine else labels // _COATS).tolist()
