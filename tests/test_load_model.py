@@ -231,7 +231,7 @@ def test_two_architectures_with_the_same_weights(restricted, monkeypatch):
 
 def test_names_that_are_no_files(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert "'resnet50' is no file, and a name alone has no weights" in message("resnet50")
+    assert "'resnet50' is no file and no bundled model" in message("resnet50")
     assert message("resnet50.pt").startswith("no checkpoint at resnet50.pt")
     assert "unknown data set 'imagnet': try imagenet" in message("a.pt", dataset="imagnet")
     assert "custom_imagenet" in message("a.pt", dataset="custom_imagenet")

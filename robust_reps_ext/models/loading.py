@@ -28,6 +28,7 @@ from .architectures import (
     recognized,
     restored,
 )
+from .catalogue import bundled
 from .checkpoints import read_checkpoint
 from .normalizers import Statistics
 from .representation import Layer, RepresentationModel, at_layer
@@ -53,7 +54,8 @@ def load_model(
     Parameters
     ----------
     source
-        A checkpoint file (see `read_checkpoint` for the formats); any network whose input is
+        The name of a bundled model (``"critters-robust"``); a checkpoint file (see
+        `read_checkpoint` for the formats); any network whose input is
         images (N, 3, H, W) already normalised; or an `AttackerModel`, which is returned itself.
     arch
         Name of the architecture of a checkpoint (upstream's, torchvision's, ours), or a network to
@@ -155,10 +157,12 @@ def _from_file(
     given: Normalizer | None,
     trust: bool,
 ) -> AttackerModel:
+    if not os.path.exists(path):
+        path = bundled().get(os.fspath(path), path)
     if not os.path.exists(path) and not {*os.fspath(path)} & {*"/\\."}:
         raise InputError(
-            f"{os.fspath(path)!r} is no file, and a name alone has no weights: give a checkpoint "
-            "file (with arch= its architecture), or a network built by you"
+            f"{os.fspath(path)!r} is no file and no bundled model ({', '.join(bundled())}): give "
+            "a checkpoint file (with arch= its architecture), or a network built by you"
         )
     checkpoint = read_checkpoint(path, trust=trust)
     try:

@@ -13,19 +13,29 @@ from .representation import StraightThroughReLU
 __all__ = ["ARCHITECTURES", "CrittersResNet", "CrittersVGG", "critters_resnet", "critters_vgg"]
 
 
+def _convolution(in_channels: int, out_channels: int, stride: int) -> nn.Conv2d:
+    """3x3, or 4x4 with stride 2: each pixel then has the same number of taps.
+
+    An uneven number shows as a checkerboard in everything synthesised through the network.
+    """
+    kernel = 4 if stride == 2 else 3
+    return nn.Conv2d(in_channels, out_channels, kernel, stride, padding=1, bias=False)
+
+
 class _ResidualBlock(nn.Module):
-    """Two 3x3 convolutions beside a shortcut; the last ReLU is left to the caller."""
+    """Two convolutions beside a shortcut; the last ReLU is left to the caller."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, bias=False)
+        self.conv1 = _convolution(in_channels, out_channels, stride)
         self.bn1 = nn.BatchNorm2d(out_channels)
-        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)
+        self.conv2 = _convolution(out_channels, out_channels, 1)
         self.bn2 = nn.BatchNorm2d(out_channels)
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or in_channels != out_channels:
             self.shortcut = nn.Sequential(
-                nn.Conv2d(in_channels, out_channels, 1, stride, bias=False),
+                nn.AvgPool2d(stride),
+                nn.Conv2d(in_channels, out_channels, 1, bias=False),
                 nn.BatchNorm2d(out_channels),
             )
 
@@ -69,7 +79,7 @@ class CrittersResNet(_Network):
     def __init__(self, num_classes: int = 9, width: int = 32, depth: int = 1) -> None:
         super().__init__()
         layers: list[nn.Module] = [
-            nn.Conv2d(3, width, 3, stride=2, padding=1, bias=False),
+            _convolution(3, width, 2),
             nn.BatchNorm2d(width),
             nn.ReLU(),
         ]
@@ -101,7 +111,7 @@ class CrittersVGG(_Network):
                     layers.append(nn.MaxPool2d(2))
                 out_channels = width * 2**stage
                 stride = 2 if not layers else 1
-                layers.append(nn.Conv2d(channels, out_channels, 3, stride, padding=1, bias=False))
+                layers.append(_convolution(channels, out_channels, stride))
                 layers.append(nn.BatchNorm2d(out_channels))
                 channels = out_channels
         self.body = nn.Sequential(*layers)

@@ -1,0 +1,37 @@
+"""The models that come with the package, by name."""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+__all__ = ["bundled", "card"]
+
+_FOLDER = "bundled"
+
+
+def bundled() -> dict[str, Path]:
+    """Name of each bundled model -> its safetensors file.
+
+    Examples
+    --------
+    >>> from robust_reps_ext.models.catalogue import bundled
+    >>> sorted(bundled())
+    ['critters-robust', 'critters-standard']
+    """
+    folder = Path(str(resources.files(__package__) / _FOLDER))
+    return {path.stem: path for path in sorted(folder.glob("*.safetensors"))}
+
+
+def card(name: str) -> dict[str, Any]:
+    """What is known of a bundled model: data, training command, accuracies, digest.
+
+    Raises
+    ------
+    KeyError
+        If no bundled model has that name.
+    """
+    found: dict[str, Any] = json.loads(bundled()[name].with_suffix(".json").read_text("utf-8"))
+    return found
