@@ -1,4 +1,4 @@
-"""Build robust-reps-ext: an ordinary package plus two start-up files that arm the import hook.
+"""Build robust-reps-ext: an ordinary package plus two start-up files that arm the mends.
 
 `robust_reps_ext.pth` is what Python reads at its start up to 3.17, `robust_reps_ext.start` from
 3.15 on (PEP 829). Both lie beside the package in site-packages and in the wheel's RECORD, so that
@@ -23,7 +23,7 @@ ROOT = Path(__file__).parent
 START_UP_FILES = {
     "robust_reps_ext.pth": 'import sys; exec("try:\\n import robust_reps_ext\\n'
     'except ImportError:\\n pass")\n',
-    "robust_reps_ext.start": "robust_reps_ext.upstream.hook:install\n",
+    "robust_reps_ext.start": "robust_reps_ext.startup:arm\n",
 }
 
 
@@ -44,12 +44,16 @@ def add_start_up_files(wheel: Path) -> None:
 
 
 class BdistWheel(bdist_wheel):
+    """An ordinary wheel with the start-up files."""
+
     def run(self) -> None:
         super().run()
         add_start_up_files(Path(self.distribution.dist_files[-1][2]))
 
 
 class EditableWheel(editable_wheel):
+    """An editable wheel with the start-up files."""
+
     def run(self) -> None:
         super().run()
         (wheel,) = Path(self.dist_dir).glob("*.editable-*.whl")

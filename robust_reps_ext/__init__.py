@@ -3,7 +3,7 @@
 Names are loaded when first used, so that importing the package costs next to nothing.
 """
 
-from .upstream import hook
+from . import startup
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,4 +64,4 @@ def __dir__() -> "list[str]":
     return sorted({*globals(), *__all__})
 
 
-hook.install()
+startup.arm()

@@ -1,18 +1,15 @@
-"""Apply the mends to each module of `robustness` and `cox` just after it has been imported.
+"""Apply the mends to each module of `robustness` and `cox` just after it has been imported."""
 
-Runs at every start of Python, so it imports nothing but what the interpreter has loaded already:
-no `typing`, no `importlib`, nothing of this package.
-"""
+from __future__ import annotations
 
-import _thread
+import importlib
 import os
 import sys
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from importlib.machinery import ModuleSpec
-    from types import CodeType, ModuleType
-    from typing import Any
+import threading
+from importlib.abc import Loader
+from importlib.machinery import ModuleSpec
+from types import CodeType, ModuleType
+from typing import Any
 
 __all__ = ["MENDED", "disabled", "install", "installed", "is_on"]
 
@@ -49,6 +46,9 @@ COMMANDS = {
 }
 
 
+_installing = threading.Lock()
+
+
 def is_on(variable: str) -> bool:
     """Whether an environment variable says yes."""
     return os.environ.get(variable, "").strip().lower() in ("1", "true", "yes", "on")
@@ -70,10 +70,11 @@ def installed() -> bool:
 
 def install() -> None:
     """Install the finders once; mend what of upstream is already imported."""
-    if disabled() or installed():
-        return
-    sys.meta_path.insert(0, _Finder())  # type: ignore[arg-type]
-    sys.meta_path.append(_StandIns())  # type: ignore[arg-type]
+    with _installing:
+        if disabled() or installed():
+            return
+        sys.meta_path.insert(0, _Finder())
+        sys.meta_path.append(_StandIns())
     late = [sys.modules[name] for name in MENDED if name in sys.modules]
     if late:
         from . import environment, mends
@@ -89,9 +90,9 @@ class _Finder:
     def __init__(self) -> None:
         self._asking: set[tuple[int, str]] = set()
 
-    def find_spec(self, name: str, path: "Any" = None, target: "Any" = None) -> "ModuleSpec | None":
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
         # Another finder that delegates like this one may ask back: it gets no answer.
-        question = (_thread.get_ident(), name)
+        question = (threading.get_ident(), name)
         if name not in MENDED or question in self._asking:
             return None
         self._asking.add(question)
@@ -103,7 +104,7 @@ class _Finder:
             spec.loader = _MendingLoader(spec.loader)
         return spec
 
-    def _ask_others(self, name: str, path: "Any", target: "Any") -> "Any":
+    def _ask_others(self, name: str, path: Any, target: Any) -> Any:
         for finder in tuple(sys.meta_path):
             if finder is not self and hasattr(finder, "find_spec"):
                 spec = finder.find_spec(name, path, target)
@@ -118,18 +119,18 @@ class _MendingLoader:
     The loader itself stays as it is, because one zip archive shares one loader among its modules.
     """
 
-    def __init__(self, loader: "Any") -> None:
+    def __init__(self, loader: Any) -> None:
         self._loader = loader
 
-    def __getattr__(self, name: str) -> "Any":
+    def __getattr__(self, name: str) -> Any:
         if name == "_loader":  # a copy that is still empty
             raise AttributeError(name)
         return getattr(self._loader, name)
 
-    def create_module(self, spec: "ModuleSpec") -> "ModuleType | None":
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
         return self._loader.create_module(spec)
 
-    def exec_module(self, module: "ModuleType") -> None:
+    def exec_module(self, module: ModuleType) -> None:
         from . import environment, mends
 
         if module.__spec__ is not None:
@@ -139,7 +140,7 @@ class _MendingLoader:
         self._loader.exec_module(module)
         mends.apply(module)
 
-    def get_code(self, name: str) -> "CodeType | None":
+    def get_code(self, name: str) -> CodeType | None:
         if name not in COMMANDS:
             return self._loader.get_code(name)
         # Under another name than __main__ (a spawned process, runpy without run_name) nothing
@@ -159,23 +160,19 @@ class _MendingLoader:
 class _StandIns:
     """The last finder: answers for modules that only old versions of torchvision have."""
 
-    def find_spec(self, name: str, path: "Any" = None, target: "Any" = None) -> "ModuleSpec | None":
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
         if name not in STAND_INS or "robustness" not in sys.modules:
             return None
-        from importlib.machinery import ModuleSpec
-
         return ModuleSpec(name, _StandInLoader(), origin=f"robust_reps_ext: {STAND_INS[name]}")
 
 
-class _StandInLoader:
+class _StandInLoader(Loader):
     """Fills a module with the public names of our file."""
 
-    def create_module(self, spec: "ModuleSpec") -> None:
+    def create_module(self, spec: ModuleSpec) -> None:
         return None
 
-    def exec_module(self, module: "ModuleType") -> None:
-        from importlib import import_module
-
-        ours = import_module(f"robust_reps_ext.upstream.{STAND_INS[module.__name__]}")
+    def exec_module(self, module: ModuleType) -> None:
+        ours = importlib.import_module(f"robust_reps_ext.upstream.{STAND_INS[module.__name__]}")
         for name in ours.__all__:
             setattr(module, name, getattr(ours, name))
