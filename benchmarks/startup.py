@@ -1,8 +1,8 @@
 """What the import hook costs at each start of Python: ``python benchmarks/startup.py [--runs N]``.
 
 Two bare virtual environments hold the built package; one of them lacks the start-up files.
-``python -c pass`` is timed in turns, so that whatever else the machine does falls on both; on a busy
-machine only the processor time means something.
+``python -c pass`` is timed in turns, so that whatever else the machine does falls on both; on a
+busy machine only the processor time means something.
 """
 
 from __future__ import annotations
