@@ -30,6 +30,8 @@ def on_devices(model: nn.Module, device_ids: list[int] | None = None) -> nn.Data
         raise InputError("the model is in DataParallel already: give model.module")
     if torch.cuda.is_available():
         model.cuda()
+    # The layout that convolutions are fastest in; it changes numbers by rounding only.
+    model.to(memory_format=torch.channels_last)
     return nn.DataParallel(model, device_ids=device_ids)
 
 
