@@ -16,6 +16,7 @@ from torchvision import transforms
 from ..errors import InputError
 from .critters import CLASSES, FINE_CLASSES
 from .critters_images import CritterImages
+from .critters_series import Series
 
 __all__ = ["CrittersDataSet", "CrittersFineDataSet"]
 
@@ -42,6 +43,13 @@ class CrittersDataSet(DataSet):
     ----------
     classes : tuple of str
         The names, in the order of the labels.
+    size : int
+        Height and width of the images.
+
+    Raises
+    ------
+    InputError
+        If the size is out of range.
 
     Examples
     --------
@@ -56,6 +64,7 @@ class CrittersDataSet(DataSet):
     def __init__(
         self, data_path: str | os.PathLike[str] | None = None, *, size: int = 64, **kwargs: Any
     ) -> None:
+        Series(1, size=size)  # checks the size
         own_args = {"fine": self._fine, "size": size}
         crop = transforms.RandomCrop(size, padding=max(1, size // 16), padding_mode="reflect")
         defaults = {
@@ -70,12 +79,16 @@ class CrittersDataSet(DataSet):
             "transform_test": transforms.ToTensor(),
             "custom_class_args": own_args,
         }
+        self.size = size
         chosen = self.override_args(defaults, kwargs)
         chosen["custom_class_args"] = {**own_args, **(chosen["custom_class_args"] or {})}
         super().__init__(self._name, "" if data_path is None else os.fspath(data_path), **chosen)
 
     def get_model(self, arch: str, pretrained: bool = False) -> torch.nn.Module:
-        """Make the network `arch`: ours for small images, then upstream's for CIFAR and ImageNet.
+        """Make the network `arch`: ours for small images, or upstream's.
+
+        Upstream's are those of `robustness.imagenet_models`, and at 32 pixels those of
+        `robustness.cifar_models`, which take no other size.
 
         Raises
         ------
@@ -89,7 +102,9 @@ class CrittersDataSet(DataSet):
                 f"{self._name} has no torchvision weights: leave pretrained off, or give a "
                 "checkpoint as --resume"
             )
-        known = {**_networks(imagenet_models), **_networks(cifar_models), **ARCHITECTURES}
+        known = {**_networks(imagenet_models), **ARCHITECTURES}
+        if self.size == 32:
+            known |= _networks(cifar_models)
         if arch not in known:
             near = difflib.get_close_matches(str(arch), known, n=3)
             raise InputError(

@@ -122,7 +122,7 @@ def _folder(root: str | os.PathLike[str] | None) -> Path:
 
 def _read(path: Path, series: Series) -> _Kept | None:
     try:
-        with np.load(path) as kept:
+        with path.open("rb") as file, np.load(file) as kept:
             pixels, labels, records = kept["pixels"], kept["fine_labels"], kept["factors"]
     except FileNotFoundError:
         return None
