@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .atomic import writing
 from .errors import InputError
 
 if TYPE_CHECKING:
@@ -152,18 +153,8 @@ def save_figure(figure: Figure, path: str | os.PathLike[str]) -> Path:
     # Text stays text in a PDF; the names inside an SVG do not change from run to run.
     with matplotlib.rc_context({"pdf.fonttype": 42, "svg.hashsalt": "robust_reps_ext"}):
         figure.savefig(drawn, format=kind, dpi=figure.dpi, metadata=undated[kind])
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with open(unfinished, "wb") as file:
-            file.write(drawn.getbuffer())
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, path)
-    except OSError as error:
-        unfinished.unlink(missing_ok=True)
-        raise InputError(
-            f"cannot write {path}: {error.strerror or error}; choose another place"
-        ) from error
+    with writing(path, "choose another place") as file:
+        file.write(drawn.getbuffer())
     return path
 
 

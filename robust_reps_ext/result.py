@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
+from .atomic import writing
 from .errors import InputError
 
 if TYPE_CHECKING:
@@ -79,22 +79,15 @@ class Synthesis:
             If the file cannot be written.
         """
         path = Path(path)
-        tensors = {name: getattr(self, name) for name in self._tensor_names()}
         facts = {"settings": self.settings, "provenance": self.provenance}
-        metadata = {"format": _FORMAT, **{k: json.dumps(v) for k, v in facts.items()}}
-        temporary = None
-        try:
-            with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-                temporary = file.name
-            contiguous = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
-            save_file(contiguous, temporary, metadata)
-            with open(temporary, "rb") as written:
-                os.fsync(written.fileno())
-            os.replace(temporary, path)
-        except (OSError, SafetensorError) as error:
-            if temporary is not None:
-                Path(temporary).unlink(missing_ok=True)
-            raise InputError(f"cannot write {path}: {error}; choose another place") from error
+        metadata = {"format": _FORMAT, **{name: json.dumps(v) for name, v in facts.items()}}
+        # Cloned, because one file cannot hold two tensors that share their memory.
+        tensors = {
+            name: getattr(self, name).detach().cpu().contiguous().clone()
+            for name in self._tensor_names()
+        }
+        with writing(path, "choose another place") as file:
+            file.write(save(tensors, metadata))
         return path
 
     @classmethod

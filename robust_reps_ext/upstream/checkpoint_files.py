@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections import OrderedDict
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from ..atomic import writing
 from ..errors import InputError
 
 __all__ = ["plain", "write"]
@@ -32,23 +32,13 @@ def write(path: str | os.PathLike[str], content: Mapping[str, Any]) -> None:
         If the file cannot be written, for want of space or permission; a file that stood there
         is as it was.
     """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    advice = "make room or choose another --out-dir; an older checkpoint there is unharmed"
     try:
-        with open(temporary, "wb") as file:
+        with writing(path, advice) as file:
             torch.save(plain(content), file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        _sync_directory(path.parent)
-    except (OSError, RuntimeError) as error:
-        reason = _reason(error)
-        raise InputError(
-            f"cannot write {path}: {reason}: make room or choose another --out-dir; "
-            "an older checkpoint there is unharmed"
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    except RuntimeError as error:
+        # torch's own writer names no system error: it fails when the disk is full.
+        raise InputError(f"cannot write {path}: {str(error).splitlines()[0]}; {advice}") from error
 
 
 def plain(value: Any) -> Any:
@@ -83,23 +73,3 @@ def _exact(value: Any) -> Any:
         if isinstance(value, kind):
             return kind(value)
     return value
-
-
-def _reason(error: BaseException) -> str:
-    """The operating system's word for it, where torch has wrapped it in its own."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, OSError) and cause.strerror:
-            return cause.strerror.lower()
-        cause = cause.__cause__ or cause.__context__
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
-
-
-def _sync_directory(directory: Path) -> None:
-    if os.name == "nt":
-        return
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -1,0 +1,70 @@
+"""Files written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from .errors import InputError
+
+__all__ = ["writing"]
+
+
+@contextmanager
+def writing(path: str | os.PathLike[str], advice: str) -> Iterator[BinaryIO]:
+    """Open a file that stands at `path` once the block has ended without an error.
+
+    A kill at any moment leaves the old file or the new one.
+
+    Parameters
+    ----------
+    path
+        Where to; its directory must exist.
+    advice
+        The way out, for the message of the error.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be written, for want of space or permission; what stood there is as
+        it was.
+    """
+    path = Path(path)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(unfinished, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(unfinished, path)
+        _sync_directory(path.parent)
+    except (OSError, RuntimeError) as error:
+        reason = _system_error(error)
+        if reason is None:
+            raise
+        raise InputError(f"cannot write {path}: {reason}; {advice}") from error
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _system_error(error: BaseException) -> str | None:
+    """The operating system's word for it, where a library has wrapped it in its own."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError):
+            return (cause.strerror or str(cause)).lower()
+        cause = cause.__cause__ or cause.__context__
+    return None
+
+
+def _sync_directory(directory: Path) -> None:
+    if os.name == "nt":
+        return
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
