@@ -1,0 +1,648 @@
+"""Training: a hand-written loop's weights, upstream's weights, and resumed runs bit for bit."""
+
+from __future__ import annotations
+
+import copy
+import importlib.util
+import random
+import resource
+import sys
+import warnings
+from argparse import Namespace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import robustness
+import torch
+from cox.utils import Parameters
+from torch import nn
+from torch.utils.data import DataLoader, Dataset, TensorDataset
+
+import robust_reps_ext  # noqa: F401
+from robust_reps_ext.errors import InputError
+from robust_reps_ext.upstream import checkpoint_files, random_state, registration
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # upstream's word about apex
+    from robustness import train
+    from robustness.attacker import AttackerModel
+    from robustness.loaders import make_loaders
+
+STATISTICS = SimpleNamespace(mean=torch.full((3,), 0.4), std=torch.full((3,), 0.3))
+IMAGES = torch.rand(24, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+LABELS = (IMAGES.mean(dim=(1, 2, 3)) > 0.5).long() + (IMAGES[:, 0].amax(dim=(1, 2)) > 0.95).long()
+LATEST, BEST = "checkpoint.pt.latest", "checkpoint.pt.best"
+
+
+class Linear(nn.Module):
+    """A linear classifier of 4x4 images with upstream's forward call."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(48, 3)
+
+    def forward(self, x, with_latent=False, fake_relu=False, no_relu=False):
+        flat = x.flatten(1)
+        return (self.fc(flat), flat) if with_latent else self.fc(flat)
+
+
+def new_model(wrapper=AttackerModel):
+    torch.manual_seed(5)
+    return wrapper(Linear(), STATISTICS)
+
+
+def options(out_dir, **changed):
+    return Namespace(
+        **{
+            "epochs": 2,
+            "out_dir": str(out_dir),
+            "adv_train": 0,
+            "log_iters": 1,
+            "lr": 0.1,
+            "momentum": 0.9,
+            "weight_decay": 1e-3,
+            "attack_steps": 2,
+            "eps": "1/2",
+            "constraint": "2",
+            "use_best": 1,
+            "attack_lr": "0.25",
+            "random_restarts": 0,
+            **changed,
+        }
+    )
+
+
+def in_order(batch_size=8):
+    return DataLoader(TensorDataset(IMAGES, LABELS), batch_size)
+
+
+def loaders():
+    return in_order(), in_order()
+
+
+class Noisy(Dataset):
+    """Images under augmentation that draws from every generator there is."""
+
+    def __init__(self, root, train, download, transform):
+        self.data = IMAGES
+
+    def __len__(self):
+        return len(IMAGES)
+
+    def __getitem__(self, index):
+        noise = random.random() + np.random.rand() + torch.rand(1).item()  # noqa: NPY002
+        return IMAGES[index] * noise / 3, LABELS[index]
+
+
+def noisy_loaders(workers):
+    return make_loaders(workers, 8, (None, None), "", custom_class=Noisy)
+
+
+def load(path):
+    return torch.load(path, weights_only=True)
+
+
+def same(left, right):
+    return left.keys() == right.keys() and all(torch.equal(left[k], right[k]) for k in left)
+
+
+def resume(path):
+    """A model with a checkpoint's weights, and the checkpoint."""
+    checkpoint = load(path)
+    model = new_model()
+    model.load_state_dict({k.removeprefix("module."): v for k, v in checkpoint["model"].items()})
+    return model, checkpoint
+
+
+# -- the weights -----------------------------------------------------------------------------------
+
+
+def test_standard_training_is_sgd_on_cross_entropy(tmp_path):
+    ours = new_model()
+    penalised = []
+
+    def regularizer(model, inp, target):
+        penalised.append(len(inp))
+        return 0.1 * model.module.model.fc.weight.square().sum()
+
+    train.train_model(options(tmp_path, regularizer=regularizer, step_lr=1), ours, loaders())
+
+    theirs = new_model()
+    optimizer = torch.optim.SGD(theirs.parameters(), 0.1, momentum=0.9, weight_decay=1e-3)
+    for lr in (0.1, 0.01):
+        optimizer.param_groups[0]["lr"] = lr
+        for inp, target in in_order():
+            loss = nn.functional.cross_entropy(theirs(inp)[0], target)
+            loss = loss + 0.1 * theirs.model.fc.weight.square().sum()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    for left, right in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(left, right)
+    assert len(penalised) == 2 * (3 + 3)
+
+
+@pytest.fixture(scope="module")
+def pristine():
+    """Upstream's own training under another name, which no mend touches."""
+    folder = Path(robustness.__file__).parent
+    spec = importlib.util.spec_from_file_location(
+        "pristine", folder / "__init__.py", submodule_search_locations=[str(folder)]
+    )
+    sys.modules["pristine"] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(sys.modules["pristine"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        importlib.import_module("pristine.attacker")
+        return importlib.import_module("pristine.train")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"adv_train": 1, "step_lr": 1, "step_lr_gamma": 0.1, "log_iters": 2},
+        {"adv_train": 1, "constraint": "inf", "eps": "8/255", "attack_lr": "2/255"},
+        {"adv_train": 1, "custom_eps_multiplier": "[(0, 0.5), (2, 1)]", "use_best": 0},
+        {"adv_eval": 1, "custom_lr_multiplier": "[(0, 1), (1, 0.5)]", "lr_interpolation": "step"},
+        {"custom_lr_multiplier": "[(0, 1), (2, 0)]", "lr_interpolation": "linear"},
+    ],
+)
+def test_weights_and_logs_are_upstreams(pristine, changed, tmp_path, monkeypatch):
+    logs = {"ours": [], "theirs": []}
+
+    def arguments(whose):
+        (tmp_path / whose).mkdir()
+        return Parameters(
+            vars(
+                options(
+                    tmp_path / whose,
+                    epochs=3,
+                    random_start=0,
+                    save_ckpt_iters=-1,
+                    epoch_hook=lambda model, info: logs[whose].append(dict(info)),
+                    **changed,
+                )
+            )
+        )
+
+    ours = train.train_model(arguments("ours"), new_model(), loaders())
+    monkeypatch.setattr(torch.Tensor, "cuda", lambda self, *a, **k: self)
+    monkeypatch.setattr(nn.Module, "cuda", lambda self, *a, **k: self)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        theirs = pristine.train_model(
+            arguments("theirs"),
+            new_model(sys.modules["pristine.attacker"].AttackerModel),
+            loaders(),
+        ).module
+    for left, right in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(left, right, rtol=1e-5, atol=1e-6)
+    for our_info, their_info in zip(logs["ours"], logs["theirs"], strict=True):
+        if our_info["epoch"] % 2 == 0 and changed.get("log_iters") == 2:
+            continue  # upstream repeats the log of an earlier epoch
+        for name in ("nat_prec1", "adv_prec1", "nat_loss", "adv_loss", "train_loss"):
+            assert our_info[name] == pytest.approx(float(their_info[name]), rel=1e-4), name
+    our_file, their_file = (
+        torch.load(tmp_path / whose / LATEST, weights_only=False) for whose in logs
+    )
+    assert our_file["model"].keys() == their_file["model"].keys()
+    assert our_file["optimizer"].keys() == their_file["optimizer"].keys()
+    assert their_file.keys() <= our_file.keys()
+
+
+# -- resuming --------------------------------------------------------------------------------------
+
+SCHEDULES = {
+    "constant": {},
+    "step": {"step_lr": 1, "step_lr_gamma": 0.3},
+    "custom": {"custom_lr_multiplier": "[(0, 1), (1, 0.5), (3, 0.1)]"},
+    "linear": {"custom_lr_multiplier": "[(0, 1), (4, 0)]", "lr_interpolation": "linear"},
+    "cyclic": {"custom_lr_multiplier": "cyclic"},
+}
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("seed", [None, 7])
+def test_a_resumed_run_ends_as_an_uninterrupted_one(schedule, seed, tmp_path):
+    check_resumed(tmp_path, 0, seed=seed, **SCHEDULES[schedule])
+
+
+@pytest.mark.parametrize("seed", [None, 7])
+def test_a_resumed_run_with_workers_ends_as_an_uninterrupted_one(seed, tmp_path):
+    check_resumed(tmp_path, 2, seed=seed)
+
+
+def check_resumed(tmp_path, workers, **changed):
+    changed |= {"epochs": 4, "adv_train": 1, "random_start": 1, "log_iters": 3}
+    rates = {"whole": [], "parts": []}
+
+    def arguments(name, **more):
+        return options(tmp_path / name, **{**changed, **more})
+
+    def note(name):
+        def hook(model, info):
+            rates[name].append(load(tmp_path / name / LATEST)["optimizer"]["param_groups"][0]["lr"])
+            if name == "parts" and info["epoch"] == 2:
+                raise KeyboardInterrupt
+
+        return hook
+
+    random_state.seed_all(11)
+    train.train_model(
+        arguments("whole", epoch_hook=note("whole")), new_model(), noisy_loaders(workers)
+    )
+    random_state.seed_all(11)
+    with pytest.raises(KeyboardInterrupt):
+        train.train_model(
+            arguments("parts", epoch_hook=note("parts")), new_model(), noisy_loaders(workers)
+        )
+    random_state.seed_all(99)
+    loaders_anew = noisy_loaders(workers)
+    model, checkpoint = resume(tmp_path / "parts" / LATEST)
+    assert checkpoint["epoch"] == 2
+    # A seed is remembered by the checkpoint.
+    train.train_model(
+        arguments("parts", epoch_hook=note("parts"), seed=None),
+        model,
+        loaders_anew,
+        checkpoint=checkpoint,
+    )
+    assert rates["parts"] == rates["whole"]
+    whole, parts = load(tmp_path / "whole" / LATEST), load(tmp_path / "parts" / LATEST)
+    assert same(whole["model"], parts["model"])
+    for left, right in zip(
+        whole["optimizer"]["state"].values(), parts["optimizer"]["state"].values(), strict=True
+    ):
+        assert torch.equal(left["momentum_buffer"], right["momentum_buffer"])
+
+
+def test_a_seed_repeats_a_run_and_another_does_not(tmp_path):
+    weights = {}
+    for name, seed in [("a", 3), ("b", 3), ("c", 4)]:
+        random_state.seed_all(len(weights))
+        loaders_anew = noisy_loaders(0)
+        args = options(tmp_path / name, seed=seed, adv_train=1, random_start=1)
+        weights[name] = train.train_model(args, new_model(), loaders_anew).state_dict()
+    assert same(weights["a"], weights["b"])
+    assert not same(weights["a"], weights["c"])
+
+
+def test_training_does_not_depend_on_how_often_it_is_evaluated(tmp_path):
+    weights = []
+    for log_iters in (0, 1):
+        args = options(
+            tmp_path / str(log_iters), log_iters=log_iters, adv_train=1, random_start=1, epochs=3
+        )
+        random_state.seed_all(1)
+        noisy = noisy_loaders(0)
+        weights.append(train.train_model(args, new_model(), noisy).state_dict())
+    assert same(*weights)
+
+
+def test_options_changed_for_a_resume_take_effect(tmp_path):
+    train.train_model(options(tmp_path, step_lr=1), new_model(), loaders())
+    model, checkpoint = resume(tmp_path / LATEST)
+    args = options(
+        tmp_path, epochs=3, lr=0.8, momentum=0.5, weight_decay=0.0, step_lr=2, step_lr_gamma=0.5
+    )
+    train.train_model(args, model, loaders(), checkpoint=checkpoint)
+    (group,) = load(tmp_path / LATEST)["optimizer"]["param_groups"]
+    assert group["initial_lr"] == 0.8
+    assert group["lr"] == pytest.approx(0.8 * 0.5)  # for epoch 3 of (0, 1 | 2, 3 | ...)
+    assert (group["momentum"], group["weight_decay"]) == (0.5, 0.0)
+
+
+def test_a_finished_run_has_nothing_left_to_train(tmp_path, capsys):
+    train.train_model(options(tmp_path), new_model(), loaders())
+    model, checkpoint = resume(tmp_path / LATEST)
+    before = copy.deepcopy(model.state_dict())
+    train.train_model(options(tmp_path), model, loaders(), checkpoint=checkpoint)
+    assert same(before, model.state_dict())
+    assert "--epochs 3 or more" in capsys.readouterr().out
+
+
+def test_a_checkpoint_without_optimizer_says_what_to_do(tmp_path):
+    with pytest.raises(InputError, match="--resume-optimizer 0"):
+        train.train_model(
+            options(tmp_path), new_model(), loaders(), checkpoint={"model": {}, "epoch": 1}
+        )
+
+
+# -- checkpoints -----------------------------------------------------------------------------------
+
+
+def scripted(accuracies):
+    """An accuracy by evaluation, so that the best is known."""
+    state = {"epoch": -1}
+
+    def hook(model, step, loop_type, inp, target):
+        if loop_type == "train" and step == 0:
+            state["epoch"] += 1
+
+    def accuracy(logits, target):
+        return accuracies[max(state["epoch"], 0)], float("nan")
+
+    return {"iteration_hook": hook, "custom_accuracy": accuracy}
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "best"),
+    [
+        ([10.0, 30.0, 20.0], 2),
+        ([0.0, 0.0, 0.0], 1),
+        ([float("nan"), float("nan"), float("nan")], 1),
+        ([float("nan"), 1.0, float("nan")], 2),
+    ],
+)
+def test_best_is_the_first_of_the_highest(accuracies, best, tmp_path):
+    args = options(tmp_path, epochs=3, **scripted(accuracies))
+    train.train_model(args, new_model(), loaders())
+    assert load(tmp_path / BEST)["epoch"] == best
+    assert load(tmp_path / LATEST)["epoch"] == 3
+
+
+def test_best_survives_a_resume(tmp_path):
+    args = options(tmp_path, **scripted([80.0, 60.0]))
+    train.train_model(args, new_model(), loaders())
+    model, checkpoint = resume(tmp_path / LATEST)
+    assert (checkpoint["best_prec1"], checkpoint["nat_prec1"]) == (80.0, 60.0)
+    args = options(tmp_path, epochs=3, **scripted([70.0]))
+    train.train_model(args, model, loaders(), checkpoint=checkpoint)
+    assert load(tmp_path / BEST)["epoch"] == 1
+    assert load(tmp_path / LATEST)["best_prec1"] == 80.0
+
+
+def test_latest_is_written_every_epoch_and_every_hook_gets_its_own_log(tmp_path):
+    seen = []
+
+    def hook(model, info):
+        seen.append((load(tmp_path / LATEST)["epoch"], info))
+
+    args = options(tmp_path, epochs=4, log_iters=2, save_ckpt_iters=0, epoch_hook=hook)
+    train.train_model(args, new_model(), loaders())
+    assert [epoch for epoch, _ in seen] == [1, 2, 3, 4]
+    assert [info["epoch"] for _, info in seen] == [1, 2, 3, 4]
+    assert [np.isnan(info["nat_prec1"]) for _, info in seen] == [False, True, False, False]
+    assert all(np.isfinite(info["train_loss"]) and info["time"] > 0 for _, info in seen)
+
+
+@pytest.mark.parametrize("never", [0, -1])
+def test_never_means_never(never, tmp_path):
+    evaluated = []
+
+    def hook(model, step, loop_type, inp, target):
+        if loop_type == "val" and step == 0:
+            evaluated.append(loop_type)
+
+    args = options(tmp_path, epochs=3, log_iters=never, save_ckpt_iters=never, iteration_hook=hook)
+    train.train_model(args, new_model(), loaders())
+    assert len(evaluated) == 1  # after the last epoch
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["2_checkpoint.pt", BEST, LATEST]
+
+
+def test_checkpoints_are_kept_as_often_as_asked(tmp_path):
+    args = options(tmp_path, epochs=4, log_iters=0, save_ckpt_iters=2)
+    train.train_model(args, new_model(), loaders())
+    kept = sorted(p.name for p in tmp_path.glob("*_checkpoint.pt"))
+    assert kept == ["0_checkpoint.pt", "2_checkpoint.pt", "3_checkpoint.pt"]
+
+
+def test_a_full_disk_leaves_the_old_checkpoint(tmp_path):
+    path = tmp_path / LATEST
+    checkpoint_files.write(path, {"model": {"a": torch.zeros(10)}})
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+    try:
+        with pytest.raises(InputError, match=r"cannot write .*latest: file too large"):
+            checkpoint_files.write(path, {"model": {"a": torch.zeros(100_000)}})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert torch.equal(load(path)["model"]["a"], torch.zeros(10))
+    assert [p.name for p in tmp_path.iterdir()] == [LATEST]
+
+
+def test_only_plain_values_are_saved(tmp_path):
+    content = {"a": np.float64(0.5), "b": [np.int64(2), (1, "x")], "c": np.arange(3), "d": None}
+    checkpoint_files.write(tmp_path / "c.pt", content)
+    found = load(tmp_path / "c.pt")
+    assert (found["a"], found["b"], found["d"]) == (0.5, [2, [1, "x"]], None)
+    assert found["c"].tolist() == [0, 1, 2]
+    with pytest.raises(TypeError, match="function"):
+        checkpoint_files.write(tmp_path / "d.pt", {"f": lambda: 0})
+    assert not (tmp_path / "d.pt").exists()
+
+
+# -- arguments and hooks ---------------------------------------------------------------------------
+
+
+def test_the_same_arguments_serve_twice(tmp_path):
+    args = options(tmp_path, adv_train=1, eps="8/255", custom_eps_multiplier="[(0, 0), (2, 1)]")
+    first = train.train_model(args, new_model(), loaders()).state_dict()
+    assert args.eps == 8 / 255
+    assert args.custom_eps_multiplier == "[(0, 0), (2, 1)]"
+    assert same(first, train.train_model(args, new_model(), loaders()).state_dict())
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"lr": None}, "--lr is required"),
+        ({"adv_train": None}, "--adv-train is required"),
+        ({"adv_eval": 1, "eps": None}, "--eps is required: give it, for example --eps 3.0"),
+        ({"eps": "-1", "adv_train": 1}, "--eps='-1'"),
+        ({"attack_steps": 1.5, "adv_train": 1}, "--attack-steps=1.5"),
+        ({"epochs": -1}, "--epochs=-1"),
+        ({"lr": float("nan")}, "--lr=nan"),
+        ({"custom_train_loss": print, "adv_train": 1}, "custom_adv_loss"),
+        ({"custom_adv_loss": print, "adv_objective": "x", "adv_train": 1}, "exclude each other"),
+        ({"adv_objective": "nothing", "adv_train": 1}, "unknown objective 'nothing'"),
+    ],
+)
+def test_bad_arguments_are_named(changed, message, tmp_path):
+    with pytest.raises(InputError, match=message) as error:
+        train.train_model(options(tmp_path / "new", **changed), new_model(), loaders())
+    assert "\n" not in str(error.value)
+
+
+def test_a_place_that_is_no_directory_is_named(tmp_path):
+    place = tmp_path / "file"
+    place.write_text("")
+    with pytest.raises(InputError, match=str(place)):
+        train.train_model(options(place), new_model(), loaders())
+
+
+def test_wrapped_models_are_refused_and_the_plain_model_comes_back(tmp_path):
+    model = new_model()
+    assert train.train_model(options(tmp_path), model, loaders()) is model
+    with pytest.raises(InputError, match="DataParallel"):
+        train.train_model(options(tmp_path), nn.DataParallel(model), loaders())
+
+
+@pytest.mark.parametrize("disable_no_grad", [False, True])
+def test_autograd_is_off_in_evaluation_unless_asked(disable_no_grad, tmp_path):
+    modes = set()
+
+    def hook(model, step, loop_type, inp, target):
+        assert model.module.training == (loop_type == "train")
+        modes.add((loop_type, torch.is_grad_enabled()))
+
+    args = options(tmp_path, adv_train=1, iteration_hook=hook)
+    train.train_model(args, new_model(), loaders(), disable_no_grad=disable_no_grad)
+    assert modes == {("train", True), ("val", disable_no_grad)}
+
+
+def test_only_the_given_parameters_are_trained(tmp_path):
+    model = new_model()
+    before = copy.deepcopy(model.state_dict())
+    train.train_model(options(tmp_path), model, loaders(), update_params=[model.model.fc.bias])
+    assert torch.equal(model.state_dict()["model.fc.weight"], before["model.fc.weight"])
+    assert not torch.equal(model.state_dict()["model.fc.bias"], before["model.fc.bias"])
+
+
+def test_custom_losses_train_and_attack(tmp_path):
+    calls = []
+
+    def train_loss(output, target):
+        calls.append("train")
+        return nn.functional.mse_loss(output.softmax(1), nn.functional.one_hot(target, 3).float())
+
+    def adv_loss(model, inp, target):
+        calls.append("adv")
+        output = model(inp)
+        return nn.functional.cross_entropy(output, target, reduction="none"), output
+
+    args = options(
+        tmp_path, epochs=1, adv_train=1, custom_train_loss=train_loss, custom_adv_loss=adv_loss
+    )
+    train.train_model(args, new_model(), loaders())
+    assert calls.count("train") == 9
+    assert calls.count("adv") == 6 * 3  # two steps and the final loss, use_best
+
+
+def test_an_error_in_a_metric_is_an_error(tmp_path):
+    def accuracy(logits, target):
+        raise RuntimeError("broken metric")
+
+    with pytest.raises(RuntimeError, match="broken metric"):
+        train.train_model(options(tmp_path, custom_accuracy=accuracy), new_model(), loaders())
+    regression = DataLoader(TensorDataset(IMAGES, torch.rand(24, 2)), 8)
+    args = options(tmp_path, custom_train_loss=lambda output, target: output.sum())
+    with pytest.raises(InputError, match="custom_accuracy"):
+        train.train_model(args, new_model(), (regression, regression))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_loss_that_is_no_number_stops_and_keeps_the_last_checkpoint(value, tmp_path):
+    epoch = -1
+
+    def hook(model, step, loop_type, inp, target):
+        nonlocal epoch
+        epoch += loop_type == "train" and step == 0
+
+    def loss(output, target):
+        return nn.functional.cross_entropy(output, target) * (value if epoch == 1 else 1.0)
+
+    args = options(tmp_path, epochs=3, custom_train_loss=loss, iteration_hook=hook)
+    with pytest.raises(InputError, match="in epoch 1, step 1: lower --lr"):
+        train.train_model(args, new_model(), loaders())
+    assert load(tmp_path / LATEST)["epoch"] == 1
+
+
+def test_empty_loaders_are_named(tmp_path):
+    with pytest.raises(InputError, match="the train loader has no images"):
+        train.train_model(options(tmp_path), new_model(), ([], in_order()))
+
+
+def test_mixed_precision_computes_in_bfloat16_on_the_cpu(tmp_path):
+    dtypes = set()
+
+    def loss(output, target):
+        dtypes.add(output.dtype)
+        return nn.functional.cross_entropy(output, target)
+
+    args = options(tmp_path, mixed_precision=1, custom_train_loss=loss, adv_train=0, adv_eval=0)
+    model = train.train_model(args, new_model(), loaders())
+    assert dtypes == {torch.bfloat16}
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+    args = options(tmp_path / "adv", mixed_precision=1, adv_train=1)
+    train.train_model(args, new_model(), loaders())
+
+
+class Probe:
+    """An adversary that pushes the first logit up, and notes how it was called."""
+
+    targeted = True
+    calls: list = []  # noqa: RUF012
+
+    def training_target(self, model, images, labels):
+        Probe.calls.append((model.training, torch.is_grad_enabled(), labels.clone()))
+        return torch.full((len(images), 2), 7.0)
+
+    def __call__(self, model, inp, target):
+        assert (target == 7.0).all()
+        output, latent = model(inp, with_latent=True)
+        return -output[:, 0], latent
+
+
+def test_training_against_a_registered_objective(tmp_path, monkeypatch):
+    monkeypatch.setitem(registration.OBJECTIVES, "probe", f"{__name__}:Probe")
+    Probe.calls.clear()
+    attacked, targets = [], []
+
+    def loss(output, target):
+        targets.append(target)
+        attacked.append(output[:, 0].mean().item())
+        return nn.functional.cross_entropy(output, target)
+
+    args = options(
+        tmp_path,
+        epochs=1,
+        lr=0.0,
+        adv_train=1,
+        adv_objective="probe",
+        custom_train_loss=loss,
+        constraint="2",
+    )
+    model = new_model()
+    train.train_model(args, model, loaders())
+    assert len(Probe.calls) == 6
+    assert not any(training or grad for training, grad, _ in Probe.calls)
+    assert torch.equal(torch.cat(targets[:3]), LABELS)  # the loss is on the true labels
+    # Train, clean evaluation, attacked evaluation: the adversary did raise the first logit.
+    assert np.mean(attacked[:3]) > np.mean(attacked[3:6]) + 0.1
+    assert np.mean(attacked[6:]) == pytest.approx(np.mean(attacked[:3]))
+
+
+# -- evaluation ------------------------------------------------------------------------------------
+
+
+def test_evaluation_gives_the_accuracy_of_a_known_model():
+    model = new_model()
+    with torch.no_grad():
+        model.model.fc.weight.zero_()
+        model.model.fc.bias.copy_(torch.tensor([0.0, 1.0, 0.0]))
+    row = train.eval_model(options(".", adv_eval=1), model, in_order(batch_size=7))
+    share = (LABELS == 1).float().mean().item() * 100
+    loss = nn.functional.cross_entropy(torch.tensor([[0.0, 1.0, 0.0]]).expand(24, 3), LABELS)
+    assert row["nat_prec1"] == pytest.approx(share)
+    assert row["adv_prec1"] == pytest.approx(share)  # no image moves a constant model
+    assert row["nat_loss"] == pytest.approx(loss.item(), rel=1e-5)
+    assert np.isnan(row["train_loss"])
+
+
+def test_evaluation_without_adversary_needs_no_attack():
+    row = train.eval_model(Namespace(adv_eval=0), new_model(), in_order())
+    assert np.isnan(row["adv_prec1"])
+    with pytest.raises(InputError, match="--adv-eval is required"):
+        train.eval_model(Namespace(), new_model(), in_order())
+
+
+def test_a_seed_repeats_an_evaluation():
+    model = new_model()
+    found = []
+    for seed in (1, 1, 2):
+        args = options(".", adv_eval=1, random_start=1, attack_steps=0, eps=3.0, seed=seed)
+        found.append(train.eval_model(args, model, in_order())["adv_loss"])
+    assert found[0] == found[1] != found[2]
