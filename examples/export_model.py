@@ -34,9 +34,9 @@ def main() -> None:
     model = rr.load_model(args.checkpoint, dataset=args.dataset)
     data = DATASETS[args.dataset]()
     _, loader = data.make_loaders(workers=0, batch_size=135, only_val=True)
-    groups = {args.dataset: None}
+    groups: dict[str, torch.Tensor | None] = {args.dataset: None}
     if args.dataset == "critters_fine":
-        groups["critters"] = lambda fine: fine // 18
+        groups["critters"] = torch.arange(162) // 18
     accuracies = {}
     for labels, group in groups.items():
         for found in rr.evaluate(model, loader, eps=args.eps, attack_steps=[20], group=group):

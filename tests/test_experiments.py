@@ -155,8 +155,12 @@ def test_accuracy_of_a_linear_rule_is_known(pixels):
     low, high = attacked.interval()
     assert low == pytest.approx(0.2366, abs=1e-3)  # Wilson's interval of 5 of 10
     assert high == pytest.approx(0.7634, abs=1e-3)
-    grouped = rr.evaluate(pixels, [(x, labels)], eps=eps, attack_steps=[50], group=lambda y: y // 2)
-    assert grouped[1].correct == 10
+    # With the two pixels in one group, the attack must lift another: a gap of 0.3 and more.
+    group = torch.arange(12) // 2
+    near = rr.evaluate(pixels, [(x, labels)], eps=eps, attack_steps=[50], group=group)
+    assert [accuracy.correct for accuracy in near] == [10, 10]
+    far = rr.evaluate(pixels, [(x, labels)], eps=3.0, attack_steps=[50], group=group)
+    assert [accuracy.correct for accuracy in far] == [10, 0]
 
 
 @pytest.mark.parametrize(

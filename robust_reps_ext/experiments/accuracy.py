@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from robustness.attacker import AttackerModel
 from scipy.stats import binomtest
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..errors import InputError
 from ..upstream.modes import evaluating
@@ -52,7 +53,7 @@ def evaluate(
     attack_steps: Sequence[int] = (20, 100),
     step_size: float | None = None,
     constraint: str = "2",
-    group: Callable[[Tensor], Tensor] | None = None,
+    group: Tensor | None = None,
     precision: str = "float32",
     progress: Callable[[int], None] | None = None,
 ) -> tuple[Accuracy, ...]:
@@ -73,8 +74,9 @@ def evaluate(
     constraint
         One of upstream's: ``"2"``, ``"inf"``.
     group
-        Maps labels (B,) to coarser ones before they are compared; the attack aims at the fine
-        ones. Critters: ``lambda fine: fine // 18``.
+        Coarse label of each class, (num_classes,) of int64: accuracy is then that of the coarse
+        labels, and so is what the attack aims at. The probability of a coarse label is the sum
+        over its classes. Critters, nine of 162: ``torch.arange(162) // 18``.
     precision
         ``"float32"`` or ``"bfloat16"``, for the attack; predictions are always float32.
     progress
@@ -103,29 +105,26 @@ def evaluate(
         raise InputError(f"eps={eps}: give a radius, 0 or more")
     if any(steps < 1 for steps in attack_steps):
         raise InputError(f"attack_steps={tuple(attack_steps)}: give numbers of steps, 1 or more")
-    coarse = group or (lambda labels: labels)
+    pgd = {
+        "constraint": constraint,
+        "eps": eps,
+        "step_size": eps / 8 if step_size is None else step_size,
+        "mixed_precision": precision == "bfloat16",
+        "custom_loss": partial(_cross_entropy, group=group),
+    }
     correct = [0] * (1 + len(attack_steps))
     n = 0
     with evaluating(model):
-        for images, labels in loader:
+        for images, fine in loader:
+            labels = fine if group is None else group.to(fine.device)[fine]
             attacked = (
-                model(
-                    images,
-                    labels,
-                    make_adv=True,
-                    with_image=True,
-                    constraint=constraint,
-                    eps=eps,
-                    step_size=eps / 8 if step_size is None else step_size,
-                    iterations=steps,
-                    mixed_precision=precision == "bfloat16",
-                )[1]
+                model(images, labels, make_adv=True, iterations=steps, **pgd)[1]
                 for steps in attack_steps
             )
             for i, x in enumerate((images, *attacked)):
                 with torch.no_grad():
-                    predicted = model(x)[0].argmax(dim=1).to(labels.device)
-                correct[i] += int((coarse(predicted) == coarse(labels)).sum())
+                    scores = _coarse(model(x)[0], group)
+                correct[i] += int((scores.argmax(dim=1).to(labels.device) == labels).sum())
             n += len(images)
             if progress is not None:
                 progress(n)
@@ -133,3 +132,20 @@ def evaluate(
         raise InputError("the data is empty: give at least one batch")
     names = ("clean", *(f"PGD-{steps}" for steps in attack_steps))
     return tuple(Accuracy(name, hits, n) for name, hits in zip(names, correct, strict=True))
+
+
+def _coarse(logits: Tensor, group: Tensor | None) -> Tensor:
+    """Log-probabilities of the coarse labels up to a constant: the log-sum-exp over classes."""
+    if group is None:
+        return logits
+    members = group.to(logits.device)[None] == torch.arange(int(group.max()) + 1)[:, None].to(
+        logits.device
+    )
+    return logits[:, None].masked_fill(~members, -torch.inf).logsumexp(dim=2)
+
+
+def _cross_entropy(
+    network: nn.Module, inp: Tensor, target: Tensor, *, group: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    scores = _coarse(network(inp).float(), group)
+    return nn.functional.cross_entropy(scores, target, reduction="none"), scores
