@@ -1,9 +1,10 @@
-"""The environment variables that upstream reads while it is imported, put right just before."""
+"""What upstream looks at while it is imported, put right just before."""
 
 from __future__ import annotations
 
 import importlib.util
 import os
+import warnings
 
 from . import cuda_noop
 
@@ -19,6 +20,9 @@ def prepare(name: str) -> None:
     if name == "robustness.main":
         # main.py:8 imports git, which without this refuses to load on a machine without git.
         os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+    if name == "robustness.train":
+        # train.py:24 warns that apex is missing; the mended training does without.
+        warnings.filterwarnings("ignore", "Could not import amp", module=r"robustness\.train")
     if name in _READ_NOTEBOOK_MODE:
         _normalise_notebook_mode()
     cuda_noop.arm()
