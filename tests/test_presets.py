@@ -58,7 +58,7 @@ def test_with_a_place_for_results_a_preset_leaves_nothing_required(name):
     for group in (defaults.TRAINING_ARGS, defaults.PGD_ARGS, defaults.MODEL_LOADER_ARGS):
         if group is not defaults.PGD_ARGS or args.adv_train:
             args = defaults.check_and_fill_args(args, group, DATASETS[args.dataset])
-    assert args.lr == 0.1
+    assert args.lr == read(name)["lr"]
     assert args.eps == "9"
     assert args.dataset in name
     assert bool(args.adv_train) == name.endswith("robust")
