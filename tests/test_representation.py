@@ -109,7 +109,7 @@ def test_own_architectures_follow_upstreams_call(name):
     (out, latent), _ = model(x, with_latent=True)
     assert out.shape == (2, 9)
     torch.testing.assert_close(network.fc(latent), out)
-    assert latent.shape == (2, 256)
+    assert latent.shape == (2, 1024)
     (_, pre), _ = model(x, with_latent=True, no_relu=True)
     (_, faked), _ = model(x, with_latent=True, fake_relu=True)
     torch.testing.assert_close(faked, latent)
