@@ -193,6 +193,28 @@ def _know_our_data_sets(module: ModuleType) -> None:
     module.TRAINING_DEFAULTS = TrainingDefaults(module.TRAINING_DEFAULTS)  # type: ignore[attr-defined]
 
 
+def _takes_no_bare_resume(module: ModuleType) -> bool:
+    parser = argparse.ArgumentParser(exit_on_error=False)
+    module.add_args_to_parser([["resume", str, "", None]], parser)
+    try:
+        parser.parse_args(["--resume"])
+    except argparse.ArgumentError:
+        return True
+    return False
+
+
+def _ends_in_a_key_error(module: ModuleType) -> bool:
+    try:
+        module.check_and_fill_args(
+            argparse.Namespace(), [["epochs", int, "", module.BY_DATASET]], object
+        )
+    except KeyError:
+        return True
+    except ValueError:
+        pass
+    return False
+
+
 def _lacks(option_name: str, entries: list[list[Any]]) -> bool:
     return all(entry[0] != option_name for entry in entries)
 
@@ -200,7 +222,7 @@ def _lacks(option_name: str, entries: list[list[Any]]) -> bool:
 MENDS: tuple[Mend, ...] = (
     Mend(
         name="TRAINING_DEFAULTS",
-        where="defaults.py:14",
+        where="defaults.py:13",
         why="Data sets added by name have no defaults, and Restricted ImageNet's are not the "
         "paper's.",
         present=lambda module: not isinstance(module.TRAINING_DEFAULTS, TrainingDefaults),
@@ -208,7 +230,7 @@ MENDS: tuple[Mend, ...] = (
     ),
     Mend(
         name="TRAINING_ARGS",
-        where="defaults.py:68",
+        where="defaults.py:114",
         why="There is no option for a seed, another objective or trust in a file, and 30 workers "
         "are more than most machines have processors.",
         present=lambda module: _lacks("seed", module.TRAINING_ARGS),
@@ -216,16 +238,16 @@ MENDS: tuple[Mend, ...] = (
     ),
     Mend(
         name="add_args_to_parser",
-        where="defaults.py:140",
+        where="defaults.py:162",
         why="A % in a help text breaks --help, and --resume cannot be given bare.",
-        present=lambda module: module.add_args_to_parser is not add_args_to_parser,
+        present=_takes_no_bare_resume,
         apply=lambda module: setattr(module, "add_args_to_parser", add_args_to_parser),
     ),
     Mend(
         name="check_and_fill_args",
-        where="defaults.py:165",
+        where="defaults.py:186",
         why="A data set without defaults, or a subclass of one that has them, ends in a KeyError.",
-        present=lambda module: module.check_and_fill_args is not check_and_fill_args,
+        present=_ends_in_a_key_error,
         apply=lambda module: setattr(module, "check_and_fill_args", check_and_fill_args),
     ),
 )

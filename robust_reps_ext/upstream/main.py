@@ -6,10 +6,11 @@ import difflib
 import importlib
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
+import torch
 from robustness import defaults, train
 from robustness.datasets import DATASETS
 from robustness.model_utils import make_and_restore_model
@@ -17,12 +18,13 @@ from robustness.tools import helpers
 
 from ..errors import InputError
 from . import random_state, registration
+from .arithmetic import number
 from .config_file import fill_from_file
 from .mends import Mend
 from .resuming import resolve_resume
 from .run_store import RunStore, setup_store_with_metadata
 from .schedules import eps_multiplier, lr_multiplier
-from .training_arguments import given, missing, read_numbers, whole_number
+from .training_arguments import given, missing, option, read_numbers, whole_number
 
 __all__ = ["MENDS", "main", "run", "setup_args"]
 
@@ -74,6 +76,8 @@ def setup_args(args: Any) -> Any:
         args = defaults.check_and_fill_args(args, defaults.PGD_ARGS, ds_class)
     args = defaults.check_and_fill_args(args, defaults.CONFIG_ARGS, ds_class)
     args = defaults.check_and_fill_args(args, defaults.MODEL_LOADER_ARGS, ds_class)
+    if given(args, "out_dir") is not None:
+        args.out_dir = os.path.expanduser(args.out_dir)
     _check_values(args, eval_only)
     resolve_resume(args)
     return args
@@ -145,6 +149,10 @@ def run(arguments: Sequence[str] | None = None) -> None:
         sys.exit(_command(words))
     except InputError as error:
         sys.exit(_fail(str(error)))
+    except torch.cuda.OutOfMemoryError:
+        sys.exit(_fail("the device has too little memory for this: give a smaller --batch-size"))
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 def _command(words: list[str]) -> int:
@@ -211,6 +219,8 @@ def _check_values(args: Any, eval_only: bool) -> None:
         registration.objective(objective)
     if not eval_only:
         whole_number(args, "epochs", None, at_least=1)
+        for name in ("lr", "momentum", "weight_decay"):
+            setattr(args, name, number(getattr(args, name), option(name), at_least=0))
         lr_multiplier(args)
         eps_multiplier(args)
 
@@ -231,17 +241,14 @@ def _describe(module: ModuleType) -> None:
     module.parser.epilog = _EXAMPLE
 
 
-def _rebind(name: str, ours: Any) -> Callable[[ModuleType], None]:
-    return lambda module: setattr(module, name, ours)
-
-
-def _mend(name: str, ours: Any, line: int, why: str) -> Mend:
+def _mend(name: str, ours: Any, line: int, mark: str, why: str) -> Mend:
+    """A function of upstream's to replace if its code still names `mark`."""
     return Mend(
         name=name,
         where=f"main.py:{line}",
         why=why,
-        present=lambda module: getattr(module, name) is not ours,
-        apply=_rebind(name, ours),
+        present=lambda module: mark in getattr(module, name).__code__.co_names,
+        apply=lambda module: setattr(module, name, ours),
     )
 
 
@@ -256,21 +263,24 @@ MENDS: tuple[Mend, ...] = (
     _mend(
         "setup_args",
         setup_args,
-        63,
+        70,
+        "override_json",
         "A missing data set or a wrong name ends in a KeyError, a file of options bypasses types "
         "and choices, and --eval-only asks for training options.",
     ),
     _mend(
         "setup_store_with_metadata",
         setup_store_with_metadata,
-        87,
+        93,
+        "Repo",
         "The HEAD of whatever repository encloses site-packages is recorded as robustness' "
         "version, and one without commits ends in a traceback.",
     ),
     _mend(
         "main",
         main,
-        32,
+        39,
+        "DATASETS",
         "An evaluation needs training data, and says nothing when it is done.",
     ),
 )

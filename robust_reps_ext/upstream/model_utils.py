@@ -149,6 +149,12 @@ def _listed(values: Tensor) -> list[float]:
     return [round(value, 4) for value in values.flatten().tolist()]
 
 
+def _keeps_activations(module: ModuleType) -> bool:
+    network = nn.Sequential(nn.Identity())
+    module.FeatureExtractor(network, [lambda model: model[0]])(torch.zeros(1))
+    return bool(network.state_dict())
+
+
 def _rebind(name: str, ours: Any) -> Callable[[ModuleType], None]:
     def apply(module: ModuleType) -> None:
         setattr(module, name, ours)
@@ -162,22 +168,22 @@ MENDS: tuple[Mend, ...] = (
         where="model_utils.py:93",
         why="Loading a checkpoint ran its code and needed CUDA and its exact prefix; positional "
         "arguments were lost, and a wrong name or size ended in a traceback.",
-        present=lambda module: module.make_and_restore_model is not make_and_restore_model,
+        present=lambda module: "dill" in module.make_and_restore_model.__code__.co_names,
         apply=_rebind("make_and_restore_model", make_and_restore_model),
     ),
     Mend(
         name="FeatureExtractor",
-        where="model_utils.py:35",
+        where="model_utils.py:33",
         why="Activations became buffers of the model, so that its state dict grew, it could not be "
         "copied, and hooks stayed.",
-        present=lambda module: module.FeatureExtractor is not FeatureExtractor,
+        present=_keeps_activations,
         apply=_rebind("FeatureExtractor", FeatureExtractor),
     ),
     Mend(
         name="model_dataset_from_store",
-        where="model_utils.py:113",
+        where="model_utils.py:114",
         why="It used four names that are not defined, and looked for a file that is never written.",
-        present=lambda module: module.model_dataset_from_store is not model_dataset_from_store,
+        present=lambda module: not hasattr(module, "Parameters"),
         apply=_rebind("model_dataset_from_store", model_dataset_from_store),
     ),
 )

@@ -161,10 +161,10 @@ def _rebind(module: ModuleType) -> None:
 MENDS: tuple[Mend, ...] = (
     Mend(
         name="train_model",
-        where="train.py:86",
+        where="train.py:287",
         why="Training ran only with CUDA, mixed precision only with apex, options were run as "
         "code, and a resumed run lost its learning rate, best accuracy and random state.",
-        present=lambda module: module.train_model is not train_model,
+        present=lambda module: "eval" in module.train_model.__code__.co_names,
         apply=_rebind,
     ),
 )

@@ -102,9 +102,10 @@ def missing(name: str) -> str:
 
 
 def read_numbers(args: Any) -> None:
-    """Turn ``eps`` and ``attack_lr`` into numbers, in place: ``"8/255"`` into 0.0314.
+    """Turn what describes the attack into numbers, in place: ``eps="8/255"`` into 0.0314.
 
-    Arguments that are absent become None, as upstream leaves them. Doing it twice changes nothing.
+    ``eps`` and ``attack_lr`` become None where they are absent, as upstream leaves them. Doing it
+    twice changes nothing.
 
     Raises
     ------
@@ -114,7 +115,6 @@ def read_numbers(args: Any) -> None:
     for name in ("eps", "attack_lr"):
         value = given(args, name)
         setattr(args, name, None if value is None else number(value, option(name), at_least=0))
-    if given(args, "attack_steps") is not None:
-        whole_number(args, "attack_steps", None, at_least=0)
-    if given(args, "random_restarts") is not None:
-        whole_number(args, "random_restarts", None, at_least=0)
+    for name in ("attack_steps", "random_restarts"):
+        if given(args, name) is not None:
+            setattr(args, name, whole_number(args, name, None, at_least=0))
