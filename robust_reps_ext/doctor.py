@@ -45,6 +45,11 @@ class Remedy:
     why: str
     status: str
 
+    @property
+    def failed(self) -> bool:
+        """Whether the defect may still be there."""
+        return self.status not in (mends.APPLIED, mends.NOT_NEEDED)
+
 
 @dataclass(frozen=True)
 class Missing:
@@ -77,7 +82,7 @@ class Examination:
     @property
     def healthy(self) -> bool:
         """Whether every mend was applied or not needed."""
-        return all(remedy.status in (mends.APPLIED, mends.NOT_NEEDED) for remedy in self.mends)
+        return not any(remedy.failed for remedy in self.mends)
 
 
 def examine() -> Examination:

@@ -49,11 +49,6 @@ class Outcome:
     mend: Mend
     status: str
 
-    @property
-    def failed(self) -> bool:
-        """Whether the defect is still there, or nobody knows."""
-        return self.status not in (APPLIED, NOT_NEEDED)
-
 
 _outcomes: dict[tuple[str, str], Outcome] = {}
 

@@ -1,0 +1,5 @@
+"""``python -m robust_reps_ext`` is ``robust-reps``."""
+
+from .cli import main
+
+main()

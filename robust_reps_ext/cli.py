@@ -1,0 +1,249 @@
+"""The command `robust-reps`: each command a few lines over what Python offers."""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from . import __version__, options
+from .errors import InputError
+
+if TYPE_CHECKING:
+    from .datasets.samples import Samples
+    from .result import Synthesis
+    from .store import ExperimentStore
+
+__all__ = ["app", "main"]
+
+INPUT_ERROR = 2
+INTERRUPTED = 128 + 2
+
+app = typer.Typer(
+    help="Representations of robust networks: what they hold, seen as images.",
+    epilog="Training is robustness' own command: python -m robustness.main --help",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+
+def main() -> None:
+    """Run the command line; what is the user's to mend ends it with one line and status 2."""
+    try:
+        with _plain_messages():
+            app()
+    except InputError as error:
+        _stop(str(error), INPUT_ERROR)
+    except KeyboardInterrupt:
+        _stop("interrupted", INTERRUPTED)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        where = f" for {error.filename}" if error.filename else ""
+        _stop(f"no space is left{where}: free some, or write to another place", INPUT_ERROR)
+
+
+@app.callback()
+def robust_reps(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Representations of robust networks: what they hold, seen as images."""
+    if version:
+        print(f"robust-reps {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def invert(
+    model: options.Model,
+    dataset: options.DataSetName,
+    out: options.Out,
+    data: options.Data = None,
+    n: options.N = 8,
+    start: Annotated[
+        options.Start,
+        typer.Option(help="Noise, other validation images, or grey.", rich_help_panel="Data"),
+    ] = options.Start.noise,
+    arch: options.Arch = None,
+    layer: options.Layer = None,
+    trust_checkpoint: options.TrustCheckpoint = False,
+    eps: options.Eps = None,
+    step_size: options.StepSize = None,
+    iterations: options.Iterations = None,
+    batch_size: options.BatchSize = None,
+    precision: options.Precision = options.Number.float32,
+    device: options.Device = None,
+    seed: options.Seed = 0,
+) -> None:
+    """Find images that a network represents as it does given ones (section 4.1).
+
+    \b
+    robust-reps invert --model critters-robust --dataset critters_fine \\
+      --n 4 --iterations 300 --out out
+    robust-reps invert --model checkpoint.pt.best --dataset restricted_imagenet \\
+      --data DIR --n 8 --start images --out out
+    """
+    import torch
+
+    from . import console
+    from .datasets.samples import open_data_set, validation_samples
+    from .experiments.inversion import invert as invert_images
+    from .models.loading import load_model
+    from .settings import Options, Settings
+    from .store import ExperimentStore
+
+    given = Options(
+        layer=layer,
+        eps=eps,
+        step_size=step_size,
+        iterations=iterations,
+        batch_size=batch_size,
+        precision=precision.value,
+    )
+    Settings.paper(torch.empty(1, 3, 1, 1), given)
+    data_set = open_data_set(dataset, data)
+    targets = validation_samples(data_set, n, seed=seed)
+    sources: str | torch.Tensor = start.value
+    if start is options.Start.images:
+        sources = validation_samples(data_set, n, skip=n, seed=seed).images
+    network = load_model(
+        model,
+        arch=arch,
+        dataset=data_set,
+        trust=trust_checkpoint,
+        device=device or ("cuda" if torch.cuda.is_available() else "cpu"),
+    )
+    settings = asdict(Settings.paper(targets.images, given))
+    provenance = {"model": model, "dataset": dataset, "data": str(data or ""), **network.card}
+    with ExperimentStore.create(
+        out,
+        experiment="invert",
+        settings={**settings, "start": start.value, "n": n, "seed": seed},
+        provenance=provenance,
+    ) as store:
+        with console.progress("Inverting", "steps", "distance") as progress:
+            result = invert_images(
+                network, targets.images, start=sources, seed=seed, progress=progress, **given
+            )
+        _keep(store, "inversion", result, targets)
+
+
+@app.command()
+def critters(
+    folder: Annotated[Path, typer.Argument(help="Folder to write.", metavar="DIR")],
+    layout: Annotated[
+        options.Layout, typer.Option(help="ImageNet's 1000 class folders, or one for each animal.")
+    ] = options.Layout.imagenet,
+    size: Annotated[
+        int | None, typer.Option(help="Pixels; default 224 for imagenet, 64 for folder.")
+    ] = None,
+    per_class: Annotated[int, typer.Option(help="Training images in each class.")] = 20,
+    val_per_class: Annotated[
+        int | None, typer.Option(help="Validation images in each class; default: a quarter.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="The same seed draws the same images.")] = 0,
+) -> None:
+    """Draw critters, small animals with known factors, into a folder of images.
+
+    \b
+    robust-reps critters DIR --layout imagenet --size 224 --per-class 20
+    python -m robustness.main --dataset restricted_imagenet --data DIR ...
+    """
+    from . import console
+    from .datasets.imagenet_layout import write_imagenet_layout, write_plain_layout
+
+    imagenet = layout is options.Layout.imagenet
+    write = write_imagenet_layout if imagenet else write_plain_layout
+    with console.progress("Drawing", "images") as progress:
+        write(
+            folder,
+            per_class=per_class,
+            val_per_class=val_per_class,
+            size=size or (224 if imagenet else 64),
+            seed=seed,
+            progress=progress,
+        )
+    print(folder)
+
+
+@app.command()
+def preset(
+    name: Annotated[str | None, typer.Argument(help="Which one; default: list them.")] = None,
+) -> None:
+    """Print where a training configuration lies, for --config-path.
+
+    \b
+    python -m robustness.main --out-dir runs \\
+      --config-path "$(robust-reps preset critters_robust)"
+    """
+    from .presets import preset_names, preset_path
+
+    print("\n".join(preset_names()) if name is None else preset_path(name))
+
+
+@app.command()
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Tell versions, device, every mend of robustness and cox, and what is missing.
+
+    Ends with status 1 if a mend failed.
+
+    \b
+    robust-reps doctor
+    """
+    from . import console
+    from .doctor import examine
+
+    found = examine()
+    if as_json:
+        print(json.dumps(asdict(found) | {"healthy": found.healthy}, indent=2))
+    else:
+        console.show_examination(found)
+    raise typer.Exit(0 if found.healthy else 1)
+
+
+def _keep(store: ExperimentStore, name: str, result: Synthesis, samples: Samples) -> None:
+    """Write a result about validation images into a store; show and say what was written."""
+    from . import console
+
+    indices, distances = samples.indices.tolist(), result.objective.tolist()
+    rows = [
+        {"label": label, "index": index}
+        for label, index in zip(samples.names, indices, strict=True)
+    ]
+    written = store.add(name, result, rows=rows), store.add_figure(name, result.figure())
+    console.show_table(
+        ("image", "label", "distance"), zip(indices, samples.names, distances, strict=True)
+    )
+    for path in (store.path, *written):
+        print(path)
+
+
+@contextmanager
+def _plain_messages() -> Iterator[None]:
+    """Warnings and log lines without file names and line numbers."""
+    formatted = warnings.formatwarning
+    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("robust_reps_ext").setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        warnings.formatwarning = formatted
+
+
+def _stop(message: str, status: int) -> None:
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(status)

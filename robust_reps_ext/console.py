@@ -1,0 +1,112 @@
+"""What the commands show on the terminal: progress and tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from .doctor import Examination
+
+__all__ = ["progress", "show_examination", "show_table"]
+
+
+@contextmanager
+def progress(what: str, unit: str, value: str = "") -> Iterator[Callable[..., None]]:
+    """A bar with rate and remaining time on stderr, and the function that moves it.
+
+    Parameters
+    ----------
+    what
+        What is going on.
+    unit
+        What is counted.
+    value
+        Name of the number that the function may get as its third argument.
+
+    Yields
+    ------
+    callable
+        ``move(done, in_all)`` or ``move(done, in_all, value)``.
+    """
+    columns: list[ProgressColumn] = [
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _Rate(unit),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    ]
+    if value:
+        columns.append(TextColumn(f"{value} {{task.fields[value]}}"))
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(what, total=None, value="")
+
+        def move(done: int, in_all: int, now: float | None = None) -> None:
+            shown = "" if now is None else f"{now:.3f}"
+            bar.update(task, completed=done, total=in_all, value=shown)
+
+        yield move
+
+
+def show_table(header: Sequence[str], rows: Iterable[Sequence[object]], title: str = "") -> None:
+    """Print a table; numbers stand to the right."""
+    body = [list(row) for row in rows]
+    table = Table(title=title or None, title_justify="left", title_style="bold", box=None)
+    for i, name in enumerate(header):
+        numbers = bool(body) and all(isinstance(row[i], (int, float)) for row in body)
+        table.add_column(name, justify="right" if numbers else "left", overflow="fold")
+    for row in body:
+        table.add_row(*(Text(_shown(cell)) for cell in row))
+    Console().print(table)
+
+
+def show_examination(found: Examination) -> None:
+    """Print what the doctor found."""
+    for title, facts in (
+        ("Versions", found.versions),
+        ("Device", found.device),
+        ("Hook", found.hook),
+    ):
+        show_table(("", ""), facts.items(), title)
+    show_table(
+        ("module", "mend", "where", "status", "without it"),
+        ((one.module, one.name, one.where, one.status, one.why) for one in found.mends),
+        "Mends",
+    )
+    if found.missing:
+        show_table(("", ""), ((one.what, one.consequence) for one in found.missing), "Missing")
+    failed = [one for one in found.mends if one.failed]
+    print(f"{len(found.mends)} mends, {len(failed)} failed")
+
+
+class _Rate(ProgressColumn):
+    """Things a second."""
+
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self._unit = unit
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:.1f} {self._unit}/s")
+
+
+def _shown(cell: object) -> str:
+    return f"{cell:.3f}" if isinstance(cell, float) else str(cell)

@@ -1,0 +1,100 @@
+"""The options that the commands share, each declared once."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+__all__ = [
+    "Arch",
+    "BatchSize",
+    "Data",
+    "DataSetName",
+    "Device",
+    "Eps",
+    "Iterations",
+    "Layer",
+    "Layout",
+    "Model",
+    "N",
+    "Number",
+    "Out",
+    "Precision",
+    "Seed",
+    "Start",
+    "StepSize",
+    "TrustCheckpoint",
+]
+
+
+class Layout(str, Enum):
+    """How critters lie in a folder."""
+
+    imagenet = "imagenet"
+    folder = "folder"
+
+
+class Start(str, Enum):
+    """What a synthesis starts from."""
+
+    noise = "noise"
+    images = "images"
+    grey = "grey"
+
+
+class Number(str, Enum):
+    """The numbers that the network computes with."""
+
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+
+
+def _option(name: str, help: str, panel: str, metavar: str | None = None) -> Any:
+    return typer.Option(name, help=help, rich_help_panel=panel, metavar=metavar)
+
+
+Model = Annotated[
+    str, _option("--model", "Checkpoint file, or name of a bundled model.", "Model", "FILE|NAME")
+]
+Arch = Annotated[
+    str | None, _option("--arch", "Architecture; default: what the weights fit.", "Model", "NAME")
+]
+Layer = Annotated[
+    str | None,
+    _option("--layer", "Where to read the representation; default: penultimate.", "Model", "NAME"),
+]
+TrustCheckpoint = Annotated[
+    bool, _option("--trust-checkpoint", "Run whatever code the checkpoint holds.", "Model")
+]
+DataSetName = Annotated[
+    str, _option("--dataset", "Data set that the model was trained on.", "Data", "NAME")
+]
+Data = Annotated[
+    Path | None,
+    _option("--data", "Folder of the data set; critters do without one.", "Data", "DIR"),
+]
+N = Annotated[int, _option("--n", "Number of validation images.", "Data", "N")]
+Eps = Annotated[
+    float | None, _option("--eps", "L2 radius; default: the paper's.", "Optimisation", "R")
+]
+StepSize = Annotated[
+    float | None, _option("--step-size", "Default: the paper's.", "Optimisation", "R")
+]
+Iterations = Annotated[
+    int | None,
+    _option("--iterations", "Steps; default: the paper's, 10,000.", "Optimisation", "N"),
+]
+BatchSize = Annotated[
+    int | None, _option("--batch-size", "Images at once, by default 32.", "Optimisation", "N")
+]
+Precision = Annotated[
+    Number, _option("--precision", "What the network computes with.", "Optimisation")
+]
+Device = Annotated[
+    str | None, _option("--device", "cpu, cuda, cuda:1; default: CUDA if there.", "Run", "NAME")
+]
+Seed = Annotated[int, _option("--seed", "Chooses images and noise.", "Run", "N")]
+Out = Annotated[Path, _option("--out", "Folder of the results, a cox store.", "Run", "DIR")]
