@@ -1,0 +1,236 @@
+"""Every figure and table of the paper on one pair of models; what is finished is not done again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from robustness.attacker import AttackerModel
+from robustness.datasets import DataSet
+from safetensors.torch import save
+from torch import Tensor
+
+from ..atomic import writing
+from ..errors import InputError
+from ..figures import Row, image_grid
+from ..models.loading import weights_digest
+from ..settings import PAPER_SIZE
+from ..store import ExperimentStore
+from ..synthesis import Progress
+from .paper_units import SCALES, UNITS, Found, Study, Unit
+
+__all__ = ["MANIFEST", "FinishedUnit", "finished_units", "run_paper"]
+
+MANIFEST = "unit.json"
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class FinishedUnit:
+    """A figure or table on the disk.
+
+    Attributes
+    ----------
+    path
+        Its directory: ``<run>.safetensors`` for `Synthesis.load`, PNG and PDF, and
+        ``pictures/<name>.safetensors`` with one tensor ``images``.
+    manifest
+        What it is and says: id, kind, title, numbers, runs, pictures, facts, study, digest.
+    """
+
+    path: Path
+    manifest: Mapping[str, Any]
+
+
+def run_paper(
+    robust: AttackerModel,
+    standard: AttackerModel,
+    data_set: DataSet,
+    out: str | Path,
+    *,
+    vgg: AttackerModel | None = None,
+    scale: str = "default",
+    eps: float | None = None,
+    group: Tensor | None = None,
+    seed: int = 0,
+    names: Mapping[str, str] | None = None,
+    watch: Callable[[Unit], AbstractContextManager[Progress | bool]] | None = None,
+    **changes: Any,
+) -> list[FinishedUnit]:
+    """Make what `UNITS` lists, each in a directory of `out`, and skip what is there already.
+
+    Parameters
+    ----------
+    robust, standard, vgg
+        As `load_model` returns them; `vgg` joins the tables and the feature visualisations.
+    data_set
+        As `open_data_set` returns it; its validation part is used.
+    out
+        Directory of results. The same call goes on where one was interrupted.
+    scale
+        ``"quick"``, ``"default"`` or ``"full"``, the paper's; see `SCALES`.
+    eps
+        Radius of the attack of the tables; default the paper's 3 at 224 pixels, brought to the
+        size of the images.
+    group
+        Coarse label of each class for the tables, see `evaluate`.
+    seed
+        Chooses images, noise and coordinates.
+    names
+        What the models are called in the report, by role; default the roles.
+    watch
+        ``with watch(unit) as progress`` is put around each unit.
+    **changes
+        Fields of `Scale` to replace: ``images=4``.
+
+    Returns
+    -------
+    list of FinishedUnit
+        In the order of `UNITS`.
+
+    Raises
+    ------
+    InputError
+        If the scale is not known, or the data has too few images.
+
+    Examples
+    --------
+    >>> import robust_reps_ext as rr
+    >>> from robust_reps_ext.datasets.samples import open_data_set
+    >>> from robust_reps_ext.experiments.paper import run_paper
+    >>> pair = [rr.load_model(f"critters-{name}") for name in ("robust", "standard")]
+    >>> data_set = open_data_set("critters_fine")
+    >>> units = run_paper(*pair, data_set, "out", scale="quick")  # doctest: +SKIP
+    """
+    if scale not in SCALES:
+        raise InputError(f"scale={scale!r} is not known: choose {', '.join(SCALES)}")
+    models = {"robust": robust, "standard": standard}
+    if vgg is not None:
+        models["vgg"] = vgg
+    _, loader = data_set.make_loaders(0, 1, only_val=True, shuffle_val=False)
+    side = loader.dataset[0][0].shape[-1]
+    study = Study(
+        models=models,
+        data_set=data_set,
+        classes=_classes(data_set, loader.dataset),
+        scale=replace(SCALES[scale], **changes),
+        eps=3.0 * side / PAPER_SIZE if eps is None else eps,
+        group=group,
+        seed=seed,
+    )
+    facts = _facts(study, scale, side, names or {})
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    done = {unit.manifest["id"]: unit for unit in finished_units(out, digest=digest)}
+    for unit in UNITS:
+        if unit.id not in done:
+            with nullcontext(False) if watch is None else watch(unit) as progress:
+                found = unit.compute(study, progress)
+                done[unit.id] = _keep(out, unit, found, {"digest": digest, "study": facts})
+    return [done[unit.id] for unit in UNITS]
+
+
+def finished_units(out: str | Path, *, digest: str | None = None) -> list[FinishedUnit]:
+    """The units in `out`, in the order of `UNITS`; of several of one id the newest.
+
+    Parameters
+    ----------
+    out
+        As given to `run_paper`.
+    digest
+        Only those that were made with these settings.
+    """
+    newest: dict[str, FinishedUnit] = {}
+    for unit in sorted(_read(Path(out)), key=lambda unit: unit.manifest["finished"]):
+        if digest in (None, unit.manifest["digest"]):
+            newest[unit.manifest["id"]] = unit
+    return [newest[unit.id] for unit in UNITS if unit.id in newest]
+
+
+def _read(out: Path) -> Iterator[FinishedUnit]:
+    for path in out.glob(f"*/{MANIFEST}"):
+        try:
+            manifest = json.loads(path.read_text("utf-8"))
+        except ValueError as error:
+            raise InputError(f"{path} is damaged: {error}; delete {path.parent}") from error
+        if manifest.get("format") == _FORMAT:
+            yield FinishedUnit(path.parent, manifest)
+
+
+def _keep(out: str | Path, unit: Unit, found: Found, made_with: Mapping[str, Any]) -> FinishedUnit:
+    """Write a unit; its manifest, which says that it is finished, comes last."""
+    from datetime import datetime, timezone
+
+    with ExperimentStore.create(
+        out,
+        experiment=unit.id,
+        settings={"digest": made_with["digest"]},
+        provenance=made_with["study"],
+    ) as store:
+        for name, run in found.runs.items():
+            store.add(name, run)
+        figure = image_grid(_rows(found)) if found.plot is None else found.plot()
+        for suffix in ("png", "pdf"):
+            store.add_figure(f"{unit.id}.{suffix}", figure)
+        pictures = store.path / "pictures"
+        pictures.mkdir()
+        for name, images in found.pictures.items():
+            with writing(pictures / f"{name}.safetensors", "free some space") as file:
+                file.write(save({"images": images.contiguous()}))
+        manifest = {
+            "format": _FORMAT,
+            "finished": datetime.now(timezone.utc).isoformat(timespec="microseconds"),
+            **{name: getattr(unit, name) for name in ("id", "kind", "numbers", "title")},
+            "runs": list(found.runs),
+            "pictures": list(found.pictures),
+            "facts": dict(found.facts),
+            **made_with,
+        }
+        with writing(store.path / MANIFEST, "free some space") as file:
+            file.write(json.dumps(manifest, indent=1).encode())
+    return FinishedUnit(store.path, json.loads(json.dumps(manifest)))
+
+
+def _rows(found: Found) -> list[Row]:
+    """Targets and starts once, then what each model made of them."""
+    first = next(iter(found.runs.values()))
+    rows = [Row(first.start, "start")]
+    if first.target_images is not None:
+        rows.insert(0, Row(first.target_images, "target"))
+    for name, run in found.runs.items():
+        rows.append(Row(run.images, name, [f"{value:.2f}" for value in run.objective.tolist()]))
+    return rows
+
+
+def _facts(study: Study, scale: str, side: int, names: Mapping[str, str]) -> dict[str, Any]:
+    """What decides the results, as JSON holds it."""
+    facts = {
+        "scale": {"name": scale, **asdict(study.scale)},
+        "models": {
+            role: {
+                "name": names.get(role, role),
+                "arch": str(getattr(model, "card", {}).get("arch")),
+                "weights": weights_digest(model),
+            }
+            for role, model in study.models.items()
+        },
+        "data": {
+            "name": study.data_set.ds_name,
+            "folder": str(study.data_set.data_path),
+            "side": side,
+        },
+        "eps": study.eps,
+        "grouped": None if study.group is None else study.group.tolist(),
+        "seed": study.seed,
+    }
+    plain: dict[str, Any] = json.loads(json.dumps(facts))
+    return plain
+
+
+def _classes(data_set: DataSet, validation: Any) -> list[str]:
+    names = getattr(data_set, "classes", None) or getattr(validation, "classes", None) or ()
+    return [str(name) for name in names]
