@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -56,19 +58,20 @@ def progress(what: str, unit: str, value: str = "") -> Iterator[Callable[..., No
     if value:
         columns.append(TextColumn(f"{value} {{task.fields[value]}}"))
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(what, total=None, value="")
+        task = bar.add_task(what, total=None, value="", visible=False)
 
         def move(done: int, in_all: int, now: float | None = None) -> None:
             shown = "" if now is None else f"{now:.3f}"
-            bar.update(task, completed=done, total=in_all, value=shown)
+            bar.update(task, completed=done, total=in_all, value=shown, visible=True)
 
         yield move
 
 
 def show_table(header: Sequence[str], rows: Iterable[Sequence[object]], title: str = "") -> None:
-    """Print a table; numbers stand to the right."""
+    """Print a table; numbers stand to the right, and blank names make no header."""
     body = [list(row) for row in rows]
     table = Table(title=title or None, title_justify="left", title_style="bold", box=None)
+    table.show_header = any(header)
     for i, name in enumerate(header):
         numbers = bool(body) and all(isinstance(row[i], (int, float)) for row in body)
         table.add_column(name, justify="right" if numbers else "left", overflow="fold")
@@ -79,21 +82,20 @@ def show_table(header: Sequence[str], rows: Iterable[Sequence[object]], title: s
 
 def show_examination(found: Examination) -> None:
     """Print what the doctor found."""
-    for title, facts in (
-        ("Versions", found.versions),
-        ("Device", found.device),
-        ("Hook", found.hook),
-    ):
+    sections = {"Versions": found.versions, "Runs on": found.device, "Hook": found.hook}
+    for title, facts in sections.items():
         show_table(("", ""), facts.items(), title)
-    show_table(
-        ("module", "mend", "where", "status", "without it"),
-        ((one.module, one.name, one.where, one.status, one.why) for one in found.mends),
-        "Mends",
-    )
+    console = Console(highlight=False)
+    for module, remedies in groupby(found.mends, lambda one: one.module):
+        console.print(Text(f"Mends of {module}", "bold"))
+        for one in remedies:
+            status = Text(one.status, "red" if one.failed else "green")
+            line = Text.assemble("  ", status, f"  {one.name}  ", (one.where, "dim"))
+            console.print(line, Padding(Text(one.why, "dim"), (0, 0, 0, 6)), sep="\n")
     if found.missing:
         show_table(("", ""), ((one.what, one.consequence) for one in found.missing), "Missing")
-    failed = [one for one in found.mends if one.failed]
-    print(f"{len(found.mends)} mends, {len(failed)} failed")
+    failed = sum(one.failed for one in found.mends)
+    console.print(f"{len(found.mends)} mends, {failed} failed")
 
 
 class _Rate(ProgressColumn):
