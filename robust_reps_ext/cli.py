@@ -29,7 +29,6 @@ INPUT_ERROR = 2
 INTERRUPTED = 128 + 2
 
 app = typer.Typer(
-    help="Representations of robust networks: what they hold, seen as images.",
     epilog="Training is robustness' own command: python -m robustness.main --help",
     no_args_is_help=True,
     add_completion=False,
@@ -54,14 +53,19 @@ def main() -> None:
         _stop(f"no space is left{where}: free some, or write to another place", INPUT_ERROR)
 
 
-@app.callback()
-def robust_reps(
-    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
-) -> None:
-    """Representations of robust networks: what they hold, seen as images."""
-    if version:
+def _print_version(wanted: bool) -> None:
+    if wanted:
         print(f"robust-reps {__version__}")
         raise typer.Exit
+
+
+@app.callback()
+def robust_reps(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print it.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Representations of robust networks: what they hold, seen as images."""
 
 
 @app.command()
