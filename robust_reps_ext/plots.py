@@ -67,14 +67,24 @@ def curve_figure(radii: Any, lines: Sequence[Line]) -> Figure:
     x = np.asarray(radii, dtype=float)
     figure, axes = _empty(width=4.6, height=3.2)
     for line, color in _colored(lines, len(x)):
-        axes.fill_between(x, line.low, line.high, color=color, alpha=0.2, linewidth=0)
-        axes.plot(x, line.y, "o-", color=color, markersize=3.5, linewidth=1.6, label=line.label)
+        axes.fill_between(
+            x, np.asarray(line.low), np.asarray(line.high), color=color, alpha=0.2, linewidth=0
+        )
+        axes.plot(
+            x,
+            np.asarray(line.y),
+            "o-",
+            color=color,
+            markersize=3.5,
+            linewidth=1.6,
+            label=line.label,
+        )
     if (x > 0).any():
         axes.set_xscale("symlog", linthresh=x[x > 0].min())
     axes.xaxis.set_major_locator(FixedLocator(list(x)))
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_ylim(0, max(1.0, 1.05 * max(float(np.max(line.high)) for line in lines)))
+    axes.set_ylim(0, max(1.0, 1.05 * max(float(np.asarray(line.high).max()) for line in lines)))
     axes.set_xlabel("radius of the L2 ball around the source")
     axes.set_ylabel("relative distance to the target")
     axes.grid(alpha=0.25, linewidth=0.6)

@@ -114,7 +114,8 @@ def _square(path: Path, size: int) -> Tensor:
             side = min(image.size)
             left, top = ((length - side) // 2 for length in image.size)
             box = (left, top, left + side, top + side)
-            small = image.convert("RGB").resize((size, size), Image.Resampling.LANCZOS, box=box)
+            middle = image.convert("RGB").crop(box)
+            small = middle.resize((size, size), Image.Resampling.LANCZOS)
     except OSError as error:
         raise InputError(
             f"{path} cannot be read: {error}; install scikit-image 0.22 or later anew"
