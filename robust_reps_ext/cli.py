@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import __version__, options
+from . import __version__, cli_experiments, options
 from .errors import InputError
 
 if TYPE_CHECKING:
@@ -216,6 +216,9 @@ def doctor(
     else:
         console.show_examination(found)
     raise typer.Exit(0 if found.healthy else 1)
+
+
+cli_experiments.register(app)
 
 
 def _keep(store: ExperimentStore, name: str, result: Synthesis, samples: Samples) -> None:

@@ -1,0 +1,216 @@
+"""What the commands of the experiments share: their options, the model, the data, the store."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import MISSING, dataclass, fields
+from functools import cached_property, wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+
+import typer
+
+from . import options
+from .errors import InputError
+
+if TYPE_CHECKING:
+    from robustness.attacker import AttackerModel
+    from robustness.datasets import DataSet
+
+    from .datasets.samples import Samples
+    from .settings import Options
+    from .store import ExperimentStore
+
+__all__ = [
+    "AllOrN",
+    "Common",
+    "counted",
+    "load",
+    "numbers",
+    "tell",
+    "with_common_options",
+]
+
+AllOrN = Annotated[
+    int | None,
+    typer.Option("--n", help="Number of validation images; default: all.", rich_help_panel="Data"),
+]
+
+BATCH = 64
+
+
+@dataclass(frozen=True)
+class Common:
+    """What every experiment is told: model, data, how PGD runs, and where results go."""
+
+    model: options.Model
+    dataset: options.DataSetName
+    out: options.Out
+    data: options.Data = None
+    n: options.N = 8
+    arch: options.Arch = None
+    layer: options.Layer = None
+    trust_checkpoint: options.TrustCheckpoint = False
+    eps: options.Eps = None
+    step_size: options.StepSize = None
+    iterations: options.Iterations = None
+    batch_size: options.BatchSize = None
+    precision: options.Precision = options.Number.float32
+    device: options.Device = None
+    seed: options.Seed = 0
+
+    @cached_property
+    def given(self) -> Options:
+        """The keywords that every experiment takes."""
+        return {
+            "layer": self.layer,
+            "eps": self.eps,
+            "step_size": self.step_size,
+            "iterations": self.iterations,
+            "batch_size": self.batch_size,
+            "precision": self.precision.value,
+        }
+
+    @cached_property
+    def data_set(self) -> DataSet:
+        """The data set, once the settings are known to be usable."""
+        import torch
+
+        from .datasets.samples import open_data_set
+        from .settings import Settings
+
+        Settings.paper(torch.empty(1, 3, 1, 1), self.given)
+        return open_data_set(self.dataset, self.data)
+
+    @cached_property
+    def validation_set(self) -> Any:
+        """The images of the validation part, with their labels."""
+        _, loader = self.data_set.make_loaders(0, 1, only_val=True, shuffle_val=False)
+        return loader.dataset
+
+    @cached_property
+    def class_names(self) -> list[str]:
+        """Names of the labels, empty where the data set has none."""
+        for owner in (self.data_set, self.validation_set):
+            names = getattr(owner, "classes", None)
+            if names:
+                return [str(name) for name in names]
+        return []
+
+    @cached_property
+    def network(self) -> AttackerModel:
+        """The model, on its device."""
+        return load(self.model, self.data_set, self)
+
+    def samples(self, n: int) -> Samples:
+        """Validation images in the order that the seed fixes."""
+        from .datasets.samples import validation_samples
+
+        return validation_samples(self.data_set, n, seed=self.seed)
+
+    def validation(self, n: int | None) -> tuple[Iterable[Any], list[int]]:
+        """Batches of the validation set, or of n of its images; and their places in it."""
+        import torch
+        from torch.utils.data import DataLoader, Subset
+
+        found = self.validation_set
+        most = len(found)
+        if not most or (n is not None and not 1 <= n <= most):
+            asked = "" if n is None else f"n={n}: "
+            raise InputError(
+                f"{asked}the validation set of {self.dataset!r} has {most} images; "
+                "give a folder with some, or ask for 1 to that many"
+            )
+        order = torch.randperm(most, generator=torch.Generator().manual_seed(self.seed))
+        positions = list(range(most)) if n is None else sorted(order[:n].tolist())
+        return DataLoader(Subset(found, positions), self.batch_size or BATCH), positions
+
+    def store(self, experiment: str, **settings: Any) -> ExperimentStore:
+        """Begin an experiment on the disk; a setting of None is the paper's."""
+        from .store import ExperimentStore
+
+        return ExperimentStore.create(
+            self.out,
+            experiment=experiment,
+            settings={**self.given, "n": self.n, "seed": self.seed, **settings},
+            provenance={
+                "model": self.model,
+                "dataset": self.dataset,
+                "data": str(self.data or ""),
+                **self.network.card,
+            },
+        )
+
+
+def with_common_options(command: Callable[..., None], n: int) -> Callable[..., None]:
+    """`command(common, *, own...)` as Typer needs it: one function of all options."""
+    own = dict(list(inspect.signature(command, eval_str=True).parameters.items())[1:])
+    hints = get_type_hints(Common, include_extras=True)
+    shared = {
+        field.name: inspect.Parameter(
+            field.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            annotation=hints[field.name],
+            default=inspect.Parameter.empty if field.default is MISSING else field.default,
+        )
+        for field in fields(Common)
+        if field.name not in own
+    }
+    if "n" in shared:
+        shared["n"] = shared["n"].replace(default=n)
+
+    @wraps(command)
+    def run(**given: Any) -> None:
+        common = Common(**{name: given.pop(name) for name in shared})
+        command(common, **given)
+
+    parameters = {**shared, **own}
+    vars(run).pop("__wrapped__")
+    vars(run)["__signature__"] = inspect.Signature(list(parameters.values()))
+    run.__annotations__ = {name: one.annotation for name, one in parameters.items()}
+    return run
+
+
+def load(model: str, data_set: DataSet, common: Common) -> AttackerModel:
+    """Load a model as the options say."""
+    import torch
+
+    from .models.loading import load_model
+
+    return load_model(
+        model,
+        arch=common.arch,
+        dataset=data_set,
+        trust=common.trust_checkpoint,
+        device=common.device or ("cuda" if torch.cuda.is_available() else "cpu"),
+    )
+
+
+def numbers(name: str, text: str, kind: Callable[[str], Any]) -> list[Any]:
+    """The numbers in a text such as 2,8,32."""
+    try:
+        return [kind(part) for part in text.split(",")]
+    except ValueError:
+        example = "20,100" if kind is int else "2,8,32"
+        raise InputError(
+            f"--{name} {text!r}: give numbers with commas between, such as {example}"
+        ) from None
+
+
+def counted(loader: Iterable[Any], in_all: int, progress: Callable[..., None]) -> Iterable[Any]:
+    """The batches, while the bar moves."""
+    done = 0
+    for batch in loader:
+        yield batch
+        done += len(batch[0])
+        progress(done, in_all)
+
+
+def tell(header: Sequence[str], rows: Iterable[Iterable[object]], paths: Sequence[Path]) -> None:
+    """Show a table, and say what was written."""
+    from . import console
+
+    console.show_table(header, [list(row) for row in rows])
+    for path in paths:
+        print(path)

@@ -1,0 +1,195 @@
+"""The commands that measure and list models: `evaluate` and `models`."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from . import options
+from .cli_common import AllOrN, Common, counted, load, numbers, tell
+
+if TYPE_CHECKING:
+    import torch
+
+    from .store import ExperimentStore
+
+__all__ = ["evaluate", "models"]
+
+PAPER_EPS = 3.0
+FINE_IN_COARSE = 18
+
+
+def evaluate(
+    model: Annotated[
+        list[str],
+        typer.Option(
+            help="Checkpoint file, or name of a bundled model; may be given several times.",
+            metavar="FILE|NAME",
+            rich_help_panel="Model",
+        ),
+    ],
+    dataset: options.DataSetName,
+    out: options.Out,
+    data: options.Data = None,
+    n: AllOrN = None,
+    arch: options.Arch = None,
+    trust_checkpoint: options.TrustCheckpoint = False,
+    eps: Annotated[
+        float | None,
+        typer.Option(
+            help="L2 radius; default: the paper's 3 at 224 pixels, and as much less as images "
+            "are smaller.",
+            rich_help_panel="Attack",
+        ),
+    ] = None,
+    step_size: Annotated[
+        float | None, typer.Option(help="Default: eps / 8.", rich_help_panel="Attack")
+    ] = None,
+    attack_steps: Annotated[
+        str,
+        typer.Option(help="PGD steps of each attack.", metavar="N,N", rich_help_panel="Attack"),
+    ] = "20,100",
+    batch_size: options.BatchSize = None,
+    precision: options.Precision = options.Number.float32,
+    device: options.Device = None,
+    seed: options.Seed = 0,
+) -> None:
+    """Measure accuracy on clean images and under PGD (Tables 4, 5).
+
+    On critters_fine also that of the nine animals, with an attack that aims at the animal.
+
+    \b
+    robust-reps evaluate --model critters-robust --model critters-standard \\
+      --dataset critters_fine --eps 1.5 --attack-steps 20 --out out
+    """
+    import torch
+
+    from . import console
+    from .experiments.accuracy import evaluate as measure
+    from .plots import Line, accuracy_figure
+    from .store import ExperimentStore
+
+    steps = numbers("attack-steps", attack_steps, int)
+    common = Common(
+        model=model[0],
+        dataset=dataset,
+        out=out,
+        data=data,
+        arch=arch,
+        trust_checkpoint=trust_checkpoint,
+        batch_size=batch_size,
+        precision=precision,
+        device=device,
+        seed=seed,
+    )
+    networks = {name: load(name, common.data_set, common) for name in model}
+    groups: dict[str, torch.Tensor | None] = {f"{common.data_set.num_classes} classes": None}
+    if dataset == "critters_fine":
+        classes = torch.arange(common.data_set.num_classes)
+        groups["9 animals"] = classes // FINE_IN_COARSE
+    loader, positions = common.validation(n)
+    size = next(iter(loader))[0].shape[-2:]
+    radius = PAPER_EPS * math.sqrt(math.prod(size)) / 224 if eps is None else eps
+    rows: list[dict[str, Any]] = []
+    with ExperimentStore.create(
+        out,
+        experiment="evaluate",
+        settings={"eps": radius, "step_size": step_size, "attack_steps": steps, "n": n},
+        provenance={
+            "dataset": dataset,
+            "data": str(data or ""),
+            "seed": seed,
+            "models": {name: network.card for name, network in networks.items()},
+        },
+    ) as store:
+        for name, network in networks.items():
+            for labels, group in groups.items():
+                with console.progress(f"{name}, {labels}", "images") as progress:
+                    found = measure(
+                        network,
+                        counted(loader, len(positions), progress),
+                        eps=radius,
+                        attack_steps=steps,
+                        step_size=step_size,
+                        group=group,
+                        precision=precision.value,
+                    )
+                for one in found:
+                    low, high = one.interval()
+                    rows.append(
+                        {
+                            "model": name,
+                            "labels": labels,
+                            "attack": one.name,
+                            "accuracy": one.share,
+                            "low": low,
+                            "high": high,
+                            "correct": one.correct,
+                            "n": one.n,
+                        }
+                    )
+        names = [f"{row['labels']}, {row['attack']}" for row in rows if row["model"] == model[0]]
+        lines = [
+            Line(
+                y=[row["accuracy"] for row in rows if row["model"] == name],
+                low=[row["low"] for row in rows if row["model"] == name],
+                high=[row["high"] for row in rows if row["model"] == name],
+                label=Path(name).name,
+            )
+            for name in networks
+        ]
+        picture = store.add_figure("accuracy", accuracy_figure(names, lines))
+    _add_rows(store, rows)
+    print(f"L2 eps {radius:.4g}")
+    tell(tuple(rows[0]), (row.values() for row in rows), [store.path, picture])
+
+
+def models(
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """List the networks in the package, with what is known of each.
+
+    \b
+    robust-reps models
+    """
+    from . import console
+    from .models.catalogue import bundled, card
+
+    cards = {name: card(name) for name in bundled()}
+    if as_json:
+        print(json.dumps(cards, indent=2))
+    elif not cards:
+        print("no networks are in this installation: give --model the file of a checkpoint")
+    else:
+        console.show_table(
+            ("name", "arch", "data set", "eps", "accuracies"),
+            (
+                (
+                    name,
+                    *(known.get(fact, "") for fact in ("arch", "dataset", "eps")),
+                    "\n".join(
+                        f"{what} {100 * one['accuracy']:.1f}%"
+                        for what, one in known.get("accuracies", {}).items()
+                    ),
+                )
+                for name, known in cards.items()
+            ),
+        )
+
+
+def _add_rows(store: ExperimentStore, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Rows of table ``results`` that are not about images."""
+    from cox.store import Store
+
+    again = Store(str(store.path.parent), store.id)
+    try:
+        table = again.add_table("results", {name: type(value) for name, value in rows[0].items()})
+        for row in rows:
+            table.append_row(row)
+    finally:
+        again.close()
