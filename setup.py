@@ -86,12 +86,16 @@ setup(
     ],
     python_requires=">=3.10",
     packages=find_packages(include=["robust_reps_ext", "robust_reps_ext.*"]),
-    package_data={"robust_reps_ext": ["py.typed", "presets/*.json"]},
+    package_data={
+        "robust_reps_ext": ["py.typed", "presets/*.json", "models/bundled/*", "report/templates/*"]
+    },
     install_requires=[
         "robustness>=1.2.1.post2",
         "cox>=0.2",
         "dill>=0.3.8",
         "gitpython>=3.1.40",
+        "jinja2>=3.1.4",
+        "joblib>=1.4",
         "matplotlib>=3.8",
         "numpy>=1.26",
         "pandas>=2.2",
@@ -99,12 +103,15 @@ setup(
         "platformdirs>=4.2",
         "rich>=13.7",
         "safetensors>=0.4.3",
+        "scikit-learn>=1.4",
+        "scipy>=1.13",
         "tables>=3.10",
         "tensorboardX>=2.6.2.2",
         "torch>=2.5",
         "torchvision>=0.20",
         "tqdm>=4.66",
         "typer>=0.15",
+        "typing_extensions>=4.12",
     ],
     extras_require={
         "test": [
