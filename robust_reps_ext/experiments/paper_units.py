@@ -312,7 +312,8 @@ def activations(study: Study, progress: bool | Progress) -> Found:
 def additions(study: Study, progress: bool | Progress) -> Found:
     """Fig. 11, 23: raise one coordinate of each image until it leads."""
     images = study.samples(study.scale.images)
-    runs, facts = {}, {"labels": list(images.names), "coordinates": {}, "predicted": {}}
+    runs: dict[str, Synthesis] = {}
+    facts: dict[str, Any] = {"labels": list(images.names), "coordinates": {}, "predicted": {}}
     for name, model in study.both.items():
         chosen = study.coordinates(model, images.images)
         each = [chosen[i % len(chosen)] for i in range(len(images.images))]
@@ -367,7 +368,7 @@ def accuracies(study: Study, progress: bool | Progress) -> Found:
         )
         for name, model in study.models.items()
     }
-    facts = {
+    facts: dict[str, Any] = {
         "eps": study.eps,
         "images": rows["robust"][0].n,
         "columns": [one.name for one in rows["robust"]],
