@@ -1,0 +1,131 @@
+"""`run_paper` makes every unit, and goes on where it was interrupted."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+
+import pytest
+import torch
+from PIL import Image
+from robustness.datasets import DATASETS
+
+import robust_reps_ext as rr
+from robust_reps_ext.experiments.paper import finished_units, run_paper
+from robust_reps_ext.experiments.paper_units import UNITS
+from robust_reps_ext.store import read_results
+
+pytestmark = pytest.mark.filterwarnings("ignore:the objective has no gradient")
+
+TINY = {
+    "images": 2,
+    "pairs": 2,
+    "steps": 2,
+    "iterations": 2,
+    "feature_iterations": 2,
+    "addition_iterations": 2,
+    "seeds": 2,
+    "coordinates": 3,
+    "radii": (2.0, 8.0),
+    "tested": 6,
+    "attack_steps": (1, 2),
+}
+
+
+@pytest.fixture(scope="module")
+def pair():
+    data = DATASETS["critters"]()
+    torch.manual_seed(0)
+    models = [rr.load_model(data.get_model("critters_resnet"), dataset=data) for _ in range(2)]
+    return (*models, data)
+
+
+class Stop(Exception):
+    pass
+
+
+def watching(made, stop_at=None):
+    @contextmanager
+    def watch(unit):
+        if unit.id == stop_at:
+            raise Stop
+        yield False
+        made.append(unit.id)
+
+    return watch
+
+
+@pytest.fixture(scope="module")
+def interrupted(pair, tmp_path_factory):
+    """A run interrupted at its third unit, and what the same call did afterwards."""
+    out, first, second = tmp_path_factory.mktemp("paper"), [], []
+    with pytest.raises(Stop):
+        run_paper(*pair, out, watch=watching(first, UNITS[2].id), **TINY)
+    kept = finished_units(out)
+    units = run_paper(*pair, out, watch=watching(second), **TINY)
+    return out, first, kept, second, units
+
+
+def test_an_interrupted_run_goes_on(interrupted):
+    _, first, kept, second, units = interrupted
+    ids = [unit.id for unit in UNITS]
+    assert first == [unit.manifest["id"] for unit in kept] == ids[:2]
+    assert second == ids[2:]
+    assert [unit.manifest["id"] for unit in units] == ids
+    assert [unit.path for unit in units[:2]] == [unit.path for unit in kept]
+
+
+def test_finished_units_are_skipped_and_other_settings_are_not(interrupted, pair):
+    out, *_ = interrupted
+    made: list[str] = []
+    run_paper(*pair, out, watch=watching(made), **TINY)
+    assert made == []
+    for change in ({"seed": 1}, {"scale": "quick"}, {"eps": 2.0}):
+        with pytest.raises(Stop):
+            run_paper(*pair, out, watch=watching(made, UNITS[0].id), **{**TINY, **change})
+
+
+def test_a_unit_without_its_manifest_is_not_finished(interrupted):
+    out, *_, units = interrupted
+    manifest = units[0].path / "unit.json"
+    aside = manifest.rename(manifest.with_suffix(".aside"))
+    try:
+        assert [unit.path for unit in finished_units(out)] == [unit.path for unit in units[1:]]
+    finally:
+        aside.rename(manifest)
+
+
+def test_files_of_a_unit(interrupted, pair):
+    out, *_, units = interrupted
+    for unit in units:
+        name = unit.manifest["id"]
+        with Image.open(unit.path / f"{name}.png") as picture:
+            assert picture.width > 100
+        assert (unit.path / f"{name}.pdf").read_bytes().startswith(b"%PDF")
+    inversion = rr.Synthesis.load(units[0].path / "robust.safetensors")
+    again = rr.invert(pair[0], inversion.target_images, iterations=2)
+    assert torch.equal(inversion.images, again.images)
+    assert {one.metadata["experiment"] for one in read_results(out)} == {u.id for u in UNITS}
+
+
+def test_numbers_of_the_units(interrupted):
+    *_, units = interrupted
+    facts = {unit.manifest["id"]: unit.manifest["facts"] for unit in units}
+    assert facts["fig12"]["weights"] == [0, 0.5, 1]
+    assert facts["fig4"]["radii"] == pytest.approx([2 * 64 / 224, 8 * 64 / 224])
+    assert facts["tables"]["eps"] == pytest.approx(3 * 64 / 224)
+    assert facts["tables"]["columns"] == ["clean", "PGD-1", "PGD-2"]
+    assert facts["tables"]["images"] == 6
+    most, least = (facts["fig8"]["values"][f"robust-{end}"] for end in ("most", "least"))
+    assert all(a >= b for a, b in zip(most, least, strict=True))
+
+
+def test_an_unknown_scale_is_one_line(pair, tmp_path):
+    with pytest.raises(rr.InputError, match="scale='huge' is not known: choose quick, default"):
+        run_paper(*pair, tmp_path, scale="huge")
+
+
+def test_a_damaged_manifest_is_named(tmp_path):
+    (tmp_path / "fig6-0").mkdir()
+    (tmp_path / "fig6-0" / "unit.json").write_text("{")
+    with pytest.raises(rr.InputError, match=r"unit\.json is damaged: .*; delete"):
+        finished_units(tmp_path)
