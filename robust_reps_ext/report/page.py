@@ -1,0 +1,101 @@
+"""Write one self-contained HTML page of the finished figures and tables."""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from PIL import Image
+from torch import Tensor
+
+from ..atomic import writing
+from ..errors import InputError
+from ..experiments.paper import finished_units
+from .sections import Images, sections
+
+__all__ = ["write_report"]
+
+LARGEST = 14 * 2**20
+# Quality of WebP and the longest side in pixels, from the best down.
+QUALITIES = ((92, 256), (80, 224), (60, 160), (40, 96))
+
+
+def write_report(out: str | Path) -> Path:
+    """Write ``OUT/report/index.html`` of the units that `run_paper` has finished in `out`.
+
+    The page needs no network and no other file. Its pictures are made smaller where it would
+    otherwise exceed 15 MB.
+
+    Parameters
+    ----------
+    out
+        As given to `run_paper`.
+
+    Returns
+    -------
+    pathlib.Path
+        The page.
+
+    Raises
+    ------
+    InputError
+        If there is no finished unit, or the page cannot be written.
+    """
+    units = finished_units(out)
+    if not units:
+        raise InputError(f"{out} holds no finished figure: give the --out of robust-reps paper")
+    newest = max(units, key=lambda unit: str(unit.manifest["finished"]))
+    for quality, side in QUALITIES:
+        shown = sections(units, _encoder(quality, side))
+        text = (
+            _environment()
+            .get_template("page.html.j2")
+            .render(
+                sections=shown.sections,
+                traces=shown.traces,
+                newest=newest.manifest,
+                finished=str(newest.manifest["finished"])[:16].replace("T", " "),
+            )
+        )
+        if len(text.encode()) < LARGEST:
+            break
+    folder = Path(out, "report")
+    folder.mkdir(exist_ok=True)
+    with writing(folder / "index.html", "free some space") as file:
+        file.write(text.encode())
+    return folder / "index.html"
+
+
+def _encoder(quality: int, side: int) -> Images:
+    def encode(images: Tensor) -> list[str]:
+        pixels = (images.permute(0, 2, 3, 1).numpy() * 255).round().astype(np.uint8)
+        return [_data_uri(Image.fromarray(one), quality, side) for one in pixels]
+
+    return encode
+
+
+def _data_uri(image: Image.Image, quality: int, side: int) -> str:
+    image.thumbnail((side, side), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    image.save(buffer, format="WEBP", quality=quality, method=4)
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("robust_reps_ext.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["percent"] = _percent
+    return environment
+
+
+def _percent(share: Any) -> str:
+    return f"{100 * float(share):.1f}%"
