@@ -15,6 +15,7 @@ from . import options
 from .errors import InputError
 
 if TYPE_CHECKING:
+    import torch
     from robustness.attacker import AttackerModel
     from robustness.datasets import DataSet
 
@@ -37,7 +38,7 @@ AllOrN = Annotated[
     typer.Option("--n", help="Number of validation images; default: all.", rich_help_panel="Data"),
 ]
 
-BATCH = 64
+BATCH = 32
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,23 @@ class Common:
         order = torch.randperm(most, generator=torch.Generator().manual_seed(self.seed))
         positions = list(range(most)) if n is None else sorted(order[:n].tolist())
         return DataLoader(Subset(found, positions), self.batch_size or BATCH), positions
+
+    def coordinates(self, text: str, images: torch.Tensor) -> list[int]:
+        """The coordinates that a text names: 3,50 or random:8."""
+        import torch
+
+        from .models.representation import representation
+
+        head, drawn, count = text.partition(":")
+        if not drawn:
+            return numbers("coordinates", text, int)
+        if head != "random" or not count.isdecimal() or int(count) < 1:
+            raise InputError(f"--coordinates {text!r}: give numbers such as 3,50, or random:8")
+        size = representation(self.network, images[:1], layer=self.layer).shape[1]
+        if int(count) > size:
+            raise InputError(f"--coordinates {text!r}: R(x) has {size} coordinates; ask for fewer")
+        order = torch.randperm(size, generator=torch.Generator().manual_seed(self.seed))
+        return sorted(order[: int(count)].tolist())
 
     def store(self, experiment: str, **settings: Any) -> ExperimentStore:
         """Begin an experiment on the disk; a setting of None is the paper's."""

@@ -136,7 +136,7 @@ def interpolate(
             for one, other in ends
             for weight in weights
         ]
-        captions = [f"{weight:.2g}" for weight in weights]
+        captions = [f"lambda {weight:.2g}" for weight in weights]
         grid: list[Row] = []
         for blend, images in zip(found.blend, found.images, strict=True):
             grid += [Row(blend, "pixel blend"), Row(images, "representation", captions)]
@@ -186,7 +186,7 @@ def visualize(
     from .synthesis import noise
 
     images = common.samples(common.n)
-    chosen = _coordinates(coordinates, images.images, common)
+    chosen = common.coordinates(coordinates, images.images)
     transform = _transform(jitter, rotate, images.images)
     seeds = torch.cat([noise(images.images, seed=common.seed), images.images])
     with common.store("visualize", coordinates=chosen, jitter=jitter, rotate=rotate) as store:
@@ -301,7 +301,7 @@ def activations(
 
     loader, positions = common.validation(n)
     like = next(iter(loader))[0][:1]
-    chosen = _coordinates(coordinates, like, common)
+    chosen = common.coordinates(coordinates, like)
     with common.store("activations", coordinates=chosen, k=k, n=n) as store:
         with console.progress("Looking", "images") as progress:
             found = most_activating(
@@ -344,27 +344,9 @@ def activations(
         _keep(store, "activations", features.synthesis, rows, figure)
     tell(
         ("coordinate", "most", "least"),
-        ((row["coordinate"], ", ".join(row["most"]), ", ".join(row["least"])) for row in rows),
+        ((row["coordinate"], "; ".join(row["most"]), "; ".join(row["least"])) for row in rows),
         [store.path],
     )
-
-
-def _coordinates(text: str, images: torch.Tensor, common: Common) -> list[int]:
-    """The coordinates that a text names: 3,50 or random:8."""
-    import torch
-
-    from .models.representation import representation
-
-    head, drawn, count = text.partition(":")
-    if not drawn:
-        return numbers("coordinates", text, int)
-    if head != "random" or not count.isdecimal() or int(count) < 1:
-        raise InputError(f"--coordinates {text!r}: give numbers such as 3,50, or random:8")
-    size = representation(common.network, images[:1], layer=common.layer).shape[1]
-    if int(count) > size:
-        raise InputError(f"--coordinates {text!r}: R(x) has {size} coordinates; ask for fewer")
-    order = torch.randperm(size, generator=torch.Generator().manual_seed(common.seed))
-    return sorted(order[: int(count)].tolist())
 
 
 def _transform(
