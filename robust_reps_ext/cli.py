@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import __version__, cli_experiments, options
+from . import __version__, cli_experiments, cli_paper, options
 from .errors import InputError
 
 if TYPE_CHECKING:
@@ -219,6 +219,7 @@ def doctor(
 
 
 cli_experiments.register(app)
+cli_paper.register(app)
 
 
 def _keep(store: ExperimentStore, name: str, result: Synthesis, samples: Samples) -> None:

@@ -129,3 +129,19 @@ def test_a_damaged_manifest_is_named(tmp_path):
     (tmp_path / "fig6-0" / "unit.json").write_text("{")
     with pytest.raises(rr.InputError, match=r"unit\.json is damaged: .*; delete"):
         finished_units(tmp_path)
+
+
+def test_the_command_says_what_is_wrong(monkeypatch, capsys, tmp_path):
+    from robust_reps_ext.cli import main
+
+    given = ["paper", "--robust", "a.pt", "--standard", "b.pt", "--dataset", "critters"]
+    for more, said in (
+        (["--quick", "--full"], "--quick and --full: give one of them"),
+        ([], "a.pt"),
+    ):
+        monkeypatch.setattr("sys.argv", ["robust-reps", *given, "--out", str(tmp_path), *more])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        assert stop.value.code == 2
+        assert said in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,163 @@
+"""The commands `paper` and `demo`: every figure of the paper, and the page that shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from . import options
+from .errors import InputError
+
+if TYPE_CHECKING:
+    from .experiments.paper_units import Unit
+
+__all__ = ["register"]
+
+Robust = Annotated[
+    str, typer.Option("--robust", help="Checkpoint file, or name.", rich_help_panel="Model")
+]
+Standard = Annotated[
+    str, typer.Option("--standard", help="Checkpoint file, or name.", rich_help_panel="Model")
+]
+Vgg = Annotated[
+    str | None,
+    typer.Option("--vgg", help="A third one, for tables and features.", rich_help_panel="Model"),
+]
+Attack = Annotated[
+    float | None,
+    typer.Option(
+        "--eps", help="L2 radius of the tables' attack; default: the paper's, scaled to the images."
+    ),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to `app`."""
+    app.command()(paper)
+    app.command()(demo)
+
+
+def paper(
+    robust: Robust,
+    standard: Standard,
+    dataset: options.DataSetName,
+    out: options.Out,
+    data: options.Data = None,
+    vgg: Vgg = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Minutes, few images and steps.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="As many steps as the paper.")] = False,
+    eps: Attack = None,
+    trust_checkpoint: options.TrustCheckpoint = False,
+    device: options.Device = None,
+    seed: options.Seed = 0,
+) -> None:
+    """Make every figure and table of the paper, and a page that shows them.
+
+    Interrupted, the same command goes on with what is missing.
+
+    \b
+    robust-reps paper --robust critters-robust --standard critters-standard \\
+      --dataset critters_fine --quick --out out
+    """
+    if quick and full:
+        raise InputError("--quick and --full: give one of them")
+    names = {"robust": robust, "standard": standard, **({"vgg": vgg} if vgg else {})}
+    scale = "quick" if quick else "full" if full else "default"
+    _run(names, dataset, data, out, scale, eps, trust_checkpoint, device, seed)
+
+
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="Folder of the results.")] = Path("demo"),
+    device: options.Device = None,
+    seed: options.Seed = 0,
+) -> None:
+    """Make the paper's figures with the bundled models, in minutes.
+
+    \b
+    robust-reps demo --out out
+    """
+    from .models.catalogue import bundled, card
+
+    names = {"robust": "critters-robust", "standard": "critters-standard"}
+    if "critters-vgg" in bundled():
+        names["vgg"] = "critters-vgg"
+    missing = [name for name in names.values() if name not in bundled()]
+    if missing:
+        raise InputError(
+            f"the package holds no model {missing[0]!r}: use robust-reps paper with your own"
+        )
+    _run(
+        names,
+        "critters_fine",
+        None,
+        out,
+        "quick",
+        card(names["robust"])["eps"],
+        False,
+        device,
+        seed,
+    )
+
+
+def _run(
+    names: dict[str, str],
+    dataset: str,
+    data: Path | None,
+    out: Path,
+    scale: str,
+    eps: float | None,
+    trust: bool,
+    device: str | None,
+    seed: int,
+) -> None:
+    import torch
+
+    from .datasets.samples import open_data_set
+    from .experiments.paper import run_paper
+    from .models.loading import load_model
+    from .report.page import write_report
+
+    data_set = open_data_set(dataset, data)
+    where = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    models = {
+        role: load_model(name, dataset=data_set, trust=trust, device=where)
+        for role, name in names.items()
+    }
+    run_paper(
+        models["robust"],
+        models["standard"],
+        data_set,
+        out,
+        vgg=models.get("vgg"),
+        scale=scale,
+        eps=eps,
+        # Critters' fine classes are nine animals, each with 18 coats.
+        group=torch.arange(162) // 18 if dataset == "critters_fine" else None,
+        seed=seed,
+        names=names,
+        watch=_watch(out),
+    )
+    print(write_report(out))
+
+
+def _watch(out: Path) -> Callable[[Unit], Any]:
+    """A bar for each figure, and the path of its picture when it is there."""
+    from . import console
+    from .experiments.paper import finished_units
+
+    @contextmanager
+    def watch(unit: Unit) -> Iterator[Any]:
+        with console.progress(f"{unit.numbers}: {unit.title}", "steps", "value") as progress:
+            yield progress
+        picture = next(
+            one.path / f"{unit.id}.png"
+            for one in reversed(finished_units(out))
+            if one.manifest["id"] == unit.id
+        )
+        print(picture)
+
+    return watch
