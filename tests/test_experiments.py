@@ -184,6 +184,7 @@ def test_accuracy_of_a_linear_rule_is_known(pixels):
         (lambda m, x: rr.most_activating(m, [], coordinates=[1]), "the data has 0 images"),
         (lambda m, x: rr.evaluate(m, []), "the data is empty"),
         (lambda m, x: rr.evaluate(m, [], eps=-1), "eps=-1"),
+        (lambda m, x: rr.evaluate(m, [x]), "no labels"),
         (lambda m, x: rr.evaluate(m, [], attack_steps=[0]), "attack_steps"),
     ],
 )

@@ -115,7 +115,10 @@ def evaluate(
     correct = [0] * (1 + len(attack_steps))
     n = 0
     with evaluating(model):
-        for images, fine in loader:
+        for batch in loader:
+            if not isinstance(batch, (tuple, list)) or len(batch) < 2:
+                raise InputError("the data has no labels: give batches (images, labels)")
+            images, fine = batch[:2]
             labels = fine if group is None else group.to(fine.device)[fine]
             attacked = (
                 model(images, labels, make_adv=True, iterations=steps, **pgd)[1]

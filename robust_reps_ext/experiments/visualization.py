@@ -85,7 +85,9 @@ def visualize(
         `robust_reps_ext.synthesis.noise`.
     transform
         A differentiable, random transformation of a batch of normalised images, applied before
-        every step: jitter or rotation, as a regulariser for standard networks (Fig. 10).
+        every step: jitter or rotation, as a regulariser for standard networks (Fig. 10). It may
+        not write into its input, as `torchvision.transforms.v2.RandomAffine` does unless its
+        ``fill`` is None.
     seed
         Recorded, and set before the run for what `transform` draws.
     progress
