@@ -13,13 +13,16 @@ from .representation import StraightThroughReLU
 __all__ = ["ARCHITECTURES", "CrittersResNet", "CrittersVGG", "critters_resnet", "critters_vgg"]
 
 
-def _convolution(in_channels: int, out_channels: int, stride: int) -> nn.Conv2d:
-    """3x3, or 4x4 with stride 2: each pixel then has the same number of taps.
+def _convolution(in_channels: int, out_channels: int, stride: int) -> nn.Module:
+    """A 3x3 convolution; with stride 2, of averages over 2x2 pixels.
 
-    An uneven number shows as a checkerboard in everything synthesised through the network.
+    The average cannot see the finest checkerboard, so that nothing synthesised through the
+    network is filled with it.
     """
-    kernel = 4 if stride == 2 else 3
-    return nn.Conv2d(in_channels, out_channels, kernel, stride, padding=1, bias=False)
+    convolution = nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, bias=False)
+    if stride == 1:
+        return convolution
+    return nn.Sequential(nn.AvgPool2d(2, stride=1), convolution)
 
 
 class _ResidualBlock(nn.Module):
