@@ -11,10 +11,10 @@ import argparse
 from pathlib import Path
 
 import torch
-from robust_reps_ext.figures import Row, image_grid, save_figure
 
 import robust_reps_ext as rr
 from robust_reps_ext.datasets import critters
+from robust_reps_ext.figures import Row, image_grid, save_figure
 from robust_reps_ext.synthesis import noise
 
 
