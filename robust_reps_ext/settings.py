@@ -98,7 +98,7 @@ class Settings:
         """
         scale = math.sqrt(math.prod(images.shape[-2:])) / PAPER_SIZE
         paper = cls(eps * scale, step_size * scale, iterations, use_best=use_best)
-        wanted = {name: value for name, value in given.items() if value is not None}
+        wanted: dict[str, Any] = {k: value for k, value in given.items() if value is not None}
         settings = replace(paper, **wanted)
         settings.check()
         return settings

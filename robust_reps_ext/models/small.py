@@ -131,7 +131,7 @@ class CrittersVGG(_Network):
 
 
 def critters_resnet(num_classes: int = 9) -> CrittersResNet:
-    """1.7 million parameters (with 162 classes), a representation of 1024 coordinates."""
+    """1.4 million parameters (with 162 classes), a representation of 1024 coordinates."""
     return CrittersResNet(num_classes)
 
 
