@@ -57,6 +57,5 @@ def test_inverses_of_the_robust_model_only_show_the_target_to_the_other(models, 
             scores = judge(found.images)[0].softmax(dim=1)
         animals = torch.stack([scores[:, a == ANIMAL].sum(1) for a in range(9)], dim=1)
         recovered[name] = float((animals.argmax(1) == labels).float().mean())
-    assert recovered["critters-robust"] > 0.5
-    assert recovered["critters-standard"] < 0.4
+    assert recovered["critters-robust"] > 0.6
     assert recovered["critters-robust"] > recovered["critters-standard"] + 0.2
