@@ -130,13 +130,12 @@ def _device() -> dict[str, str]:
 def _bfloat16() -> str:
     import torch
 
+    from .upstream.precision import bfloat16_units
+
     if torch.cuda.is_available():
         return "supported" if torch.cuda.is_bf16_supported() else "not supported"
-    if not hasattr(torch.cpu, "get_capabilities"):
-        return "works; this torch does not tell whether in hardware"
-    able = torch.cpu.get_capabilities()
-    fast = [name for name in ("amx_bf16", "avx512_bf16", "bf16") if able.get(name)]
-    return f"in hardware ({', '.join(fast)})" if fast else "works, without help of the hardware"
+    fast = bfloat16_units()
+    return f"in hardware ({', '.join(fast)})" if fast else "emulated, slower than float32"
 
 
 def _hook_state() -> dict[str, str]:

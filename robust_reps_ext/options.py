@@ -48,6 +48,7 @@ class Start(str, Enum):
 class Number(str, Enum):
     """The numbers that the network computes with."""
 
+    auto = "auto"
     float32 = "float32"
     bfloat16 = "bfloat16"
 

@@ -36,8 +36,9 @@ class Options(TypedDict, total=False):
     batch_size
         Images optimised together, by default 32. Results do not depend on it, to float rounding.
     precision
-        ``"float32"`` (default), or ``"bfloat16"`` for autocast inside the network. The final
-        objective is computed in float32 either way.
+        ``"float32"`` (default), ``"bfloat16"`` for autocast inside the network, or ``"auto"`` for
+        autocast where the hardware computes in bfloat16. The final objective is computed in
+        float32 in any case.
     """
 
     layer: str | Callable[[nn.Module], nn.Module] | None
@@ -111,7 +112,7 @@ class Settings:
             raise InputError(f"batch_size={self.batch_size}: give 1 or more")
         for name, known in {
             "schedule": ("paper",),
-            "precision": ("float32", "bfloat16"),
+            "precision": ("auto", "float32", "bfloat16"),
         }.items():
             if getattr(self, name) not in known:
                 raise InputError(

@@ -20,7 +20,8 @@ from .models.representation import at_layer
 from .objectives import Objective
 from .result import Synthesis
 from .settings import Settings
-from .upstream.modes import evaluating
+from .upstream.modes import device_of, evaluating
+from .upstream.precision import reduced
 
 __all__ = ["Progress", "check_images", "noise", "synthesize"]
 
@@ -125,7 +126,7 @@ def synthesize(
                 iterations=settings.iterations,
                 orig_input=origin[rows],
                 use_best=settings.use_best,
-                mixed_precision=settings.precision == "bfloat16",
+                mixed_precision=reduced(settings.precision, device_of(read)),
                 stop_when=stop_when,
                 callback=report.step,
             )

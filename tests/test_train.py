@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 import robust_reps_ext  # noqa: F401
 from robust_reps_ext.errors import InputError
-from robust_reps_ext.upstream import checkpoint_files, random_state, registration
+from robust_reps_ext.upstream import checkpoint_files, precision, random_state, registration
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # upstream's word about apex
@@ -230,6 +230,7 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(schedule, seed, tmp_path):
 
 
 @pytest.mark.parametrize("seed", [None, 7])
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # on one processor
 def test_a_resumed_run_with_workers_ends_as_an_uninterrupted_one(seed, tmp_path):
     check_resumed(tmp_path, 2, seed=seed)
 
@@ -555,7 +556,9 @@ def test_empty_loaders_are_named(tmp_path):
         train.train_model(options(tmp_path), new_model(), ([], in_order()))
 
 
-def test_mixed_precision_computes_in_bfloat16_on_the_cpu(tmp_path):
+@pytest.mark.parametrize("units", [(), ("avx512_bf16",)])
+def test_mixed_precision_is_bfloat16_on_a_cpu_that_has_it(tmp_path, monkeypatch, capsys, units):
+    monkeypatch.setattr(precision, "bfloat16_units", lambda: units)
     dtypes = set()
 
     def loss(output, target):
@@ -564,7 +567,8 @@ def test_mixed_precision_computes_in_bfloat16_on_the_cpu(tmp_path):
 
     args = options(tmp_path, mixed_precision=1, custom_train_loss=loss, adv_train=0, adv_eval=0)
     model = train.train_model(args, new_model(), loaders())
-    assert dtypes == {torch.bfloat16}
+    assert dtypes == {torch.bfloat16 if units else torch.float32}
+    assert ("no bfloat16 instructions" in capsys.readouterr().out) == (not units)
     assert {p.dtype for p in model.parameters()} == {torch.float32}
     args = options(tmp_path / "adv", mixed_precision=1, adv_train=1)
     train.train_model(args, new_model(), loaders())

@@ -13,7 +13,8 @@ from scipy.stats import binomtest
 from torch import Tensor, nn
 
 from ..errors import InputError
-from ..upstream.modes import evaluating
+from ..upstream.modes import device_of, evaluating
+from ..upstream.precision import reduced
 
 __all__ = ["Accuracy", "evaluate"]
 
@@ -78,7 +79,7 @@ def evaluate(
         labels, and so is what the attack aims at. The probability of a coarse label is the sum
         over its classes. Critters, nine of 162: ``torch.arange(162) // 18``.
     precision
-        ``"float32"`` or ``"bfloat16"``, for the attack; predictions are always float32.
+        ``"float32"``, ``"bfloat16"`` or ``"auto"``, for the attack; predictions are always float32.
     progress
         Called with the number of images done.
 
@@ -109,7 +110,7 @@ def evaluate(
         "constraint": constraint,
         "eps": eps,
         "step_size": eps / 8 if step_size is None else step_size,
-        "mixed_precision": precision == "bfloat16",
+        "mixed_precision": reduced(precision, device_of(model)),
         "custom_loss": partial(_cross_entropy, group=group),
     }
     correct = [0] * (1 + len(attack_steps))

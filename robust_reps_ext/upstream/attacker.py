@@ -20,6 +20,7 @@ from tqdm import tqdm
 from ..errors import InputError
 from .mends import Mend
 from .modes import evaluating
+from .precision import amp_dtype
 
 __all__ = ["MENDS", "Attacker", "AttackerModel"]
 
@@ -304,7 +305,7 @@ def _precision(device: torch.device, mixed: bool) -> AbstractContextManager[Any]
     """Autocast if asked for; otherwise what the caller has set."""
     if not mixed:
         return nullcontext()
-    return torch.autocast(device.type, torch.float16 if device.type == "cuda" else torch.bfloat16)
+    return torch.autocast(device.type, amp_dtype(device))
 
 
 def _usable(x: Tensor, device: torch.device) -> Tensor:

@@ -13,12 +13,12 @@ from tqdm import tqdm
 from ..errors import InputError
 from . import registration
 from .epoch_progress import EpochProgress
-from .modes import evaluating
-from .optimizers import amp_dtype
+from .modes import device_of, evaluating
+from .precision import amp_dtype, mixed
 from .schedules import eps_multiplier
 from .training_arguments import given
 
-__all__ = ["device_of", "model_loop"]
+__all__ = ["model_loop"]
 
 _IMAGES_SHOWN = 15
 
@@ -72,7 +72,7 @@ def model_loop(
     training = loop_type == "train"
     model.train(training)
     device = device_of(model)
-    attack = _attack_options(args, epoch, training) if adv else {}
+    attack = _attack_options(args, epoch, training, device) if adv else {}
     criterion = given(args, "custom_train_loss", nn.functional.cross_entropy)
     regularizer = given(args, "regularizer")
     hook = given(args, "iteration_hook")
@@ -110,15 +110,7 @@ def model_loop(
     return means["top1"], means["loss"]
 
 
-def device_of(model: nn.Module) -> torch.device:
-    """Where the model's parameters (or, without any, its buffers) are."""
-    for tensors in (model.parameters(), model.buffers()):
-        for tensor in tensors:
-            return tensor.device
-    return torch.device("cpu")
-
-
-def _attack_options(args: Any, epoch: int, training: bool) -> dict[str, Any]:
+def _attack_options(args: Any, epoch: int, training: bool, device: torch.device) -> dict[str, Any]:
     """What `AttackerModel` is called with to attack, but for the target."""
     multiplier = eps_multiplier(args) if training else None
     options = {
@@ -135,7 +127,7 @@ def _attack_options(args: Any, epoch: int, training: bool) -> dict[str, Any]:
     if name is not None:
         objective = registration.objective(name)
         options |= {"custom_loss": objective, "targeted": objective.targeted}
-    if given(args, "mixed_precision", 0):
+    if mixed(args, device):
         options["mixed_precision"] = True
     return options
 
@@ -177,8 +169,7 @@ def _descend(loss: Tensor, opt: Any, scaler: torch.amp.GradScaler | None) -> Non
 
 
 def _precision(args: Any, device: torch.device) -> torch.autocast:
-    enabled = bool(given(args, "mixed_precision", 0))
-    return torch.autocast(device.type, dtype=amp_dtype(device), enabled=enabled)
+    return torch.autocast(device.type, dtype=amp_dtype(device), enabled=mixed(args, device))
 
 
 def _length(loader: Any) -> int | None:

@@ -1,13 +1,14 @@
-"""Evaluation mode for a while, after which each submodule is in the mode it was in."""
+"""The state of a module: its mode, put back after a while, and its device."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
 from torch import nn
 
-__all__ = ["evaluating"]
+__all__ = ["device_of", "evaluating"]
 
 
 @contextmanager
@@ -23,3 +24,11 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     finally:
         for module, training in flags:
             module.training = training
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Where the model's parameters (or, without any, its buffers) are."""
+    for tensors in (model.parameters(), model.buffers()):
+        for tensor in tensors:
+            return tensor.device
+    return torch.device("cpu")

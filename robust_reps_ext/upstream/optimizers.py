@@ -14,7 +14,7 @@ from .arithmetic import number
 from .schedules import lr_multiplier
 from .training_arguments import given
 
-__all__ = ["amp_dtype", "make_grad_scaler", "make_optimizer_and_schedule", "schedule_state"]
+__all__ = ["make_grad_scaler", "make_optimizer_and_schedule", "schedule_state"]
 
 
 def make_optimizer_and_schedule(
@@ -76,11 +76,6 @@ def make_grad_scaler(
     if enabled and isinstance(state, dict) and "scale" in state:
         scaler.load_state_dict(state)
     return scaler
-
-
-def amp_dtype(device: torch.device) -> torch.dtype:
-    """What mixed precision computes in: float16 on CUDA, bfloat16 elsewhere."""
-    return torch.float16 if device.type == "cuda" else torch.bfloat16
 
 
 def schedule_state(schedule: LambdaLR | None) -> dict[str, Any] | None:

@@ -12,7 +12,9 @@ from torch import nn
 from . import random_state
 from .epoch_loop import model_loop
 from .mends import Mend
+from .modes import device_of
 from .optimizers import make_optimizer_and_schedule
+from .precision import tell_if_refused
 from .training_arguments import check_required_args, given, read_numbers
 from .training_record import log_row
 from .training_run import TrainingRun, autograd_mode, on_devices
@@ -127,6 +129,7 @@ def eval_model(args: Any, model: nn.Module, loader: Any, store: Any = None) -> d
     check_required_args(args, eval_only=True)
     read_numbers(args)
     parallel = on_devices(model)
+    tell_if_refused(args, device_of(model))
     writer = store.tensorboard if store else None
     seed = given(args, "seed")
     began = time.time()

@@ -10,8 +10,10 @@ from torch import nn
 
 from ..errors import InputError
 from . import random_state
-from .epoch_loop import device_of, model_loop
+from .epoch_loop import model_loop
+from .modes import device_of
 from .optimizers import make_grad_scaler, make_optimizer_and_schedule, schedule_state
+from .precision import tell_if_refused
 from .training_arguments import given, whole_number
 from .training_record import NO_ADVERSARY, TrainingRecord
 
@@ -66,6 +68,7 @@ class TrainingRun:
         self.train_loader, self.val_loader = self.loaders
         self.model = model
         self.parallel = on_devices(model, device_ids)
+        tell_if_refused(args, device_of(model))
         self.opt, self.schedule = make_optimizer_and_schedule(
             args, model, checkpoint, update_params
         )
