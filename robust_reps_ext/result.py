@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +46,11 @@ class Synthesis:
         What made it: digest of the model's weights, seed, versions.
     target_images
         (N, C, H, W), the images whose representations were matched, where there are such.
+    frames
+        (T, N, C, H, W), uint8: each image at the steps `frame_steps`, where frames were asked
+        for. The first is where PGD began, the last the result.
+    frame_steps
+        (T,), which steps those are, denser where images change fast.
     """
 
     images: Tensor
@@ -55,7 +60,9 @@ class Synthesis:
     trace_steps: Tensor
     settings: dict[str, Any]
     provenance: dict[str, Any]
-    target_images: Tensor | None = field(default=None)
+    target_images: Tensor | None = None
+    frames: Tensor | None = None
+    frame_steps: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -117,5 +124,5 @@ class Synthesis:
             raise InputError(f"{path} is damaged: {error}; write it again") from error
 
     def _tensor_names(self) -> list[str]:
-        names = ["images", "start", "objective", "trace", "trace_steps", "target_images"]
+        names = [one.name for one in fields(self)]
         return [name for name in names if isinstance(getattr(self, name), torch.Tensor)]

@@ -39,6 +39,10 @@ class Options(TypedDict, total=False):
         ``"float32"`` (default), ``"bfloat16"`` for autocast inside the network, or ``"auto"`` for
         autocast where the hardware computes in bfloat16. The final objective is computed in
         float32 in any case.
+    frames
+        Keep this many iterates of each image, the start and the result among them and dense where
+        images change fast, as `Synthesis.frames`; by default none. They take
+        frames * N * C * H * W bytes, beside the 8 * N * C * H * W of starts and results.
     """
 
     layer: str | Callable[[nn.Module], nn.Module] | None
@@ -48,6 +52,7 @@ class Options(TypedDict, total=False):
     schedule: str | None
     batch_size: int | None
     precision: str | None
+    frames: int | None
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,7 @@ class Settings:
 
     Attributes
     ----------
-    eps, step_size, iterations, schedule, batch_size, precision, layer
+    eps, step_size, iterations, schedule, batch_size, precision, layer, frames
         See `Options`.
     constraint
         One of upstream's: ``"2"``, ``"inf"``, ``"unconstrained"``, ``"fourier"``, or a subclass
@@ -74,6 +79,7 @@ class Settings:
     batch_size: int = 32
     precision: str = "float32"
     layer: Any = None
+    frames: int | None = None
 
     @classmethod
     def paper(
@@ -110,6 +116,10 @@ class Settings:
             raise InputError(f"iterations={self.iterations}: give a whole number, 1 or more")
         if self.batch_size < 1:
             raise InputError(f"batch_size={self.batch_size}: give 1 or more")
+        if self.frames is not None and (self.frames < 2 or self.frames != int(self.frames)):
+            raise InputError(
+                f"frames={self.frames}: give a whole number, 2 (the start and the result) or more"
+            )
         for name, known in {
             "schedule": ("paper",),
             "precision": ("auto", "float32", "bfloat16"),

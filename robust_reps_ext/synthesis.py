@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import platform
 import warnings
 from collections.abc import Callable
@@ -12,23 +11,18 @@ from typing import Any
 import torch
 from robustness.attacker import AttackerModel
 from torch import Tensor
-from tqdm import tqdm
 
 from .errors import InputError
 from .models.loading import weights_digest
 from .models.representation import at_layer
 from .objectives import Objective
+from .recording import Progress, Recorder
 from .result import Synthesis
 from .settings import Settings
 from .upstream.modes import device_of, evaluating
 from .upstream.precision import reduced
 
 __all__ = ["Progress", "check_images", "noise", "synthesize"]
-
-Progress = Callable[[int, int, float], None]
-"""``progress(steps_done, steps_in_all, mean_objective)``."""
-
-RECORDED_STEPS = 100
 
 
 def noise(like: Tensor, *, seed: int = 0) -> Tensor:
@@ -108,12 +102,12 @@ def synthesize(
             "give as many of each, and origins of the size of the starts"
         )
     read = at_layer(model, settings.layer)
-    report = _Report(settings, len(start), progress)
-    images, traces = [], []
-    with evaluating(read), report:
+    recorder = Recorder(settings, len(start), progress)
+    images = []
+    with evaluating(read), recorder:
         begin, nudged = _off_zero_gradients(read, objective, target, start, seed)
         for rows in torch.arange(len(start)).split(settings.batch_size):
-            report.begin_batch()
+            recorder.begin_batch()
             _, found = read(
                 begin[rows],
                 target[rows],
@@ -128,18 +122,18 @@ def synthesize(
                 use_best=settings.use_best,
                 mixed_precision=reduced(settings.precision, device_of(read)),
                 stop_when=stop_when,
-                callback=report.step,
+                callback=recorder.step,
             )
+            recorder.end_batch(found)
             images.append(found.to(start.device))
-            traces.append(report.end_batch())
         final = torch.cat(images)
         value = _values(read, objective, target, final, settings.batch_size)
     return Synthesis(
         images=final,
         start=start,
         objective=value,
-        trace=torch.cat([torch.cat(traces, dim=1), value[None]]),
-        trace_steps=torch.tensor([*report.recorded, settings.iterations]),
+        trace=torch.cat([torch.cat(recorder.traces, dim=1), value[None]]),
+        trace_steps=torch.tensor([*recorder.trace_steps, settings.iterations]),
         settings={
             "objective": objective.name,
             "targeted": objective.targeted,
@@ -153,50 +147,9 @@ def synthesize(
             "versions": _versions(),
         },
         target_images=target_images,
+        frames=torch.cat(recorder.frames, dim=1) if recorder.frames else None,
+        frame_steps=torch.tensor(recorder.frame_steps) if recorder.frames else None,
     )
-
-
-class _Report:
-    """Keeps the objective at some steps, and tells how far the run has come."""
-
-    def __init__(self, settings: Settings, n: int, progress: bool | Progress) -> None:
-        every = max(1, settings.iterations // RECORDED_STEPS)
-        self.recorded = list(range(0, settings.iterations, every))
-        self.iterations = settings.iterations
-        self.batches = math.ceil(n / settings.batch_size)
-        self.done = 0
-        self.values: list[Tensor] = []
-        self.bar = tqdm(total=self.total, unit="step", disable=progress is not True)
-        self.tell = progress if callable(progress) else None
-
-    @property
-    def total(self) -> int:
-        return self.iterations * self.batches
-
-    def __enter__(self) -> _Report:
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        self.bar.close()
-
-    def begin_batch(self) -> None:
-        self.values = []
-
-    def step(self, iteration: int, images: Tensor, losses: Tensor) -> None:
-        self.bar.update()
-        if iteration != self.recorded[min(len(self.values), len(self.recorded) - 1)]:
-            return
-        self.values.append(losses)
-        if self.tell is not None:
-            self.tell(self.done + iteration + 1, self.total, float(losses.mean()))
-
-    def end_batch(self) -> Tensor:
-        """(T, n) of this batch; images that all stopped early keep their last value."""
-        self.done += self.iterations
-        if self.tell is not None:
-            self.tell(self.done, self.total, float(self.values[-1].mean()))
-        missing = len(self.recorded) - len(self.values)
-        return torch.stack(self.values + [self.values[-1]] * missing).float().cpu()
 
 
 def _values(
