@@ -11,17 +11,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from . import __version__, cli_experiments, cli_paper, options
 from .errors import InputError
-
-if TYPE_CHECKING:
-    from .datasets.samples import Samples
-    from .result import Synthesis
-    from .store import ExperimentStore
 
 __all__ = ["app", "main"]
 
@@ -66,81 +61,6 @@ def robust_reps(
     ] = False,
 ) -> None:
     """Representations of robust networks: what they hold, seen as images."""
-
-
-@app.command()
-def invert(
-    model: options.Model,
-    dataset: options.DataSetName,
-    out: options.Out,
-    data: options.Data = None,
-    n: options.N = 8,
-    start: Annotated[
-        options.Start,
-        typer.Option(help="Noise, other validation images, or grey.", rich_help_panel="Data"),
-    ] = options.Start.noise,
-    arch: options.Arch = None,
-    layer: options.Layer = None,
-    trust_checkpoint: options.TrustCheckpoint = False,
-    eps: options.Eps = None,
-    step_size: options.StepSize = None,
-    iterations: options.Iterations = None,
-    batch_size: options.BatchSize = None,
-    precision: options.Precision = options.Number.float32,
-    device: options.Device = None,
-    seed: options.Seed = 0,
-) -> None:
-    """Find images that a network represents as it does given ones (section 4.1).
-
-    \b
-    robust-reps invert --model critters-robust --dataset critters_fine \\
-      --n 4 --iterations 300 --out out
-    robust-reps invert --model checkpoint.pt.best --dataset restricted_imagenet \\
-      --data DIR --n 8 --start images --out out
-    """
-    import torch
-
-    from . import console
-    from .datasets.samples import open_data_set, validation_samples
-    from .experiments.inversion import invert as invert_images
-    from .models.loading import load_model
-    from .settings import Options, Settings
-    from .store import ExperimentStore
-
-    given = Options(
-        layer=layer,
-        eps=eps,
-        step_size=step_size,
-        iterations=iterations,
-        batch_size=batch_size,
-        precision=precision.value,
-    )
-    Settings.paper(torch.empty(1, 3, 1, 1), given)
-    data_set = open_data_set(dataset, data)
-    targets = validation_samples(data_set, n, seed=seed)
-    sources: str | torch.Tensor = start.value
-    if start is options.Start.images:
-        sources = validation_samples(data_set, n, skip=n, seed=seed).images
-    network = load_model(
-        model,
-        arch=arch,
-        dataset=data_set,
-        trust=trust_checkpoint,
-        device=device or ("cuda" if torch.cuda.is_available() else "cpu"),
-    )
-    settings = asdict(Settings.paper(targets.images, given))
-    provenance = {"model": model, "dataset": dataset, "data": str(data or ""), **network.card}
-    with ExperimentStore.create(
-        out,
-        experiment="invert",
-        settings={**settings, "start": start.value, "n": n, "seed": seed},
-        provenance=provenance,
-    ) as store:
-        with console.progress("Inverting", "steps", "distance") as progress:
-            result = invert_images(
-                network, targets.images, start=sources, seed=seed, progress=progress, **given
-            )
-        _keep(store, "inversion", result, targets)
 
 
 @app.command()
@@ -220,23 +140,6 @@ def doctor(
 
 cli_experiments.register(app)
 cli_paper.register(app)
-
-
-def _keep(store: ExperimentStore, name: str, result: Synthesis, samples: Samples) -> None:
-    """Write a result about validation images into a store; show and say what was written."""
-    from . import console
-
-    indices, distances = samples.indices.tolist(), result.objective.tolist()
-    rows = [
-        {"label": label, "index": index}
-        for label, index in zip(samples.names, indices, strict=True)
-    ]
-    written = store.add(name, result, rows=rows), store.add_figure(name, result.figure())
-    console.show_table(
-        ("image", "label", "distance"), zip(indices, samples.names, distances, strict=True)
-    )
-    for path in (store.path, *written):
-        print(path)
 
 
 @contextmanager
