@@ -22,7 +22,8 @@ from ..models.loading import weights_digest
 from ..settings import PAPER_SIZE
 from ..store import ExperimentStore
 from ..synthesis import Progress
-from .paper_units import SCALES, UNITS, Found, Study, Unit
+from .paper_study import SCALES, Found, Study
+from .paper_units import UNITS, Unit
 
 __all__ = ["MANIFEST", "FinishedUnit", "finished_units", "run_paper"]
 

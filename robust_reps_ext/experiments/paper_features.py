@@ -1,0 +1,87 @@
+"""The paper's figures of section 4.2: what single coordinates of R(x) stand for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from ..result import Synthesis
+from ..synthesis import Progress, noise
+from .activations import most_activating
+from .addition import add_feature
+from .paper_study import Found, Study
+from .visualization import visualize
+
+__all__ = ["activations", "additions", "features"]
+
+
+def features(study: Study, progress: bool | Progress) -> Found:
+    """Fig. 7, 19 to 22: what maximises single coordinates, from noise and from images."""
+    images = study.samples(study.scale.seeds - 1).images
+    seeds = torch.cat([noise(images[:1], seed=study.seed), images])
+    seen = {
+        name: visualize(
+            model,
+            coordinates=study.coordinates(model, seeds),
+            seeds=seeds,
+            seed=study.seed,
+            progress=progress,
+            iterations=study.scale.feature_iterations,
+            precision=study.scale.precision,
+        )
+        for name, model in study.models.items()
+    }
+    facts = {
+        "coordinates": {name: one.coordinates.tolist() for name, one in seen.items()},
+        "predicted": {name: study.names(one.predicted) for name, one in seen.items()},
+        "seeds": ["noise", *("image" for _ in images)],
+    }
+    return Found({name: one.synthesis for name, one in seen.items()}, facts)
+
+
+def activations(study: Study, progress: bool | Progress) -> Found:
+    """Fig. 8: a coordinate from grey, and the images that activate it most and least."""
+    grey = torch.full_like(study.samples(1).images, 0.5)
+    runs, pictures = {}, {}
+    facts: dict[str, Any] = {"coordinates": {}, "labels": {}, "values": {}}
+    for name, model in study.both.items():
+        chosen = study.coordinates(model, grey)
+        found = most_activating(model, study.tested(), coordinates=chosen, k=3)
+        runs[name] = visualize(
+            model,
+            coordinates=chosen,
+            seeds=grey,
+            seed=study.seed,
+            progress=progress,
+            iterations=study.scale.feature_iterations,
+            precision=study.scale.precision,
+        ).synthesis
+        facts["coordinates"][name] = chosen
+        for end, extreme in (("most", found.most), ("least", found.least)):
+            pictures[f"{name}-{end}"] = extreme.images.flatten(0, 1)
+            facts["labels"][f"{name}-{end}"] = study.names(extreme.label)
+            facts["values"][f"{name}-{end}"] = extreme.value.flatten().tolist()
+    return Found(runs, facts, pictures)
+
+
+def additions(study: Study, progress: bool | Progress) -> Found:
+    """Fig. 11, 23: raise one coordinate of each image until it leads."""
+    images = study.samples(study.scale.images)
+    runs: dict[str, Synthesis] = {}
+    facts: dict[str, Any] = {"labels": list(images.names), "coordinates": {}, "predicted": {}}
+    for name, model in study.both.items():
+        chosen = study.coordinates(model, images.images)
+        each = [chosen[i % len(chosen)] for i in range(len(images.images))]
+        runs[name] = add_feature(
+            model,
+            images.images,
+            each,
+            seed=study.seed,
+            progress=progress,
+            iterations=study.scale.addition_iterations,
+            precision=study.scale.precision,
+        )
+        facts["coordinates"][name] = each
+        facts["predicted"][name] = study.predicted(model, runs[name].images)
+    return Found(runs, facts)

@@ -1,0 +1,116 @@
+"""The paper's figures of section 4.1 and appendix A.5: images with a given representation."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from ..datasets.patterns import kaleidoscope
+from ..plots import Line, curve_figure
+from ..settings import PAPER_SIZE
+from ..synthesis import Progress
+from .constrained import invert_within
+from .interpolation import interpolate
+from .inversion import invert
+from .paper_study import Found, Study
+
+__all__ = [
+    "interpolations",
+    "inversion_from_images",
+    "inversion_from_noise",
+    "inversion_of_kaleidoscopes",
+    "within_radii",
+]
+
+
+def inversion_from_noise(study: Study, progress: bool | Progress) -> Found:
+    """Fig. 6, 13, 15: only R(x) is known, and nothing to start from."""
+    targets = study.samples(study.scale.images)
+    return _inversions(study, targets.images, list(targets.names), "noise", progress)
+
+
+def inversion_from_images(study: Study, progress: bool | Progress) -> Found:
+    """Fig. 2, 3, 16: from another image; what a standard model's keep of it is Fig. 2."""
+    targets = study.samples(study.scale.images)
+    sources = study.samples(study.scale.images, skip=study.scale.images)
+    return _inversions(study, targets.images, list(targets.names), sources.images, progress)
+
+
+def inversion_of_kaleidoscopes(study: Study, progress: bool | Progress) -> Found:
+    """Fig. 14: targets unlike anything in the data."""
+    like = study.samples(1).images
+    drawn = kaleidoscope(study.scale.images, size=like.shape[-1], seed=study.seed)
+    return _inversions(study, drawn, ["kaleidoscope"] * len(drawn), "noise", progress)
+
+
+def within_radii(study: Study, progress: bool | Progress) -> Found:
+    """Fig. 4, 5: how near R(x2) an image comes within a ball around x1."""
+    n = study.scale.pairs
+    targets, sources = study.samples(n), study.samples(n, skip=study.scale.images)
+    scale = targets.images.shape[-1] / PAPER_SIZE
+    curves = {
+        name: invert_within(
+            model,
+            targets.images,
+            sources.images,
+            radii=[radius * scale for radius in study.scale.radii],
+            seed=study.seed,
+            progress=progress,
+            **study.inversion,
+        )
+        for name, model in study.both.items()
+    }
+    radii = curves["robust"].radii
+    lines = [Line(curve.mean, *curve.band(), label=name) for name, curve in curves.items()]
+    facts = {
+        "radii": radii.tolist(),
+        "labels": list(targets.names),
+        "lines": [
+            {
+                "name": line.label,
+                **{end: getattr(line, end).tolist() for end in ("y", "low", "high")},
+            }
+            for line in lines
+        ],
+    }
+    runs = {name: curve.synthesis for name, curve in curves.items()}
+    return Found(runs, facts, plot=lambda: curve_figure(radii, lines))
+
+
+def interpolations(study: Study, progress: bool | Progress) -> Found:
+    """Fig. 12, 17, 18: between two images by way of their representations."""
+    n = study.scale.pairs
+    left, right = study.samples(n), study.samples(n, skip=study.scale.images)
+    paths = {
+        name: interpolate(
+            model,
+            left.images,
+            right.images,
+            steps=study.scale.steps,
+            seed=study.seed,
+            progress=progress,
+            **study.inversion,
+        )
+        for name, model in study.both.items()
+    }
+    facts = {
+        "weights": paths["robust"].weights.tolist(),
+        "left": list(left.names),
+        "right": list(right.names),
+    }
+    return Found({name: path.synthesis for name, path in paths.items()}, facts)
+
+
+def _inversions(
+    study: Study,
+    targets: Tensor,
+    labels: list[str],
+    start: str | Tensor,
+    progress: bool | Progress,
+) -> Found:
+    runs = {
+        name: invert(
+            model, targets, start=start, seed=study.seed, progress=progress, **study.inversion
+        )
+        for name, model in study.both.items()
+    }
+    return Found(runs, {"labels": labels})

@@ -1,0 +1,157 @@
+"""What the figures of the paper are made of: models, data, and how much of everything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from robustness.attacker import AttackerModel
+from robustness.datasets import DataSet
+from torch import Tensor
+
+from ..datasets.samples import Samples, validation_samples
+from ..models.representation import representation
+from ..result import Synthesis
+from ..settings import Options
+
+__all__ = ["SCALES", "Found", "Scale", "Study"]
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How many images and steps: from a look in minutes to what the paper did.
+
+    Attributes
+    ----------
+    images, pairs, steps
+        Columns of the inversions; pairs of Fig. 4 and 12; steps of lambda.
+    iterations, feature_iterations, addition_iterations
+        PGD steps of the inversions, of the visualisations, and of the additions.
+    seeds, coordinates
+        Rows and columns of Fig. 7.
+    radii
+        Of Fig. 4, at 224 pixels.
+    tested, attack_steps
+        Validation images of the tables and of Fig. 8 (None: all); PGD steps of the tables.
+    precision
+        What the network computes with while it is attacked.
+    """
+
+    images: int
+    pairs: int
+    steps: int
+    iterations: int
+    feature_iterations: int
+    addition_iterations: int
+    seeds: int
+    coordinates: int
+    radii: tuple[float, ...]
+    tested: int | None
+    attack_steps: tuple[int, ...]
+    precision: str = "float32"
+
+
+SCALES: Mapping[str, Scale] = {
+    "quick": Scale(
+        8, 2, 6, 200, 60, 120, 3, 8, (0.5, 2, 8, 32, 128), 64, (20, 100), precision="auto"
+    ),
+    "default": Scale(
+        16, 4, 10, 1000, 200, 800, 4, 16, (0.5, 1, 2, 4, 8, 16, 32, 64, 128), 1000, (20, 100)
+    ),
+    "full": Scale(
+        16, 16, 10, 10_000, 200, 800, 4, 32, (0.5, 1, 2, 4, 8, 16, 32, 64, 128), None, (20, 100)
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Study:
+    """The models and data that the figures are made of.
+
+    Attributes
+    ----------
+    models
+        Name -> model: ``"robust"``, ``"standard"``, perhaps ``"vgg"``.
+    data_set, classes
+        The data and the names of its classes.
+    scale
+        How much of everything.
+    eps
+        Radius of the attack of the tables.
+    group
+        Coarse label of each class, see `evaluate`; None: the classes themselves.
+    seed
+        Chooses images, noise and coordinates.
+    """
+
+    models: Mapping[str, AttackerModel]
+    data_set: DataSet
+    classes: Sequence[str]
+    scale: Scale
+    eps: float
+    group: Tensor | None
+    seed: int
+
+    @property
+    def inversion(self) -> Options:
+        """The keywords of every inversion."""
+        return {"iterations": self.scale.iterations, "precision": self.scale.precision}
+
+    @property
+    def both(self) -> dict[str, AttackerModel]:
+        """The pair that most figures compare."""
+        return {name: self.models[name] for name in ("robust", "standard")}
+
+    def samples(self, n: int, skip: int = 0) -> Samples:
+        """Validation images in the order that the seed fixes."""
+        return validation_samples(self.data_set, n, skip=skip, seed=self.seed)
+
+    def tested(self) -> Iterable[tuple[Tensor, Tensor]]:
+        """Batches of the validation images that accuracies are counted on."""
+        if self.scale.tested is None:
+            _, loader = self.data_set.make_loaders(0, 64, only_val=True, shuffle_val=False)
+            yield from loader
+            return
+        found = self.samples(self.scale.tested)
+        yield from zip(found.images.split(64), found.labels.split(64), strict=True)
+
+    def names(self, labels: Tensor) -> list[str]:
+        """The names of classes."""
+        numbers = labels.flatten().tolist()
+        return [self.classes[i] if 0 <= i < len(self.classes) else str(i) for i in numbers]
+
+    def coordinates(self, model: AttackerModel, images: Tensor) -> list[int]:
+        """A random choice of coordinates of R(x), ascending."""
+        size = representation(model, images[:1]).shape[1]
+        order = torch.randperm(size, generator=torch.Generator().manual_seed(self.seed))
+        return sorted(order[: self.scale.coordinates].tolist())
+
+    def predicted(self, model: AttackerModel, images: Tensor) -> list[str]:
+        """The class that the model gives each image."""
+        with torch.no_grad():
+            scores = torch.cat([model(batch)[0] for batch in images.split(64)])
+        return self.names(scores.argmax(dim=1).cpu())
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a figure or table holds.
+
+    Attributes
+    ----------
+    runs
+        Name -> synthesis, most often one for each model.
+    facts
+        What there is to say, as JSON can hold it.
+    pictures
+        Images that no synthesis made.
+    plot
+        Draws the figure where it is not a grid of the runs.
+    """
+
+    runs: Mapping[str, Synthesis] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    pictures: Mapping[str, Tensor] = field(default_factory=dict)
+    plot: Callable[[], Any] | None = None
