@@ -119,6 +119,7 @@ setup(
             "import-linter>=2.1",
             "mypy>=1.13",
             "pip>=23",
+            "playwright>=1.49",
             "pytest>=8.2",
             "ruff>=0.9",
             "setuptools>=77",

@@ -28,7 +28,7 @@ from .paper_units import UNITS, Unit
 __all__ = ["MANIFEST", "FinishedUnit", "finished_units", "run_paper"]
 
 MANIFEST = "unit.json"
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True)

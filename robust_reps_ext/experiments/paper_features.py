@@ -69,7 +69,7 @@ def additions(study: Study, progress: bool | Progress) -> Found:
     """Fig. 11, 23: raise one coordinate of each image until it leads."""
     images = study.samples(study.scale.images)
     runs: dict[str, Synthesis] = {}
-    facts: dict[str, Any] = {"labels": list(images.names), "coordinates": {}, "predicted": {}}
+    facts: dict[str, Any] = {"labels": list(images.names), "captions": {}}
     for name, model in study.both.items():
         chosen = study.coordinates(model, images.images)
         each = [chosen[i % len(chosen)] for i in range(len(images.images))]
@@ -82,6 +82,6 @@ def additions(study: Study, progress: bool | Progress) -> Found:
             iterations=study.scale.addition_iterations,
             precision=study.scale.precision,
         )
-        facts["coordinates"][name] = each
-        facts["predicted"][name] = study.predicted(model, runs[name].images)
+        seen = study.predicted(model, runs[name].images)
+        facts["captions"][name] = [f"{i}: {label}" for i, label in zip(each, seen, strict=True)]
     return Found(runs, facts)

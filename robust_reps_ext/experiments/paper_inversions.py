@@ -6,7 +6,7 @@ from torch import Tensor
 
 from ..datasets.patterns import kaleidoscope
 from ..plots import Line, curve_figure
-from ..settings import PAPER_SIZE
+from ..settings import PAPER_SIZE, Options
 from ..synthesis import Progress
 from .constrained import invert_within
 from .interpolation import interpolate
@@ -25,7 +25,7 @@ __all__ = [
 def inversion_from_noise(study: Study, progress: bool | Progress) -> Found:
     """Fig. 6, 13, 15: only R(x) is known, and nothing to start from."""
     targets = study.samples(study.scale.images)
-    return _inversions(study, targets.images, list(targets.names), "noise", progress)
+    return _inversions(study, targets.images, list(targets.names), "noise", progress, frames=12)
 
 
 def inversion_from_images(study: Study, progress: bool | Progress) -> Found:
@@ -106,11 +106,12 @@ def _inversions(
     labels: list[str],
     start: str | Tensor,
     progress: bool | Progress,
+    *,
+    frames: int | None = None,
 ) -> Found:
+    options: Options = {**study.inversion, "frames": frames}
     runs = {
-        name: invert(
-            model, targets, start=start, seed=study.seed, progress=progress, **study.inversion
-        )
+        name: invert(model, targets, start=start, seed=study.seed, progress=progress, **options)
         for name, model in study.both.items()
     }
-    return Found(runs, {"labels": labels})
+    return Found(runs, {"labels": labels, "start": start if isinstance(start, str) else "images"})

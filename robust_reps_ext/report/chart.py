@@ -48,7 +48,7 @@ def curve_chart(radii: Sequence[float], lines: Sequence[Mapping[str, Any]]) -> d
         "right": WIDTH - RIGHT,
         "bottom": HEIGHT - BOTTOM,
         "across": [{"x": x(radius), "text": f"{radius:.3g}"} for radius in radii],
-        "up": [{"y": y(value), "text": f"{value:g}"} for value in (0, 0.25, 0.5, 0.75, 1)],
+        "up": [{"y": y(value), "text": f"{value:g}"} for value in _ticks(top)],
         "lines": [
             {
                 "name": line["name"],
@@ -62,3 +62,7 @@ def curve_chart(radii: Sequence[float], lines: Sequence[Mapping[str, Any]]) -> d
             for line in lines
         ],
     }
+
+
+def _ticks(top: float) -> list[float]:
+    return [0.25 * i for i in range(int(4 * top) + 1)]

@@ -15,7 +15,8 @@ from torch import Tensor
 from ..atomic import writing
 from ..errors import InputError
 from ..experiments.paper import finished_units
-from .sections import Images, sections
+from .cells import Images, blocks
+from .sections import sections
 
 __all__ = ["write_report"]
 
@@ -58,6 +59,7 @@ def write_report(out: str | Path) -> Path:
                 sections=shown.sections,
                 traces=shown.traces,
                 newest=newest.manifest,
+                folders=[unit.path.name for unit in units],
                 finished=str(newest.manifest["finished"])[:16].replace("T", " "),
             )
         )
@@ -93,7 +95,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["percent"] = _percent
+    environment.filters |= {"percent": _percent, "blocks": blocks}
     return environment
 
 
