@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -116,35 +117,40 @@ def _run(
 ) -> None:
     import torch
 
+    from . import console
     from .datasets.samples import open_data_set
     from .experiments.paper import run_paper
     from .models.loading import load_model
     from .report.page import write_report
 
+    began = time.monotonic()
     data_set = open_data_set(dataset, data)
     where = device or ("cuda" if torch.cuda.is_available() else "cpu")
     models = {
         role: load_model(name, dataset=data_set, trust=trust, device=where)
         for role, name in names.items()
     }
-    run_paper(
-        models["robust"],
-        models["standard"],
-        data_set,
-        out,
-        vgg=models.get("vgg"),
-        scale=scale,
-        eps=eps,
-        # Critters' fine classes are nine animals, each with 18 coats.
-        group=torch.arange(162) // 18 if dataset == "critters_fine" else None,
-        seed=seed,
-        names=names,
-        watch=_watch(out),
-    )
-    print(write_report(out))
+    with console.quiet() as tell:
+        run_paper(
+            models["robust"],
+            models["standard"],
+            data_set,
+            out,
+            vgg=models.get("vgg"),
+            scale=scale,
+            eps=eps,
+            # Critters' fine classes are nine animals, each with 18 coats.
+            group=torch.arange(162) // 18 if dataset == "critters_fine" else None,
+            seed=seed,
+            names=names,
+            watch=_watch(out, tell),
+        )
+        page = write_report(out)
+    seconds = round(time.monotonic() - began)
+    print(f"{page} ({seconds // 60} min {seconds % 60} s)")
 
 
-def _watch(out: Path) -> Callable[[Unit], Any]:
+def _watch(out: Path, tell: Callable[[object], None]) -> Callable[[Unit], Any]:
     """A bar for each figure, and the path of its picture when it is there."""
     from . import console
     from .experiments.paper import finished_units
@@ -158,6 +164,6 @@ def _watch(out: Path) -> Callable[[Unit], Any]:
             for one in reversed(finished_units(out))
             if one.manifest["id"] == unit.id
         )
-        print(picture)
+        tell(picture)
 
     return watch

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -25,7 +27,7 @@ from rich.text import Text
 if TYPE_CHECKING:
     from .doctor import Examination
 
-__all__ = ["progress", "show_examination", "show_table"]
+__all__ = ["progress", "quiet", "show_examination", "show_table"]
 
 
 @contextmanager
@@ -65,6 +67,14 @@ def progress(what: str, unit: str, value: str = "") -> Iterator[Callable[..., No
             bar.update(task, completed=done, total=in_all, value=shown, visible=True)
 
         yield move
+
+
+@contextmanager
+def quiet() -> Iterator[Callable[[object], None]]:
+    """Silence what libraries print, and yield the function that prints nevertheless."""
+    shown = sys.stdout
+    with redirect_stdout(io.StringIO()):
+        yield lambda line: print(line, file=shown, flush=True)
 
 
 def show_table(header: Sequence[str], rows: Iterable[Sequence[object]], title: str = "") -> None:
