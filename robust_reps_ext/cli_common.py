@@ -56,6 +56,7 @@ class Common:
     eps: options.Eps = None
     step_size: options.StepSize = None
     iterations: options.Iterations = None
+    schedule: options.Schedule = options.Steps.paper
     batch_size: options.BatchSize = None
     precision: options.Precision = options.Number.float32
     device: options.Device = None
@@ -69,6 +70,7 @@ class Common:
             "eps": self.eps,
             "step_size": self.step_size,
             "iterations": self.iterations,
+            "schedule": self.schedule.value,
             "batch_size": self.batch_size,
             "precision": self.precision.value,
         }

@@ -23,9 +23,11 @@ __all__ = [
     "Number",
     "Out",
     "Precision",
+    "Schedule",
     "Seed",
     "Start",
     "StepSize",
+    "Steps",
     "TrustCheckpoint",
 ]
 
@@ -51,6 +53,14 @@ class Number(str, Enum):
     auto = "auto"
     float32 = "float32"
     bfloat16 = "bfloat16"
+
+
+class Steps(str, Enum):
+    """How the length of the steps goes."""
+
+    paper = "paper"
+    cosine_momentum = "cosine-momentum"
+    lbfgs = "lbfgs"
 
 
 def _option(name: str, help: str, panel: str, metavar: str | None = None) -> Any:
@@ -93,6 +103,9 @@ BatchSize = Annotated[
 ]
 Precision = Annotated[
     Number, _option("--precision", "What the network computes with.", "Optimisation")
+]
+Schedule = Annotated[
+    Steps, _option("--schedule", "Steps of constant length, or faster ones.", "Optimisation")
 ]
 Device = Annotated[
     str | None, _option("--device", "cpu, cuda, cuda:1; default: CUDA if there.", "Run", "NAME")

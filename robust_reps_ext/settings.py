@@ -5,16 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 import torch
 from torch import Tensor, nn
 
 from .errors import InputError
+from .upstream.step_schedules import SCHEDULES
 
 __all__ = ["Options", "Settings"]
 
 PAPER_SIZE = 224
+
+# Of the faster schedules, measured on critters: steps, their way, and the longest of them, the
+# latter two in widths of the box, which is sqrt(C H W).
+PERIOD = 100
+WIDTHS = 3.5
+LONGEST = 0.07
 
 
 class Options(TypedDict, total=False):
@@ -30,9 +37,13 @@ class Options(TypedDict, total=False):
     step_size
         Length of a step.
     iterations
-        Number of steps.
+        Number of steps; ``"auto"`` for at most the default number, and an image is left as it is
+        once 100 steps have changed its best objective by less than 1%.
     schedule
-        ``"paper"``: steps of constant length.
+        ``"paper"`` (default): steps of constant length. ``"cosine-momentum"``: steps with
+        momentum, whose length falls as a cosine; 100 by default, together as long as the
+        paper's, but at most 3.5 times as long as the box of images is wide. ``"lbfgs"``: the
+        same lengths at most, along L-BFGS's direction; it keeps 20 tensors of the batch's size.
     batch_size
         Images optimised together, by default 32. Results do not depend on it, to float rounding.
     precision
@@ -48,7 +59,7 @@ class Options(TypedDict, total=False):
     layer: str | Callable[[nn.Module], nn.Module] | None
     eps: float | Tensor | None
     step_size: float | Tensor | None
-    iterations: int | None
+    iterations: int | Literal["auto"] | None
     schedule: str | None
     batch_size: int | None
     precision: str | None
@@ -68,6 +79,9 @@ class Settings:
         of its `AttackerStep`.
     use_best
         Return the best iterate of each image instead of the last.
+    patience
+        Leave an image once so many steps have changed its best objective by less than 1%; the
+        lengths of a faster schedule fall over so many steps.
     """
 
     eps: Any
@@ -80,6 +94,7 @@ class Settings:
     precision: str = "float32"
     layer: Any = None
     frames: int | None = None
+    patience: int | None = None
 
     @classmethod
     def paper(
@@ -106,6 +121,10 @@ class Settings:
         scale = math.sqrt(math.prod(images.shape[-2:])) / PAPER_SIZE
         paper = cls(eps * scale, step_size * scale, iterations, use_best=use_best)
         wanted: dict[str, Any] = {k: value for k, value in given.items() if value is not None}
+        if wanted.get("iterations") == "auto":
+            wanted |= {"iterations": iterations, "patience": PERIOD}
+        if wanted.get("schedule", "paper") != "paper":
+            wanted = _faster(paper, wanted, width=math.sqrt(math.prod(images.shape[-3:])))
         settings = replace(paper, **wanted)
         settings.check()
         return settings
@@ -121,7 +140,7 @@ class Settings:
                 f"frames={self.frames}: give a whole number, 2 (the start and the result) or more"
             )
         for name, known in {
-            "schedule": ("paper",),
+            "schedule": tuple(SCHEDULES),
             "precision": ("auto", "float32", "bfloat16"),
         }.items():
             if getattr(self, name) not in known:
@@ -132,3 +151,15 @@ class Settings:
             value = torch.as_tensor(getattr(self, name))
             if not bool((value >= 0).all()):
                 raise InputError(f"{name}={getattr(self, name)} is negative: give 0 or more")
+
+
+def _faster(paper: Settings, given: dict[str, Any], width: float) -> dict[str, Any]:
+    """What is given, with the number and first length of steps that fall as a cosine."""
+    steps = given.get("iterations", min(paper.iterations, PERIOD))
+    way = min(paper.step_size * paper.iterations, WIDTHS * width)
+    # The mean of a falling cosine is half of where it begins.
+    length: Any = min(2 * way / max(1, given.get("patience") or steps), LONGEST * width)
+    if "eps" in given:
+        length = (torch.as_tensor(given["eps"]) / 2).clamp(max=length)
+        length = length if length.dim() else float(length)
+    return {"iterations": steps, "step_size": length, **given}

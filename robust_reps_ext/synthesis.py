@@ -123,6 +123,9 @@ def synthesize(
                 mixed_precision=reduced(settings.precision, device_of(read)),
                 stop_when=stop_when,
                 callback=recorder.step,
+                schedule=settings.schedule,
+                patience=settings.patience,
+                drop_finished=True,
             )
             recorder.end_batch(found)
             images.append(found.to(start.device))

@@ -1,4 +1,4 @@
-"""The engine under every experiment: what is kept of a run."""
+"""The engine under every experiment: what is kept of a run, how it moves, and when it stops."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 from robustness.attacker import AttackerModel
+from torch import nn
 
 import robust_reps_ext as rr
+from robust_reps_ext.datasets import critters
 from robust_reps_ext.models.small import critters_resnet
 from robust_reps_ext.recording import frame_steps
+from robust_reps_ext.settings import Settings
 
 STATISTICS = SimpleNamespace(mean=torch.full((3,), 0.5), std=torch.full((3,), 0.25))
 
@@ -89,3 +92,97 @@ def test_frames_are_saved_and_files_without_them_load(model, targets, tmp_path):
 def test_bad_frames_are_named(model, targets, frames):
     with pytest.raises(rr.InputError, match=f"frames={frames}"):
         rr.invert(model, targets, iterations=1, frames=frames)
+
+
+class Scores(nn.Module):
+    """R(x) = W x, so that its largest coordinate in a ball or in the box is known."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(3 * 8 * 8, 4, bias=False)
+        self.head = nn.Linear(4, 2)
+
+    def forward(self, x, with_latent=False, fake_relu=False, no_relu=False):
+        latent = self.fc(x.flatten(1))
+        return (self.head(latent), latent) if with_latent else self.head(latent)
+
+
+@pytest.fixture
+def linear():
+    torch.manual_seed(0)
+    plain = SimpleNamespace(mean=torch.zeros(3), std=torch.ones(3))
+    return AttackerModel(Scores(), plain).eval()
+
+
+FASTER = ("cosine-momentum", "lbfgs")
+
+
+@pytest.mark.parametrize("schedule", FASTER)
+def test_the_maximum_of_a_linear_model_is_found_in_ball_and_box(linear, schedule):
+    x = torch.full((3, 3, 8, 8), 0.5)
+    w = linear.model.fc.weight[1].detach()
+    for eps in (0.5, torch.tensor([0.1, 0.4, 0.9])):
+        found = rr.visualize(linear, coordinates=[1], seeds=x, schedule=schedule, eps=eps)
+        best = x.flatten(1) + torch.as_tensor(eps).view(-1, 1) * w / w.norm()
+        torch.testing.assert_close(found.images[:, 0].flatten(1), best, atol=1e-4, rtol=0)
+    found = rr.visualize(
+        linear, coordinates=[1], seeds=x[:1], schedule=schedule, step_size=2.0, iterations=300
+    )
+    corner = (w > 0).float()
+    reached = (found.value.item() - w.sum() / 2) / (w @ corner - w.sum() / 2)
+    assert reached > 0.99
+
+
+@pytest.mark.parametrize("schedule", FASTER)
+def test_faster_schedules_come_nearer_in_as_many_steps_on_the_bundled_model(schedule):
+    robust = rr.load_model("critters-robust")
+    images = critters.draw(2, seed=1).images / 255
+    constant = rr.invert(robust, images, iterations=50)
+    faster = rr.invert(robust, images, iterations=50, schedule=schedule)
+    assert (faster.objective < constant.objective / 2).all()
+    assert faster.settings["schedule"] == schedule
+
+
+@pytest.mark.parametrize("schedule", FASTER)
+def test_a_zero_radius_or_step_leaves_the_start(model, targets, schedule):
+    for still in ({"eps": 0.0}, {"step_size": 0.0}):
+        result = rr.invert(model, targets, start=targets.flip(0), iterations=3, **still,
+                           schedule=schedule)  # fmt: skip
+        assert torch.equal(result.images, targets.flip(0))
+
+
+@pytest.mark.parametrize("schedule", ["paper", *FASTER])
+def test_images_that_leave_the_batch_change_nothing(model, targets, schedule):
+    coordinate = int(rr.representation(model, targets[:1])[0].argmax())
+    options = {"iterations": 12, "step_size": 0.3, "schedule": schedule, "frames": 4}
+    together = rr.add_feature(model, targets, coordinate, **options)
+    alone = rr.add_feature(model, targets, coordinate, batch_size=1, **options)
+    torch.testing.assert_close(together.images, alone.images, atol=1e-4, rtol=0)
+    torch.testing.assert_close(together.trace, alone.trace, atol=1e-3, rtol=1e-3)
+    assert torch.equal(together.images[0], targets[0])
+
+
+@pytest.mark.parametrize("schedule", ["paper", *FASTER])
+def test_auto_stops_where_the_objective_no_longer_changes(linear, targets, schedule):
+    steps = []
+    images = targets[:, :, :8, :8].contiguous()
+    result = rr.visualize(
+        linear, coordinates=[0, 2], seeds=images, schedule=schedule, iterations="auto", eps=0.5,
+        progress=lambda done, *_: steps.append(done),
+    ).synthesis  # fmt: skip
+    assert result.settings["patience"] == 100
+    assert result.settings["iterations"] == 200
+    w = linear.model.fc.weight.detach()[[0, 2, 0, 2, 0, 2]]
+    best = (w * images.repeat_interleave(2, 0).flatten(1)).sum(1) + 0.5 * w.norm(dim=1)
+    assert (result.objective > best - 0.05).all()
+
+
+def test_lengths_fall_over_the_papers_way(targets):
+    small, large = torch.empty(1, 3, 64, 64), torch.empty(1, 3, 224, 224)
+    fast = {"schedule": "cosine-momentum"}
+    assert Settings.paper(small, fast).iterations == 100
+    assert Settings.paper(small, fast).step_size == pytest.approx(0.07 * (3 * 64 * 64) ** 0.5)
+    # 200 steps of 1, as 100 steps whose mean is 2.
+    assert Settings.paper(large, fast, iterations=200).step_size == pytest.approx(4)
+    assert Settings.paper(large, {**fast, "eps": 3.0}).step_size == pytest.approx(1.5)
+    assert Settings.paper(large, {**fast, "step_size": 0.1, "iterations": 7}).step_size == 0.1

@@ -1,4 +1,4 @@
-"""Mends `robustness.attacker`: PGD, written once, for every attack, training and experiment."""
+"""Mends `robustness.attacker`: the call of PGD, and the model that carries it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import math
 import numbers
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
@@ -15,22 +14,21 @@ import torch
 from robustness import attacker as upstream
 from robustness.tools import helpers
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from ..errors import InputError
 from .mends import Mend
 from .modes import evaluating
+from .pgd import PGD, Callback, StopWhen, where
 from .precision import amp_dtype
+from .step_schedules import SCHEDULES
 
 __all__ = ["MENDS", "Attacker", "AttackerModel"]
 
 Loss = Callable[[nn.Module, Tensor, Any], tuple[Tensor, Any]]
-StopWhen = Callable[[Tensor, Any], Tensor]
-Callback = Callable[[int, Tensor, Tensor], None]
 
 
 class Attacker(upstream.Attacker):
-    """Upstream's attacker with the same call, and four options more.
+    """Upstream's attacker with the same call, and some options more.
 
     Beyond upstream's own arguments, `forward` takes
 
@@ -43,6 +41,14 @@ class Attacker(upstream.Attacker):
         and the second value of the loss call; an image for which it holds is left as it is.
     callback
         ``callback(iteration, images, losses)``, called with each iterate before it is stepped.
+    schedule
+        ``"paper"`` for steps of constant length, or a faster one, see `step_schedules`.
+    patience
+        An image is left as it is (with `use_best`, as it was at its best) if so many steps have
+        changed its best loss by less than 1%. Where lengths fall, they fall over so many steps,
+        and begin anew at half the length.
+    drop_finished
+        Images that are left as they are cost nothing more. For targets with one row per image.
 
     With `random_restarts`, starts after the first are random, and each image keeps the worst
     case (for the loss) of all of them. Losses are summed over the batch, so that no step depends
@@ -77,6 +83,9 @@ class Attacker(upstream.Attacker):
         mixed_precision: bool = False,
         stop_when: StopWhen | None = None,
         callback: Callback | None = None,
+        schedule: str = "paper",
+        patience: int | None = None,
+        drop_finished: bool = False,
     ) -> Tensor:
         """Search the set around `orig_input` for the images that maximise (or minimise) the loss.
 
@@ -88,7 +97,7 @@ class Attacker(upstream.Attacker):
         Raises
         ------
         InputError
-            For an unknown constraint, or eps, step_size or iterations out of range.
+            For an unknown constraint or schedule, or eps, step_size or iterations out of range.
         """
         device = self.normalize.new_mean.device
         with torch.inference_mode(False), torch.enable_grad():
@@ -101,7 +110,11 @@ class Attacker(upstream.Attacker):
             )
             if not isinstance(iterations, numbers.Integral) or iterations < 0:
                 raise InputError(f"iterations={iterations!r}: give a whole number, 0 or more")
-            attack = _Attack(
+            if schedule not in SCHEDULES:
+                raise InputError(
+                    f"schedule={schedule!r} is not known: choose one of {', '.join(SCHEDULES)}"
+                )
+            attack = PGD(
                 loss=self._loss(custom_loss, should_normalize, mixed_precision),
                 target=_moved(target, device),
                 step=step,
@@ -112,6 +125,9 @@ class Attacker(upstream.Attacker):
                 do_tqdm=do_tqdm,
                 stop_when=stop_when,
                 callback=callback,
+                schedule=schedule,
+                patience=patience,
+                drop_finished=drop_finished,
             )
             found, worst = None, None
             for restart in range(max(1, int(random_restarts))):
@@ -121,7 +137,7 @@ class Attacker(upstream.Attacker):
                     found, worst = iterate, losses
                 else:
                     better = attack.sign * losses > attack.sign * worst
-                    found, worst = _where(better, iterate, found), _where(better, losses, worst)
+                    found, worst = where(better, iterate, found), where(better, losses, worst)
             return step.to_image(found).detach() if return_image else found
 
     def _loss(
@@ -145,74 +161,6 @@ class Attacker(upstream.Attacker):
             return losses, output
 
         return loss
-
-
-@dataclass(frozen=True)
-class _Attack:
-    """One PGD run: everything that stays the same from step to step."""
-
-    loss: Callable[[Tensor, Any], tuple[Tensor, Any]]
-    target: Any
-    step: Any
-    sign: int
-    iterations: int
-    use_best: bool
-    est_grad: tuple[float, int] | None
-    do_tqdm: bool
-    stop_when: StopWhen | None
-    callback: Callback | None
-
-    def run(self, x: Tensor, score: bool) -> tuple[Tensor, Any]:
-        """The best (or last) iterate, and its losses when `score` or `use_best` needs them."""
-        best, best_losses = x, None
-        active = torch.ones(len(x), dtype=torch.bool, device=x.device)
-        for iteration in tqdm(range(self.iterations), disable=not self.do_tqdm):
-            x = x.detach().requires_grad_(True)
-            losses, output = self.loss(self.step.to_image(x), self.target)
-            gradient = self._gradient(losses, x)
-            losses = losses.detach()
-            with torch.no_grad():
-                if self.callback is not None:
-                    self.callback(iteration, self.step.to_image(x.detach()), losses)
-                if self.use_best:
-                    best, best_losses = self._better(x, losses, best, best_losses, active)
-                if self.stop_when is not None:
-                    finished = active & self.stop_when(losses, output)
-                    best = _where(finished, x, best)
-                    active = active & ~finished
-                    if not active.any():
-                        break
-                moved = self.step.project(self.step.step(x, gradient))
-                x = moved if self.stop_when is None else _where(active, moved, x)
-        x = x.detach()
-        if not (self.use_best or score):
-            return x, None
-        with torch.no_grad():
-            losses, _ = self.loss(self.step.to_image(x), self.target)
-            if not self.use_best:
-                return x, losses
-            return self._better(x, losses, best, best_losses, active)
-
-    def _gradient(self, losses: Tensor, x: Tensor) -> Tensor | None:
-        if not self.step.use_grad:
-            return None
-        if self.est_grad is None:
-            (gradient,) = torch.autograd.grad(self.sign * losses.sum(), [x])
-            return gradient
-
-        def ascent(points: Tensor, target: Any) -> Tensor:
-            return self.sign * self.loss(self.step.to_image(points), target)[0]
-
-        return helpers.calc_est_grad(ascent, x, self.target, *self.est_grad)
-
-    def _better(
-        self, x: Tensor, losses: Tensor, best: Tensor, best_losses: Tensor | None, active: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Per image, the iterate with the higher `sign * loss`; finished images stay."""
-        if best_losses is None:
-            return x.detach(), losses
-        better = (self.sign * losses > self.sign * best_losses) & active
-        return _where(better, x.detach(), best), _where(better, losses, best_losses)
 
 
 class AttackerModel(upstream.AttackerModel):
@@ -321,10 +269,6 @@ def _moved(value: Any, device: torch.device) -> Any:
     return (
         value.clone() if value.is_inference() and not torch.is_inference_mode_enabled() else value
     )
-
-
-def _where(mask: Tensor, yes: Tensor, no: Tensor) -> Tensor:
-    return torch.where(mask.view(-1, *[1] * (yes.dim() - 1)), yes, no).detach()
 
 
 def _rebind(name: str, ours: type) -> Callable[[ModuleType], None]:
