@@ -25,6 +25,12 @@ _ADVERSARY_DEFAULTS: dict[str, dict[str, Any]] = {"restricted_imagenet": {"rando
 
 _TRAINING_OPTIONS = [
     ["seed", int, "makes the run repeatable: data order, augmentation, starts, weights", None],
+    [
+        "save-interval",
+        float,
+        "seconds between checkpoints within an epoch, 0 for none",
+        60,
+    ],
 ]
 _ADVERSARY_OPTIONS = [
     ["adv-objective", sorted(registration.OBJECTIVES), "what the adversary optimises instead of "

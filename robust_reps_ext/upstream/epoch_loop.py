@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -33,6 +34,8 @@ def model_loop(
     adv: bool,
     writer: Any,
     scaler: torch.amp.GradScaler | None = None,
+    done: dict[str, Any] | None = None,
+    after_step: Callable[[EpochProgress], None] | None = None,
 ) -> tuple[float, float]:
     """Train for one epoch, or evaluate.
 
@@ -56,6 +59,11 @@ def model_loop(
         A tensorboardX writer, or None.
     scaler
         The gradient scale of mixed precision, or None.
+    done
+        `EpochProgress.state` after the steps of this epoch that were made already; `loader` then
+        serves the batches after those.
+    after_step
+        Called with the progress after every step of training.
 
     Returns
     -------
@@ -77,8 +85,11 @@ def model_loop(
     regularizer = given(args, "regularizer")
     hook = given(args, "iteration_hook")
     progress = EpochProgress(loop_type, epoch, "AdvPrec" if adv else "NatPrec")
-    with tqdm(total=_length(loader), mininterval=0.5) as bar:
-        for step, (inp, target) in enumerate(loader):
+    if done:
+        progress.take_up(done)
+    first = progress.steps
+    with tqdm(total=_length(loader), initial=first, mininterval=0.5) as bar:
+        for step, (inp, target) in enumerate(loader, first):
             inp = inp.to(device, non_blocking=True)
             target = target.to(device, non_blocking=True)
             with _precision(args, device):
@@ -102,6 +113,8 @@ def model_loop(
             if progress.due():
                 bar.set_description(progress.report(), refresh=False)
             bar.update()
+            if after_step is not None:
+                after_step(progress)
         bar.set_description(progress.report())
     means = progress.means()
     if writer is not None:

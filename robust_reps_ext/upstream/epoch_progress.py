@@ -26,6 +26,11 @@ class EpochProgress:
         What the accuracies are called in the report.
     seconds
         Time between reports. Reading a number waits for the device, so it is done in bunches.
+
+    Attributes
+    ----------
+    steps
+        How many steps have been read.
     """
 
     def __init__(self, loop_type: str, epoch: int, accuracy: str, seconds: float = 1.0) -> None:
@@ -35,7 +40,7 @@ class EpochProgress:
         self.seconds = seconds
         self._next = time.monotonic() + seconds
         self._unread: list[tuple[int, Any, Any, Any, Any]] = []
-        self._steps = 0
+        self.steps = 0
         self._images = 0
         self._sums = {"loss": 0.0, "top1": 0.0, "top5": 0.0}
         self._penalty = 0.0
@@ -82,18 +87,28 @@ class EpochProgress:
             )
         return {name: total / self._images for name, total in self._sums.items()}
 
+    def state(self) -> dict[str, Any]:
+        """What `take_up` needs to go on from here."""
+        self._read()
+        return {"steps": self.steps, "images": self._images, "sums": dict(self._sums)}
+
+    def take_up(self, state: dict[str, Any]) -> None:
+        """Go on from a `state`."""
+        self.steps, self._images = int(state["steps"]), int(state["images"])
+        self._sums = {name: float(total) for name, total in state["sums"].items()}
+
     def _read(self) -> None:
         for images, *values in self._unread:
             loss, top1, top5, penalty = map(float, values)
             if self.loop_type == "train" and not math.isfinite(loss + penalty):
                 raise InputError(
                     f"the training loss is {loss + penalty} in epoch {self.epoch}, step "
-                    f"{self._steps}: lower --lr (or --eps), and go on from the last checkpoint "
+                    f"{self.steps}: lower --lr (or --eps), and go on from the last checkpoint "
                     "with --resume"
                 )
             for name, value in zip(self._sums, (loss, top1, top5), strict=True):
                 self._sums[name] += value * images
             self._penalty = penalty
             self._images += images
-            self._steps += 1
+            self.steps += 1
         self._unread.clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -188,10 +189,16 @@ def _loader(images: Dataset[Any], batch_size: int, shuffle: bool, workers: int) 
         num_workers=workers,
         pin_memory=torch.cuda.is_available(),
         generator=generator,
+        worker_init_fn=_leave_interrupts_to_the_trainer,
         # Workers that outlive an epoch keep its random state, so that augmentation could not be
         # fixed epoch by epoch; and two loops over one loader at once would disturb each other.
         persistent_workers=False,
     )
+
+
+def _leave_interrupts_to_the_trainer(worker: int) -> None:
+    # Ctrl-C goes to every process of the terminal; the trainer finishes its step, and needs data.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _source(module: ModuleType, name: str) -> str:

@@ -17,6 +17,7 @@ from robustness.model_utils import make_and_restore_model
 from robustness.tools import helpers
 
 from ..errors import InputError
+from ..interruption import exit_status, raising
 from . import random_state, registration
 from .arithmetic import number
 from .config_file import fill_from_file
@@ -25,6 +26,7 @@ from .resuming import resolve_resume
 from .run_store import RunStore, setup_store_with_metadata
 from .schedules import eps_multiplier, lr_multiplier
 from .training_arguments import given, missing, option, read_numbers, whole_number
+from .training_run import SAVE_INTERVAL
 
 __all__ = ["MENDS", "main", "run", "setup_args"]
 
@@ -137,7 +139,7 @@ def run(arguments: Sequence[str] | None = None) -> None:
     """What ``python -m robustness.main`` does; ends the process.
 
     The exit status is 0, 2 for input that cannot be used (one line says which and why), or 130
-    after an interrupt.
+    or 143 after SIGINT or SIGTERM, which leave a checkpoint to go on from.
 
     Parameters
     ----------
@@ -146,13 +148,14 @@ def run(arguments: Sequence[str] | None = None) -> None:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        sys.exit(_command(words))
+        with raising():
+            sys.exit(_command(words))
     except InputError as error:
         sys.exit(_fail(str(error)))
     except torch.cuda.OutOfMemoryError:
         sys.exit(_fail("the device has too little memory for this: give a smaller --batch-size"))
-    except KeyboardInterrupt:
-        sys.exit(130)
+    except KeyboardInterrupt as interrupt:
+        sys.exit(exit_status(interrupt))
 
 
 def _command(words: list[str]) -> int:
@@ -164,9 +167,9 @@ def _command(words: list[str]) -> int:
     with RunStore(args) as run_store:
         try:
             upstream.main(args, store=run_store.open(upstream.setup_store_with_metadata))
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interrupt:
             print(f"\ninterrupted: {run_store.how_to_go_on()}", file=sys.stderr)
-            return 130
+            return exit_status(interrupt)
     row = run_store.last_row
     if row is not None and not given(args, "eval_only", 0):
         print(_summary(args, row, f"after epoch {row['epoch']:.0f}"))
@@ -219,6 +222,7 @@ def _check_values(args: Any, eval_only: bool) -> None:
         registration.objective(objective)
     if not eval_only:
         whole_number(args, "epochs", None, at_least=1)
+        number(given(args, "save_interval", SAVE_INTERVAL), "--save-interval", at_least=0)
         for name in ("lr", "momentum", "weight_decay"):
             setattr(args, name, number(getattr(args, name), option(name), at_least=0))
         lr_multiplier(args)

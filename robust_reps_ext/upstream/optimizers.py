@@ -86,7 +86,7 @@ def schedule_state(schedule: LambdaLR | None) -> dict[str, Any] | None:
         "last_epoch": schedule.last_epoch,
         "base_lrs": [float(rate) for rate in schedule.base_lrs],
         "_last_lr": [float(rate) for rate in schedule.get_last_lr()],
-        "_step_count": schedule._step_count,
+        "_step_count": schedule.last_epoch + 1,
     }
 
 

@@ -42,7 +42,7 @@ def train_model(
         ``epochs, lr, momentum, weight_decay, adv_train, log_iters, out_dir`` are required, and
         for adversarial training or evaluation ``constraint, eps, attack_lr, attack_steps,
         use_best, random_restarts``. Optional: ``adv_eval, save_ckpt_iters, step_lr,
-        step_lr_gamma, custom_lr_multiplier, lr_interpolation, custom_eps_multiplier,
+        save_interval, step_lr_gamma, custom_lr_multiplier, lr_interpolation, custom_eps_multiplier,
         random_start, mixed_precision, seed, adv_objective``, and the functions
         ``custom_train_loss, custom_adv_loss, custom_accuracy, regularizer, iteration_hook,
         epoch_hook`` of upstream's documentation.
@@ -81,6 +81,11 @@ def train_model(
     epoch's data order, augmentation and random starts follow from the seed and the epoch's
     number; without it, a resumed run takes up the random state of the checkpoint. Either way it
     ends, on the CPU, with the weights of an uninterrupted run.
+
+    Every ``save_interval`` seconds (default 60, 0 for never), ``checkpoint.pt.latest`` is also
+    written in the midst of an epoch, and so it is on SIGINT and SIGTERM, after the step at hand:
+    `robust_reps_ext.interruption.Interrupted` (a KeyboardInterrupt) is raised then. A run that
+    goes on from there loads the batches that were done once more, without training on them.
     """
     check_required_args(args)
     read_numbers(args)

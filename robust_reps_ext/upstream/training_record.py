@@ -96,6 +96,17 @@ class TrainingRecord:
             self.best = accuracy
         return better
 
+    def take_up_log(self, checkpoint: dict[str, Any]) -> None:
+        """Log the checkpoint's epoch if the run was killed between saving and logging it."""
+        info = checkpoint.get("log")
+        if not info or not self.store:
+            return
+        logged = constants.LOGS_TABLE in self.store.tables and (
+            info["epoch"] in self.store[constants.LOGS_TABLE].df["epoch"].tolist()
+        )
+        if not logged:
+            self.log(info)
+
     def log(self, info: dict[str, Any]) -> None:
         """Append `info` to the logs table."""
         log_row(self.store, info)
@@ -121,7 +132,6 @@ class TrainingRecord:
         names.append(constants.CKPT_NAME_LATEST)
         if best:
             names.append(constants.CKPT_NAME_BEST)
-        known = {name: text for name, text in self._names.items() if isinstance(text, str)}
         accuracies = {
             kind: info[kind]
             for kind in ("nat_prec1", "adv_prec1")
@@ -130,10 +140,21 @@ class TrainingRecord:
         content = {
             **state,
             **accuracies,
-            **known,
-            "epoch": epoch + 1,
-            "best_prec1": self.best,
-            "best_prec1_of": self.kind,
+            **self._facts(epoch + 1),
+            "log": info,
         }
         for name in names:
             checkpoint_files.write(self.directory / name, content)
+
+    def save_place(self, state: dict[str, Any], place: dict[str, Any], *, epoch: int) -> None:
+        """Write ``.latest`` in the midst of epoch `epoch` (from 0), to go on from there."""
+        content = {**state, **self._facts(epoch), "place": place}
+        checkpoint_files.write(self.directory / constants.CKPT_NAME_LATEST, content)
+
+    def _facts(self, epochs: int) -> dict[str, Any]:
+        return {
+            **{name: text for name, text in self._names.items() if isinstance(text, str)},
+            "epoch": epochs,
+            "best_prec1": self.best,
+            "best_prec1_of": self.kind,
+        }

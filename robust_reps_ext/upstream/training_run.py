@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import time
+import warnings
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import torch
@@ -9,15 +13,21 @@ from robustness.attacker import Attacker
 from torch import nn
 
 from ..errors import InputError
+from ..interruption import deferred
 from . import random_state
+from .arithmetic import number
 from .epoch_loop import model_loop
+from .epoch_progress import EpochProgress
 from .modes import device_of
 from .optimizers import make_grad_scaler, make_optimizer_and_schedule, schedule_state
 from .precision import tell_if_refused
 from .training_arguments import given, whole_number
 from .training_record import NO_ADVERSARY, TrainingRecord
 
-__all__ = ["TrainingRun", "autograd_mode", "on_devices"]
+__all__ = ["SAVE_INTERVAL", "TrainingRun", "autograd_mode", "on_devices"]
+
+SAVE_INTERVAL = 60
+"""Seconds between checkpoints in the midst of an epoch."""
 
 
 def on_devices(model: nn.Module, device_ids: list[int] | None = None) -> nn.DataParallel:
@@ -76,40 +86,71 @@ class TrainingRun:
         self.record = TrainingRecord(args, store)
         self.seed = given(args, "seed", (checkpoint or {}).get("seed"))
         self.start_epoch = int(checkpoint["epoch"]) if checkpoint else 0
+        self.place: dict[str, Any] | None = None
+        self.save_interval = number(
+            given(args, "save_interval", SAVE_INTERVAL), "--save-interval", at_least=0
+        )
+        self._next_save = time.monotonic() + self.save_interval
 
     def take_up(self, checkpoint: dict[str, Any]) -> None:
         """Take up the best accuracy and the random state of a checkpoint."""
         if not self.record.take_up_best(checkpoint):
             self.record.best, _ = self._validate(self.start_epoch - 1, self.adv_train, None)
-        if self.seed is None and "random_state" in checkpoint:
+        self.record.take_up_log(checkpoint)
+        if "place" in checkpoint:
+            self.place = {**checkpoint["place"], "random_state": checkpoint["random_state"]}
+        elif self.seed is None and "random_state" in checkpoint:
             random_state.restore(checkpoint["random_state"], self.loaders)
 
     def run_epoch(self, epoch: int) -> None:
         """Train for one epoch and leave its checkpoint."""
         args, record = self.args, self.record
-        if self.seed is not None:
+        place, self.place = self.place, None
+        if place is not None:
+            random_state.restore(place["epoch_began"], self.loaders)
+        elif self.seed is not None:
             random_state.seed_epoch(self.seed, epoch, self.loaders)
-        prec1, loss = model_loop(
-            args,
-            "train",
-            self.train_loader,
-            self.parallel,
-            self.opt,
-            epoch,
-            self.adv_train,
-            record.writer,
-            self.scaler,
-        )
+        began = random_state.capture(self.loaders)
+
+        def save_place(progress: EpochProgress) -> None:
+            now = {"epoch_began": began, "progress": progress.state()}
+            record.save_place(self._state(), now, epoch=epoch)
+            self._next_save = time.monotonic() + self.save_interval
+
+        with deferred() as interrupted:
+
+            def after_step(progress: EpochProgress) -> None:
+                due = self.save_interval and time.monotonic() >= self._next_save
+                if due or interrupted:
+                    save_place(progress)
+                    interrupted.check()
+
+            prec1, loss = model_loop(
+                args,
+                "train",
+                self.train_loader if place is None else _Rest(self.loaders, place),
+                self.parallel,
+                self.opt,
+                epoch,
+                self.adv_train,
+                record.writer,
+                self.scaler,
+                done=None if place is None else place["progress"],
+                after_step=after_step,
+            )
         numbered = epoch == self.epochs - 1 or _is_turn(epoch, self.save_ckpt_iters)
         evaluation = {}
         if numbered or _is_turn(epoch, self.log_iters):
             evaluation = self._evaluate(epoch)
         info = record.info(epoch, train_prec1=prec1, train_loss=loss, **evaluation)
+        if self.schedule is not None:
+            with warnings.catch_warnings():
+                # Interrupted after the last step of an epoch, a run goes on without one.
+                warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step")
+                self.schedule.step()
+        record.save(self._state(), info if evaluation else None, epoch=epoch, numbered=numbered)
         if evaluation:
             record.log(info)
-        if self.schedule is not None:
-            self.schedule.step()
-        record.save(self._state(), info if evaluation else None, epoch=epoch, numbered=numbered)
         epoch_hook = given(args, "epoch_hook")
         if epoch_hook is not None:
             epoch_hook(self.parallel, info)
@@ -143,6 +184,26 @@ class TrainingRun:
             "random_state": random_state.capture(self.loaders),
             "seed": self.seed,
         }
+
+
+class _Rest:
+    """The training loader's batches after those that were done when the run was interrupted.
+
+    Those are loaded again, and dropped: order and augmentation then go on as they would have.
+    """
+
+    def __init__(self, loaders: tuple[Any, ...], place: dict[str, Any]) -> None:
+        self.loaders, self.place = loaders, place
+
+    def __len__(self) -> int:
+        return len(self.loaders[0])
+
+    def __iter__(self) -> Iterator[Any]:
+        batches = iter(self.loaders[0])
+        for _ in islice(batches, int(self.place["progress"]["steps"])):
+            pass
+        random_state.restore(self.place["random_state"], self.loaders)
+        yield from batches
 
 
 def _is_turn(epoch: int, every: int) -> bool:
