@@ -1,7 +1,7 @@
 """Turn a training checkpoint into a plain safetensors file with a card of what it is.
 
     python examples/export_model.py --checkpoint runs/robust/checkpoint.pt.latest \
-        --dataset critters_fine --eps 1.5 --command "python -m robustness.main ..." OUT.safetensors
+        --dataset critters_fine --eps 4 --command "python -m robustness.main ..." OUT.safetensors
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("--checkpoint", required=True)
     parser.add_argument("--dataset", default="critters_fine", choices=["critters", "critters_fine"])
     parser.add_argument(
-        "--eps", type=float, default=1.5, help="radius of the attack it is tried on"
+        "--eps", type=float, default=4.0, help="radius of the attack it is tried on"
     )
     parser.add_argument("--command", required=True, help="what trained it, recorded in the card")
     args = parser.parse_args()

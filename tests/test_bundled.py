@@ -25,7 +25,7 @@ def drawn():
     return critters.draw(54, seed=2027)
 
 
-@pytest.mark.parametrize("name", ["critters-robust", "critters-standard"])
+@pytest.mark.parametrize("name", ["critters-robust", "critters-standard", "critters-vgg"])
 def test_files_are_those_of_the_cards(name):
     data = Path(bundled()[name]).read_bytes()
     assert hashlib.sha256(data).hexdigest() == card(name)["sha256"]
@@ -34,25 +34,25 @@ def test_files_are_those_of_the_cards(name):
 
 
 def test_accuracies_are_those_of_the_cards(models, drawn):
-    """54 new images: clean accuracy of both, and what PGD-20 leaves of each."""
+    """54 new images: clean accuracy of each, and what PGD-20 leaves of it."""
     data = [(drawn.images / 255, drawn.fine_labels)]
     eps = card("critters-robust")["eps"]
     shares = {}
     for name, model in models.items():
         found = rr.evaluate(model, data, eps=eps, attack_steps=[20], group=ANIMAL)
         shares[name] = [accuracy.share for accuracy in found]
-    assert min(shares["critters-robust"][0], shares["critters-standard"][0]) > 0.95
+    assert min(clean for clean, _ in shares.values()) > 0.95
     assert shares["critters-robust"][1] > 0.75
-    assert shares["critters-standard"][1] < 0.15
+    assert max(shares["critters-standard"][1], shares["critters-vgg"][1]) < 0.15
 
 
-def test_inverses_of_the_robust_model_only_show_the_target_to_the_other(models, drawn):
-    """Section 4.1: each network's inverses from noise are judged by the other network."""
+def test_inverses_of_the_robust_model_show_the_target_to_a_third(models, drawn):
+    """Section 4.1: the inverses from noise of two networks are judged by a third."""
     images, labels = drawn.images[:27] / 255, drawn.labels[:27]
     recovered = {}
-    for name, model in models.items():
-        (judge,) = (other for key, other in models.items() if key != name)
-        found = rr.invert(model, images, iterations=100, step_size=1.0, precision="auto")
+    judge = models["critters-vgg"]
+    for name in ("critters-robust", "critters-standard"):
+        found = rr.invert(models[name], images, iterations=100, step_size=1.0, precision="auto")
         with torch.no_grad():
             scores = judge(found.images)[0].softmax(dim=1)
         animals = torch.stack([scores[:, a == ANIMAL].sum(1) for a in range(9)], dim=1)
