@@ -26,7 +26,6 @@ with warnings.catch_warnings():
     from robustness.loaders import make_loaders
 
 LATEST = "checkpoint.pt.latest"
-pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")  # on one processor
 
 
 def test_a_deferred_signal_waits_for_the_check():

@@ -230,7 +230,6 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(schedule, seed, tmp_path):
 
 
 @pytest.mark.parametrize("seed", [None, 7])
-@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # on one processor
 def test_a_resumed_run_with_workers_ends_as_an_uninterrupted_one(seed, tmp_path):
     check_resumed(tmp_path, 2, seed=seed)
 

@@ -61,6 +61,10 @@ class TrainingRecord:
         self.kind = "adv_prec1" if args.adv_train else "nat_prec1"
         self.best: float | None = None
         self._names = {name: given(args, name) for name in ("arch", "dataset")}
+        resume = given(args, "resume")
+        self._resumes_itself = resume is not None and (
+            Path(resume).resolve().parent == self.directory.resolve()
+        )
         self._began = time.time()
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
@@ -99,7 +103,7 @@ class TrainingRecord:
     def take_up_log(self, checkpoint: dict[str, Any]) -> None:
         """Log the checkpoint's epoch if the run was killed between saving and logging it."""
         info = checkpoint.get("log")
-        if not info or not self.store:
+        if not info or not self.store or not self._resumes_itself:
             return
         logged = constants.LOGS_TABLE in self.store.tables and (
             info["epoch"] in self.store[constants.LOGS_TABLE].df["epoch"].tolist()
