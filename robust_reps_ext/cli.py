@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from . import __version__, cli_experiments, cli_paper, options
+from . import __version__, cli_experiments, cli_models, cli_paper, options
 from .errors import InputError
 
 __all__ = ["app", "main"]
@@ -139,6 +139,7 @@ def doctor(
 
 
 cli_experiments.register(app)
+cli_models.register(app)
 cli_paper.register(app)
 
 

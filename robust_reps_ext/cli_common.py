@@ -197,14 +197,18 @@ def load(model: str, data_set: DataSet, common: Common) -> AttackerModel:
     import torch
 
     from .models.loading import load_model
+    from .models.self_check import check_accuracy
 
-    return load_model(
+    loaded = load_model(
         model,
         arch=common.arch,
         dataset=data_set,
         trust=common.trust_checkpoint,
         device=common.device or ("cuda" if torch.cuda.is_available() else "cpu"),
     )
+    if common.data is not None:
+        check_accuracy(loaded, data_set)
+    return loaded
 
 
 def numbers(name: str, text: str, kind: Callable[[str], Any]) -> list[Any]:

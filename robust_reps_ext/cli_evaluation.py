@@ -1,10 +1,8 @@
-"""The commands that measure and list models: `evaluate` and `models`."""
+"""The command `evaluate`: accuracies of models."""
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,9 +14,7 @@ from .cli_common import AllOrN, Common, counted, load, numbers, tell
 if TYPE_CHECKING:
     import torch
 
-    from .store import ExperimentStore
-
-__all__ = ["evaluate", "models"]
+__all__ = ["evaluate"]
 
 PAPER_EPS = 3.0
 FINE_IN_COARSE = 18
@@ -143,53 +139,7 @@ def evaluate(
             )
             for name in networks
         ]
+        store.add_rows("accuracy", rows)
         picture = store.add_figure("accuracy", accuracy_figure(names, lines))
-    _add_rows(store, rows)
     print(f"L2 eps {radius:.4g}")
     tell(tuple(rows[0]), (row.values() for row in rows), [store.path, picture])
-
-
-def models(
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
-) -> None:
-    """List the networks in the package, with what is known of each.
-
-    \b
-    robust-reps models
-    """
-    from . import console
-    from .models.catalogue import bundled, card
-
-    cards = {name: card(name) for name in bundled()}
-    if as_json:
-        print(json.dumps(cards, indent=2))
-    elif not cards:
-        print("no networks are in this installation: give --model the file of a checkpoint")
-    else:
-        console.show_table(
-            ("name", "arch", "data set", "eps", "accuracies"),
-            (
-                (
-                    name,
-                    *(known.get(fact, "") for fact in ("arch", "dataset", "eps")),
-                    "\n".join(
-                        f"{what} {100 * one['accuracy']:.1f}%"
-                        for what, one in known.get("accuracies", {}).items()
-                    ),
-                )
-                for name, known in cards.items()
-            ),
-        )
-
-
-def _add_rows(store: ExperimentStore, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Rows of table ``results`` that are not about images."""
-    from cox.store import Store
-
-    again = Store(str(store.path.parent), store.id)
-    try:
-        table = again.add_table("results", {name: type(value) for name, value in rows[0].items()})
-        for row in rows:
-            table.append_row(row)
-    finally:
-        again.close()

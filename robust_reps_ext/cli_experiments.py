@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from .cli_common import with_common_options
-from .cli_evaluation import evaluate, models
+from .cli_evaluation import evaluate
 from .cli_features import activations, add_feature, visualize
 from .cli_inversion import curve, interpolate, invert
 
@@ -24,4 +24,3 @@ def register(app: typer.Typer) -> None:
     ):
         app.command(name)(with_common_options(command, n))
     app.command("evaluate")(evaluate)
-    app.command("models")(models)

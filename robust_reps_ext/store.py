@@ -173,6 +173,24 @@ class ExperimentStore:
         self._show(name, synthesis)
         return path
 
+    def add_rows(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Store rows of table ``results`` that are not about images, such as accuracies.
+
+        Parameters
+        ----------
+        name
+            In the column ``name``.
+        rows
+            What there is to say, as for `add`.
+
+        Raises
+        ------
+        InputError
+            If there is no space left. What was stored before stays.
+        """
+        self._append(RESULTS, [{**_plain(row), "name": name} for row in rows])
+        self._holds_something = True
+
     def add_figure(self, name: str, figure: Figure) -> Path:
         """Store a picture as ``<name>.png``, or as PDF or SVG if `name` ends so.
 

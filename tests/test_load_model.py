@@ -14,7 +14,7 @@ from torch import nn
 
 import robust_reps_ext as rr
 from robust_reps_ext import InputError
-from robust_reps_ext.models import architectures, small
+from robust_reps_ext.models import architectures, families, small
 from robust_reps_ext.models.loading import load_model, weights_digest
 from robust_reps_ext.models.representation import RepresentationModel
 
@@ -123,13 +123,13 @@ def test_the_architecture_is_recognised(name, images, tmp_path):
 
 
 def test_every_architecture_of_a_family_is_told_from_the_others():
-    families = {
+    known = {
         (family, name)
-        for family, _, names in architectures._FAMILIES
+        for family, _, names in families.FAMILIES
         for name in names
         if family in ("imagenet", "cifar")
     }
-    for family, name in sorted(families):
+    for family, name in sorted(known):
         module = imagenet_models if family == "imagenet" else cifar_models
         with torch.device("meta"):
             state = getattr(module, name)(num_classes=9).state_dict()
@@ -231,7 +231,10 @@ def test_two_architectures_with_the_same_weights(restricted, monkeypatch):
 
 def test_names_that_are_no_files(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert "'resnet50' is no file and no bundled model" in message("resnet50")
+    assert (
+        "'critters-rubust' is no file and no model's name (did you mean critters-robust"
+        in message("critters-rubust")
+    )
     assert message("resnet50.pt").startswith("no checkpoint at resnet50.pt")
     assert "unknown data set 'imagnet': try imagenet" in message("a.pt", dataset="imagnet")
     assert "custom_imagenet" in message("a.pt", dataset="custom_imagenet")

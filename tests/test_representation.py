@@ -54,7 +54,7 @@ def test_representation_is_the_input_of_the_last_linear_layer(name, head, relu):
     torch.testing.assert_close(latent, expected[0])
     torch.testing.assert_close(rr.representation(model, x, batch_size=1), latent.detach())
     if relu:
-        assert model.model._site.relu is not None
+        assert model.model.site(x).relu is not None
 
 
 @pytest.mark.parametrize("name", ["resnet18", "vgg11_bn", "densenet121"])

@@ -71,6 +71,29 @@ def test_what_was_stored_is_read(tmp_path):
     assert list((store.path / "tensorboard").iterdir())
 
 
+def test_rows_need_no_images(tmp_path):
+    rows = [{"model": "a", "accuracy": np.float32(0.5)}, {"model": "b", "n": 3}]
+    with create(tmp_path) as store:
+        store.add_rows("accuracy", rows)
+        store.add("robust", synthesis())
+        store.add_rows("accuracy", rows[:1])
+        store.add_rows("nothing", [])
+    table = read_results(tmp_path)[0].results
+    assert table["name"].tolist() == ["accuracy"] * 2 + ["robust"] * 2 + ["accuracy"]
+    assert table["model"].fillna("").tolist() == ["a", "b", "", "", "a"]
+    assert table["accuracy"].tolist()[0] == 0.5
+    assert table["accuracy"].iloc[1:4].isna().all()
+
+    def fail_after_rows():
+        with create(tmp_path / "later") as store:
+            store.add_rows("accuracy", rows)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_after_rows()
+    assert len(read_results(tmp_path / "later")[0].results) == 2
+
+
 def test_plain_cox_reads_it(tmp_path):
     with create(tmp_path) as store:
         store.add("robust", synthesis(), [{"label": "dog"}, {"label": "cat"}])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import importlib.util
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,11 +16,14 @@ from robustness import cifar_models, imagenet_models
 from torch import Tensor, nn
 
 from ..errors import InputError
+from .families import candidates, timm_candidates
 from .small import ARCHITECTURES
 
 __all__ = [
     "PROBE",
+    "TIMM",
     "Architecture",
+    "import_timm",
     "load_weights",
     "misfit",
     "named",
@@ -28,56 +32,8 @@ __all__ = [
     "restored",
 ]
 
-_RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
-_VGGS = ("vgg11", "vgg13", "vgg16", "vgg19")
-_DENSENETS = ("densenet121", "densenet161", "densenet169", "densenet201")
-
-# Family, weights that all its members have, members. Leaky ResNets have the weights of ResNets:
-# they are known by name only.
-_FAMILIES: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
-    (
-        "imagenet",
-        ("fc.weight", "layer1.0.conv1.weight"),
-        (
-            *_RESNETS,
-            "wide_resnet50_2",
-            "wide_resnet50_3",
-            "wide_resnet50_4",
-            "wide_resnet101_2",
-            "resnext50_32x4d",
-            "resnext101_32x8d",
-        ),
-    ),
-    (
-        "imagenet",
-        ("features.0.weight", "classifier.6.weight"),
-        (*_VGGS, *(f"{name}_bn" for name in _VGGS)),
-    ),
-    ("imagenet", ("features.0.weight", "last_layer.weight"), ("alexnet",)),
-    ("torchvision", ("features.10.weight", "classifier.6.weight"), ("alexnet",)),
-    ("imagenet", ("features.denseblock1.denselayer1.norm1.weight",), _DENSENETS),
-    ("imagenet", ("features.3.squeeze.weight",), ("squeezenet1_0", "squeezenet1_1")),
-    ("cifar", ("linear.weight", "layer1.0.conv1.weight"), (*_RESNETS, "resnet18wide")),
-    ("cifar", ("features.0.weight", "classifier.weight"), _VGGS),
-    ("cifar", ("linear.weight", "dense1.0.bn1.weight"), _DENSENETS),
-    ("torchvision", ("features.18.0.weight", "classifier.1.weight"), ("mobilenet_v2",)),
-    ("torchvision", ("layers.0.weight", "layers.14.weight"), ("mnasnet0_5", "mnasnet1_0")),
-    (
-        "torchvision",
-        ("conv5.0.weight", "stage2.0.branch2.0.weight"),
-        ("shufflenet_v2_x0_5", "shufflenet_v2_x1_0", "shufflenet_v2_x1_5", "shufflenet_v2_x2_0"),
-    ),
-    (
-        "torchvision",
-        ("class_token", "conv_proj.weight"),
-        ("vit_b_16", "vit_b_32", "vit_l_16", "vit_l_32"),
-    ),
-    (
-        "torchvision",
-        ("features.1.0.layer_scale",),
-        ("convnext_tiny", "convnext_small", "convnext_base", "convnext_large"),
-    ),
-)
+TIMM = "timm:"
+"""What the names of timm's networks begin with."""
 
 PROBE = 9973
 """A number of classes that is no other size of any network: it shows where classes are counted."""
@@ -94,8 +50,8 @@ class Architecture:
     name
         As for ``--arch``.
     family
-        ``"imagenet"`` or ``"cifar"`` (upstream's two sets), ``"critters"`` or ``"torchvision"``;
-        ``"data set"`` for what a data set's own ``get_model`` gives.
+        ``"imagenet"`` or ``"cifar"`` (upstream's two sets), ``"critters"``, ``"torchvision"`` or
+        ``"timm"``; ``"data set"`` for what a data set's own ``get_model`` gives.
     build
         Takes the number of classes, gives the network with fresh weights.
     """
@@ -112,11 +68,15 @@ class Architecture:
 def named(name: str) -> list[Architecture]:
     """Every architecture that bears `name`: upstream has a ``resnet50`` for each image size.
 
+    Names that begin with ``timm:`` are timm's.
+
     Raises
     ------
     InputError
         If there is none.
     """
+    if name.startswith(TIMM):
+        return [_of_timm(name)]
     found = [
         Architecture(name, family, build)
         for family, builders in _builders().items()
@@ -124,46 +84,59 @@ def named(name: str) -> list[Architecture]:
     ]
     if not found:
         known = sorted({known for builders in _builders().values() for known in builders})
-        close = difflib.get_close_matches(name, known, n=3, cutoff=0.5) or list(_RESNETS)
+        close = difflib.get_close_matches(name, known, n=3, cutoff=0.5) or ["resnet50"]
         raise InputError(f"unknown architecture {name!r}: try {', '.join(close)}")
     return found
 
 
-def recognized(state: Mapping[str, Tensor]) -> tuple[Architecture, int]:
+def recognized(state: Mapping[str, Tensor], hint: Any = None) -> tuple[Architecture, int]:
     """The architecture and number of classes whose names and shapes `state` has.
+
+    `hint` is a name that decides where several fit.
 
     Raises
     ------
     InputError
         If no architecture fits, or several do.
     """
-    members = [
-        (family, name)
-        for family, marks, names in _FAMILIES
-        if all(mark in state for mark in marks)
-        for name in names
-    ]
-    members += [("critters", name) for name in ARCHITECTURES]
     builders = _builders()
     found: dict[Any, tuple[Architecture, int]] = {}
-    for family, name in members:
+    for family, name in candidates(state):
         build = builders[family].get(name)
-        if build is None:
-            continue
-        architecture = Architecture(name, family, build)
-        classes = number_of_classes(_probed(build), state, PROBE)
-        if classes is not None:
-            found.setdefault(getattr(build, "__wrapped__", build), (architecture, classes))
+        if build is not None:
+            _try(Architecture(name, family, build), state, found)
+    if not found:
+        for name in timm_candidates(state):
+            _try(_of_timm(f"{TIMM}{name}"), state, found)
     if not found:
         first = ", ".join(list(state)[:3])
+        more = "" if importlib.util.find_spec("timm") else ", install timm if it is one of timm's"
         raise InputError(
             f"no known architecture has these {len(state)} weights ({first[:200]}, ...): name it "
-            "with arch=, or pass a network of your own as arch="
+            f"with arch={more}, or pass a network of your own as arch="
         )
-    if len(found) > 1:
+    hinted = [one for one in found.values() if one[0].name == hint]
+    if len(found) > 1 and len(hinted) != 1:
         names = ", ".join(architecture.name for architecture, _ in found.values())
         raise InputError(f"these weights fit {names}: choose one with arch=")
-    return next(iter(found.values()))
+    return hinted[0] if hinted else next(iter(found.values()))
+
+
+def _try(architecture: Architecture, state: Mapping[str, Tensor], found: dict[Any, Any]) -> None:
+    """Keep `architecture` if `state` fits it; once, where it has several names."""
+    build = architecture.build
+    classes = number_of_classes(_probed(build), state, PROBE)
+    if classes is not None:
+        found.setdefault(getattr(build, "__wrapped__", build), (architecture, classes))
+
+
+def import_timm(wanted: str) -> Any:
+    """The module `timm`; `InputError` where it is not installed."""
+    try:
+        import timm
+    except ImportError as error:
+        raise InputError(f"{wanted!r} needs timm: pip install 'robust-reps-ext[timm]'") from error
+    return timm
 
 
 def number_of_classes(shapes: Shapes, state: Mapping[str, Tensor], assumed: int) -> int | None:
@@ -303,6 +276,24 @@ def _of_torchvision() -> dict[str, Callable[[int], nn.Module]]:
 def _from_torchvision(name: str, classes: int) -> nn.Module:
     network: nn.Module = torchvision.models.get_model(name, weights=None, num_classes=classes)
     return network
+
+
+def _of_timm(name: str) -> Architecture:
+    timm = import_timm(name)
+    wanted = name.removeprefix(TIMM)
+    if not timm.is_model(wanted):
+        close = difflib.get_close_matches(wanted, timm.list_models(), n=3) or ["resnet50"]
+        raise InputError(f"timm has no network {wanted!r}: try {', '.join(close)}")
+    return Architecture(name, "timm", _from_timm(wanted))
+
+
+@functools.cache
+def _from_timm(name: str) -> Callable[[int], nn.Module]:
+    def build(classes: int) -> nn.Module:
+        network: nn.Module = import_timm(name).create_model(name, num_classes=classes)
+        return network
+
+    return build
 
 
 def _optional(names: set[str]) -> set[str]:

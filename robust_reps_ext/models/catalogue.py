@@ -7,7 +7,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-__all__ = ["bundled", "card"]
+__all__ = ["bundled", "card", "percentages"]
 
 _FOLDER = "bundled"
 
@@ -19,7 +19,7 @@ def bundled() -> dict[str, Path]:
     --------
     >>> from robust_reps_ext.models.catalogue import bundled
     >>> sorted(bundled())
-    ['critters-robust', 'critters-standard']
+    ['critters-robust', 'critters-standard', 'critters-vgg']
     """
     folder = Path(str(resources.files(__package__) / _FOLDER))
     return {path.stem: path for path in sorted(folder.glob("*.safetensors"))}
@@ -35,3 +35,11 @@ def card(name: str) -> dict[str, Any]:
     """
     found: dict[str, Any] = json.loads(bundled()[name].with_suffix(".json").read_text("utf-8"))
     return found
+
+
+def percentages(card: dict[str, Any]) -> dict[str, float]:
+    """The accuracies of a card in percent, without their intervals."""
+    return {
+        name: round(100 * float(one["accuracy"]), 2)
+        for name, one in card.get("accuracies", {}).items()
+    }

@@ -117,6 +117,7 @@ def read_checkpoint(path: str | os.PathLike[str], *, trust: bool = False) -> Che
         entries, rest = _sections(contents.value)
         weights = _tensors(entries, 4 * size)
         state, normalizer, kind = named_plainly(weights)
+        normalizer = _with_card(normalizer, rest.get("normalizer"))
     except _NeedsCode as error:
         names = _listed(error.names or contents.foreign)
         raise InputError(
@@ -280,10 +281,29 @@ def _tensors(entries: Mapping[Any, Any], most_bytes: int) -> dict[str, Tensor]:
     return tensors
 
 
+def _with_card(stored: Normalizer | None, card: Any) -> Normalizer | None:
+    """The normaliser among the weights, or that of the card, which must not contradict it."""
+    if not isinstance(card, Mapping) or not {"mean", "std"} <= set(card):
+        return stored
+    try:
+        mean, std = (torch.tensor(card[name], dtype=torch.float32) for name in ("mean", "std"))
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise pickle.UnpicklingError("its card has a normaliser that is no numbers") from error
+    if mean.shape != (3,) or std.shape != (3,) or not bool((std > 0).all() & (mean < 1e3).all()):
+        raise pickle.UnpicklingError("its card has no mean and deviation of three channels")
+    if stored is not None and not all(
+        torch.allclose(one, other, atol=1e-4)
+        for one, other in zip(stored, (mean, std), strict=True)
+    ):
+        raise pickle.UnpicklingError("it holds a normaliser that differs from its card's")
+    return stored or (mean, std)
+
+
 def _accuracies(rest: Mapping[str, Any]) -> dict[str, float]:
     found = {}
-    for name in _ACCURACIES:
-        value = rest.get(name)
+    card = rest.get("accuracies")
+    listed = {str(k)[:100]: v for k, v in card.items()} if isinstance(card, Mapping) else {}
+    for name, value in [*listed.items(), *((name, rest.get(name)) for name in _ACCURACIES)]:
         if isinstance(value, Tensor) and value.numel() == 1:
             value = value.item()
         if isinstance(value, (int, float, np.integer, np.floating)) and 0 <= value <= _MOST_PERCENT:

@@ -6,6 +6,7 @@ Everything is measured before it is built: what a file declares must fit what it
 from __future__ import annotations
 
 import io
+import json
 import pickle
 import tarfile
 import zipfile
@@ -19,13 +20,18 @@ import torch
 from .rebuilding import ALLOWED
 from .unpickling import Foreign, Unpickled, unpickle
 
-__all__ = ["Contents", "read_contents", "read_trusted"]
+__all__ = ["CARD", "Contents", "read_contents", "read_trusted"]
 
 MAX_PICKLE_BYTES = 8 * 2**20
 """The largest pickle that is read; those of the largest public checkpoints are under 1 MiB."""
 
 MAX_INFLATION = 4
 """How many times its size a compressed file may grow; weights hardly compress at all."""
+
+CARD = "robust_reps_ext"
+"""The entry of a safetensors file's metadata that holds a model's card as JSON."""
+
+MAX_CARD_BYTES = 2**16
 
 _ZIP = b"PK\x03\x04"
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
@@ -110,11 +116,29 @@ def _what_it_is_instead(head: bytes) -> str:
 
 
 def _read_safetensors(file: BinaryIO) -> Contents:
+    data = file.read()
     try:
-        return Contents(safetensors.torch.load(file.read()), (), "safetensors")
+        weights = safetensors.torch.load(data)
     except (safetensors.SafetensorError, KeyError, ValueError) as error:
         reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
         raise pickle.UnpicklingError(f"its safetensors header is damaged ({reason})") from error
+    card = _card(data)
+    return Contents({**card, "model": weights} if card else weights, (), "safetensors")
+
+
+def _card(data: bytes) -> dict[str, Any]:
+    """What `robust-reps models convert` writes into the header about the weights."""
+    header = data[8 : 8 + int.from_bytes(data[:8], "little")]
+    if f'"{CARD}"'.encode() not in header:
+        return {}
+    try:
+        text = json.loads(header)["__metadata__"][CARD]
+        card = json.loads(text) if len(text) <= MAX_CARD_BYTES else None
+    except (KeyError, ValueError, RecursionError) as error:
+        raise pickle.UnpicklingError(f"its card is no JSON ({str(error)[:100]})") from error
+    if not isinstance(card, dict):
+        raise pickle.UnpicklingError(f"its card is no JSON object of up to {MAX_CARD_BYTES} bytes")
+    return card
 
 
 # -- the zip format, PyTorch 1.6 and later ---------------------------------------------------------

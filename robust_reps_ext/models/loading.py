@@ -14,24 +14,17 @@ from typing import Any
 import torch
 from robustness.attacker import AttackerModel
 from robustness.datasets import DATASETS
-from torch import Tensor, nn
+from torch import nn
 
 from ..errors import InputError
 from . import normalizers
-from .architectures import (
-    PROBE,
-    Architecture,
-    load_weights,
-    misfit,
-    named,
-    number_of_classes,
-    recognized,
-    restored,
-)
-from .catalogue import bundled
+from .architectures import TIMM
 from .checkpoints import read_checkpoint
+from .fitting import check_classes, classes_of, fitted, kind
 from .normalizers import Statistics
 from .representation import Layer, RepresentationModel, at_layer
+from .self_check import check_output, check_weights
+from .sources import find_source, timm_network
 from .state_names import Normalizer, bare_name
 
 __all__ = ["load_model", "weights_digest"]
@@ -48,45 +41,55 @@ def load_model(
     normalize: tuple[Statistics, Statistics] | None = None,
     trust: bool = False,
     device: str | torch.device | None = None,
+    check: bool = True,
 ) -> AttackerModel:
     """Make the model that every experiment takes: normaliser, network and attacker, in eval mode.
 
     Parameters
     ----------
     source
-        The name of a bundled model (``"critters-robust"``); a checkpoint file (see
-        `read_checkpoint` for the formats); any network whose input is
-        images (N, 3, H, W) already normalised; or an `AttackerModel`, which is returned itself.
+        A checkpoint file (see `read_checkpoint` for the formats); the name of a bundled
+        (``"critters-robust"``) or public model (``"resnet50_l2_eps3"``, see ``robust-reps
+        models``), of torchvision's weights (``"resnet50"``,
+        ``"torchvision:resnet50.IMAGENET1K_V1"``) or timm's (``"timm:resnet50.a1_in1k"``), which
+        are fetched once; any network whose input is images (N, 3, H, W) already normalised; or an
+        `AttackerModel`, which is returned itself.
     arch
-        Name of the architecture of a checkpoint (upstream's, torchvision's, ours), or a network to
-        load it into. By default it is recognised by the names and shapes of the weights.
+        Name of the architecture of a checkpoint (upstream's, torchvision's, ours,
+        ``"timm:NAME"``), or a network to load it into. By default it is recognised by the names
+        and shapes of the weights.
     dataset
         An upstream `DataSet`, or the name of one (``"restricted_imagenet"``, ``"imagenet"``,
         ``"cifar"``, ``"critters"``): number of classes, and the normaliser where the checkpoint
         has none.
     layer
-        Where to read the representation, by name or as a function of the network; default the
-        penultimate layer, the paper's R (section 2).
+        Where to read the representation, by name (``"layer3"``, or ``"layer3:mean"`` for averages
+        over positions) or as a function of the network; default the penultimate layer, the
+        paper's R (section 2).
     normalize
         (mean, std) of three channels for images in [0, 1]; wins over every other normaliser. By
-        default the checkpoint's, else the data set's, else ImageNet's where there are 1000
-        classes.
+        default the checkpoint's or that published with it, else the data set's, else timm's for
+        its networks, else ImageNet's where there are 1000 classes.
     trust
         Run whatever code the file holds. Default False: nothing in a file runs.
     device
         Default: files load onto the CPU, networks stay where they are.
+    check
+        Run one grey image through the model, and see that its logits are finite and as many as
+        the data set has classes.
 
     Returns
     -------
     AttackerModel
         With the attribute ``card``: a dict of arch, classes, format, normalizer (mean, std,
-        from), origin, sha256 (of the file), epoch and accuracies.
+        from), origin, sha256 (of the file), epoch, accuracies (in percent) and, if checked,
+        representation. One line of it goes to the log ``robust_reps_ext``.
 
     Raises
     ------
     InputError
-        If the file cannot be read, the weights fit no architecture (or not the one named, or not
-        the data set), or no normaliser is known.
+        If the file cannot be read or fetched, the weights fit no architecture, several (or not the
+        one named, or not the data set), no normaliser is known, or the check fails.
 
     Examples
     --------
@@ -106,18 +109,26 @@ def load_model(
     if isinstance(source, AttackerModel):
         if given is not None:
             raise InputError("normalize= is for networks; the source has a normaliser already")
-        _check_classes(_classes(source.model), data, source.model.state_dict())
+        check_classes(classes_of(source.model), data, source.model.state_dict())
         model = at_layer(source, layer)
         model.card = getattr(source, "card", None) or _card(source, "the model")
     elif isinstance(source, nn.Module):
         model = _from_network(source, data, layer, given)
+    elif isinstance(source, str) and source.startswith(TIMM) and not os.path.exists(source):
+        network, facts = timm_network(source)
+        model = _from_network(network, data, layer, given, facts)
     elif isinstance(source, (str, os.PathLike)):
         model = _from_file(source, arch, data, layer, given, trust)
     else:
         raise TypeError(f"source is a {type(source).__name__}, not a path or a network")
     if target is not None:
         model = model.to(target)
-    return model.eval()
+    model.eval()
+    if check:
+        model.card = model.card | check_output(model, None if data is None else data.num_classes)
+    if model is not source:
+        _report(model.card)
+    return model
 
 
 def weights_digest(model: nn.Module) -> str:
@@ -150,143 +161,65 @@ def weights_digest(model: nn.Module) -> str:
 
 
 def _from_file(
-    path: str | os.PathLike[str],
+    name: str | os.PathLike[str],
     arch: str | nn.Module | None,
     data: Any,
     layer: Layer | None,
     given: Normalizer | None,
     trust: bool,
 ) -> AttackerModel:
-    if not os.path.exists(path):
-        path = bundled().get(os.fspath(path), path)
-    if not os.path.exists(path) and not {*os.fspath(path)} & {*"/\\."}:
-        raise InputError(
-            f"{os.fspath(path)!r} is no file and no bundled model ({', '.join(bundled())}): give "
-            "a checkpoint file (with arch= its architecture), or a network built by you"
-        )
-    checkpoint = read_checkpoint(path, trust=trust)
+    source = find_source(name)
+    checkpoint = read_checkpoint(source.path, trust=trust)
     try:
-        name, classes, network = _network(checkpoint.state_dict, arch, data)
+        if source.network is not None and arch is None:
+            found, classes, network = fitted(checkpoint.state_dict, source.network(), data)
+        else:
+            hint = checkpoint.raw.get("arch")
+            found, classes, network = fitted(checkpoint.state_dict, arch, data, hint=hint)
     except InputError as error:
         raise InputError(f"{checkpoint.path}: {error}") from error
     normalizer, origin = normalizers.chosen(
-        str(checkpoint.path), given=given, stored=checkpoint.normalizer, data=data, classes=classes
+        str(checkpoint.path),
+        given=given,
+        stored=checkpoint.normalizer,
+        data=data,
+        classes=classes,
+        published=source.normalizer,
+        network=network,
     )
     model = _attackable(network, layer, normalizer)
+    facts = source.facts
     model.card = {
-        "arch": name,
+        "arch": source.arch or found,
         "classes": classes,
         "format": checkpoint.format,
         "normalizer": normalizers.described(normalizer, origin),
         "origin": str(checkpoint.path),
         "sha256": checkpoint.sha256,
-        "epoch": checkpoint.epoch,
-        "accuracies": checkpoint.accuracies,
+        "epoch": facts.get("epoch") if checkpoint.epoch is None else checkpoint.epoch,
+        "accuracies": checkpoint.accuracies or facts.get("accuracies", {}),
     }
-    accuracies = ", ".join(f"{k} {v:.2f}" for k, v in checkpoint.accuracies.items())
-    logger.info(
-        "%s: %s checkpoint of %s, %s classes, normaliser from %s, epoch %s, %s",
-        checkpoint.path,
-        checkpoint.format,
-        name,
-        classes,
-        origin,
-        "unknown" if checkpoint.epoch is None else checkpoint.epoch,
-        accuracies or "no stored accuracy",
-    )
     return model
-
-
-def _network(
-    state: Mapping[str, Tensor], arch: str | nn.Module | None, data: Any
-) -> tuple[str, int | None, nn.Module]:
-    """The classifier with its weights, its name and number of classes."""
-    if isinstance(arch, nn.Module):
-        _check_fit({n: tuple(t.shape) for n, t in arch.state_dict().items()}, state, _kind(arch))
-        _check_classes(_classes(arch), data, state)
-        return _kind(arch), _classes(arch), load_weights(arch, state)
-    if arch is None:
-        found, classes = recognized(state)
-    else:
-        found, classes = _chosen(arch, state, data)
-    _check_classes(classes, data, state)
-    return found.name, classes, restored(lambda: found.build(classes), state)
-
-
-def _chosen(arch: str, state: Mapping[str, Tensor], data: Any) -> tuple[Architecture, int]:
-    """The architecture of that name that the weights fit, the data set's own first."""
-    candidates = []
-    if data is not None:
-        own = _of_data_set(arch, data)
-        candidates = [own] if own is not None else []
-    candidates = candidates or named(arch)
-    probe = PROBE if data is None else data.num_classes
-    shapes = [candidate.shapes(probe) for candidate in candidates]
-    for candidate, sizes in zip(candidates, shapes, strict=True):
-        classes = number_of_classes(sizes, state, probe)
-        if classes is not None:
-            return candidate, classes
-    closest = max(shapes, key=lambda sizes: len(set(sizes) & set(state)))
-    _check_fit(closest, state, arch, ignoring=probe)
-    raise InputError(f"its weights count classes in more than one way, unlike {arch}")
-
-
-def _of_data_set(arch: str, data: Any) -> Architecture | None:
-    """What the data set itself calls `arch`, None where it does not know that name."""
-
-    def build(classes: int) -> nn.Module:
-        network: nn.Module = data.get_model(arch, False)
-        return network
-
-    try:
-        with torch.device("meta"), torch.random.fork_rng(devices=[]):
-            build(data.num_classes)
-    except (KeyError, TypeError, NotImplementedError, InputError):
-        return None
-    return Architecture(arch, "data set", build)
-
-
-def _check_fit(
-    shapes: Mapping[str, tuple[int, ...]],
-    state: Mapping[str, Tensor],
-    arch: str,
-    ignoring: int | None = None,
-) -> None:
-    relevant = {
-        name: tuple(state[name].shape)
-        if name in state and ignoring in shape and len(shape) == state[name].dim()
-        else shape
-        for name, shape in shapes.items()
-    }
-    reason = misfit(relevant, state)
-    if reason:
-        raise InputError(f"it does not fit {arch}: {reason}; choose another arch= or dataset=")
-
-
-def _check_classes(classes: int | None, data: Any, state: Mapping[str, Tensor]) -> None:
-    if data is None or classes is None or data.num_classes == classes:
-        return
-    heads = [n for n, t in state.items() if t.dim() and t.shape[0] == classes]
-    heads = [n for n in heads if n.endswith("weight")] or heads or ["the network"]
-    raise InputError(
-        f"{heads[-1]} has {classes} classes, dataset {data.ds_name!r} has {data.num_classes}: "
-        "pass the data set that the network was trained on"
-    )
 
 
 # -- from a network --------------------------------------------------------------------------------
 
 
 def _from_network(
-    network: nn.Module, data: Any, layer: Layer | None, given: Normalizer | None
+    network: nn.Module,
+    data: Any,
+    layer: Layer | None,
+    given: Normalizer | None,
+    facts: Mapping[str, Any] | None = None,
 ) -> AttackerModel:
-    classes = _classes(network)
-    _check_classes(classes, data, network.state_dict())
+    check_weights(network)
+    classes = classes_of(network)
+    check_classes(classes, data, network.state_dict())
     normalizer, origin = normalizers.chosen(
-        _kind(network), given=given, stored=None, data=data, classes=classes
+        kind(network), given=given, stored=None, data=data, classes=classes, network=network
     )
     model = _attackable(network, layer, normalizer)
-    model.card = _card(model, origin)
+    model.card = _card(model, origin) | dict(facts or {})
     return model
 
 
@@ -294,8 +227,8 @@ def _card(model: AttackerModel, origin: str) -> dict[str, Any]:
     inner = model.model.module if isinstance(model.model, RepresentationModel) else model.model
     statistics = model.normalizer.new_mean, model.normalizer.new_std
     return {
-        "arch": _kind(inner),
-        "classes": _classes(inner),
+        "arch": kind(inner),
+        "classes": classes_of(inner),
         "format": "module",
         "normalizer": normalizers.described(statistics, origin),
         "origin": "a network in memory",
@@ -305,18 +238,21 @@ def _card(model: AttackerModel, origin: str) -> dict[str, Any]:
     }
 
 
-def _kind(network: nn.Module) -> str:
-    return type(network).__name__
-
-
-def _classes(network: nn.Module) -> int | None:
-    """The width of the layer with weights that is declared last."""
-    widths = [
-        getattr(module, "out_features", None) or getattr(module, "out_channels", None)
-        for module in network.modules()
-        if isinstance(module, (nn.Linear, nn.modules.conv._ConvNd))
-    ]
-    return int(widths[-1]) if widths and widths[-1] else None
+def _report(card: Mapping[str, Any]) -> None:
+    """One line on what has been loaded."""
+    accuracies = ", ".join(f"{name} {value:.2f}" for name, value in card["accuracies"].items())
+    epoch = "unknown" if card["epoch"] is None else card["epoch"]
+    logger.info(
+        "%s: %s of %s, %s classes, normaliser from %s, epoch %s, %s%s",
+        card["origin"],
+        card["format"],
+        card["arch"],
+        card["classes"],
+        card["normalizer"]["from"],
+        epoch,
+        accuracies or "no stored accuracy",
+        f"; representation: {card['representation']}" if "representation" in card else "",
+    )
 
 
 # -- the parts -------------------------------------------------------------------------------------

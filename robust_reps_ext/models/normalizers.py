@@ -29,11 +29,13 @@ def chosen(
     stored: Normalizer | None,
     data: Any,
     classes: int | None,
+    published: tuple[Normalizer, str] | None = None,
+    network: Any = None,
 ) -> tuple[Normalizer, str]:
     """The normaliser that wins, and where it is from; says so in the log where two differ.
 
-    The order: the argument ``normalize=``, the checkpoint, the data set, ImageNet's where there
-    are 1000 classes.
+    The order: the argument ``normalize=``, the checkpoint, what was published with the weights,
+    the data set, what timm notes of a network, ImageNet's where there are 1000 classes.
 
     Raises
     ------
@@ -44,9 +46,12 @@ def chosen(
     known = [
         (given, "normalize="),
         (stored, "the checkpoint"),
+        published or (None, ""),
         (of_data, f"data set {getattr(data, 'ds_name', '')}"),
     ]
     found = [(normalizer, origin) for normalizer, origin in known if normalizer is not None]
+    if not found and (noted := _of_timm(network)) is not None:
+        return noted, "timm's pretrained_cfg"
     if not found and classes == _IMAGENET_CLASSES:
         return _IMAGENET, "ImageNet, for its 1000 classes"
     if not found:
@@ -62,6 +67,14 @@ def chosen(
                 *(shown, origin, *map(rounded, winner), where, *map(rounded, other)),
             )
     return winner, origin
+
+
+def _of_timm(network: Any) -> Normalizer | None:
+    """What timm says of images for one of its networks."""
+    noted = getattr(network, "pretrained_cfg", None)
+    if not isinstance(noted, dict) or len(noted.get("mean", ())) != 3:
+        return None
+    return torch.tensor(noted["mean"]), torch.tensor(noted["std"])
 
 
 def from_argument(normalize: tuple[Statistics, Statistics] | None) -> Normalizer | None:

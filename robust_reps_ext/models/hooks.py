@@ -1,0 +1,280 @@
+"""Where a network's representation is, and the hooks that read it and replace its ReLU.
+
+Hooks live for one call: nothing is left in the network, not even after an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from difflib import get_close_matches
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+
+from ..errors import InputError
+
+__all__ = [
+    "Layer",
+    "ReplacedReLU",
+    "Site",
+    "left_out",
+    "split_pool",
+    "straight_through",
+    "submodule",
+    "trace",
+]
+
+Layer = str | Callable[[nn.Module], nn.Module]
+
+
+class Site:
+    """The representation's place: a module and side, which of its calls, and the ReLU before.
+
+    Parameters
+    ----------
+    name
+        Of the module.
+    side
+        ``"input"`` or ``"output"``: which of the module's values it is.
+    call
+        Which call of the module in one forward pass, from 0.
+    relu
+        Which call of a ReLU in one forward pass shapes it, None where none does.
+    pool
+        One of `POOLS`, or empty: how a value of more than two dimensions becomes rows.
+    """
+
+    def __init__(self, name: str, side: str, call: int, relu: int | None, pool: str = "") -> None:
+        self.name, self.side, self.call, self.relu, self.pool = name, side, call, relu, pool
+
+    def __str__(self) -> str:
+        of = self.name or "the network"
+        pooled = f", pooled by {self.pool}" if self.pool else ""
+        after = "after a ReLU" if self.relu is not None else "not after a ReLU"
+        return f"{self.side} of {of}{pooled}, {after}"
+
+    @contextmanager
+    def reading(self, network: nn.Module) -> Iterator[list[Tensor]]:
+        """The list that holds the representation after one forward pass inside the block."""
+        seen: list[Tensor] = []
+        calls = 0
+
+        def keep(value: Any) -> None:
+            nonlocal calls
+            if calls == self.call:
+                if not isinstance(value, Tensor):
+                    raise InputError(
+                        f"{self.side} of layer {self.name!r} is a {type(value).__name__}, not a "
+                        "tensor: name a layer inside it"
+                    )
+                # What follows may write into an output in place.
+                seen.append(value.clone() if self.side == "output" else value)
+            calls += 1
+
+        module = network.get_submodule(self.name)
+        if self.side == "input":
+            handle = module.register_forward_pre_hook(lambda _module, args: keep(args[0]))
+        else:
+            handle = module.register_forward_hook(lambda _module, _args, output: keep(output))
+        try:
+            yield seen
+        finally:
+            handle.remove()
+
+    def rows(self, value: Tensor) -> Tensor:
+        """The representation of each image as a row, (N, k)."""
+        if self.pool and value.dim() > 2:
+            value = POOLS[self.pool](value)
+        return value.flatten(1)
+
+
+def _mean(value: Tensor) -> Tensor:
+    return value.mean(dim=1) if value.dim() == 3 else value.flatten(2).mean(dim=2)
+
+
+POOLS: dict[str, Callable[[Tensor], Tensor]] = {
+    "mean": _mean,
+    "mean-last": lambda value: value.flatten(1, -2).mean(dim=1),
+}
+"""``layer:mean`` averages (N, C, H, W) over space and (N, T, C) over tokens; ``layer:mean-last``
+averages (N, H, W, C), the maps of Swin transformers, over space."""
+
+
+def split_pool(layer: Layer | None) -> tuple[Layer | None, str]:
+    """``"layer3:mean"`` as the layer and how it is pooled, which is empty where it is flattened.
+
+    Raises
+    ------
+    InputError
+        If there is no such way of pooling.
+    """
+    if not isinstance(layer, str):
+        return layer, ""
+    name, colon, pool = layer.partition(":")
+    if colon and pool not in POOLS:
+        raise InputError(f"layer {layer!r}: pool by {' or '.join(POOLS)}, or leave out ':{pool}'")
+    return name, pool
+
+
+_RELUS = {
+    F.relu,
+    F.relu_,
+    F.relu6,
+    F.hardtanh,  # what torch.nn.ReLU6 calls
+    torch.relu,
+    torch.relu_,
+    Tensor.relu,
+    Tensor.relu_,
+}
+
+# A ReLU shapes the representation only if nothing with weights or attention stands between.
+_WEIGHTED = {
+    F.conv1d,
+    F.conv2d,
+    F.conv3d,
+    F.linear,
+    F.batch_norm,
+    F.layer_norm,
+    F.group_norm,
+    F.gelu,
+    F.silu,
+    F.hardswish,
+    F.scaled_dot_product_attention,
+    F.multi_head_attention_forward,
+    torch.matmul,
+    torch.bmm,
+}
+
+
+class _PassGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, value: Tensor) -> Tensor:
+        return value.view_as(value)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None]:
+        return grad_outputs[0], None
+
+
+def straight_through(x: Tensor, relu: Callable[[Tensor], Tensor]) -> Tensor:
+    """The ReLU's value, and the gradient of the identity."""
+    return _PassGradient.apply(x, relu(x.detach().clone()))
+
+
+def left_out(x: Tensor, relu: Callable[[Tensor], Tensor]) -> Tensor:
+    """What the ReLU would have been given."""
+    return x
+
+
+class ReplacedReLU(TorchFunctionMode):
+    """Inside the block, the ReLU call number `index` is computed by `function(x, relu)`."""
+
+    def __init__(
+        self, index: int | None, function: Callable[[Tensor, Callable[[Tensor], Tensor]], Tensor]
+    ) -> None:
+        super().__init__()
+        self.index = index
+        self.function = function
+        self.calls = 0
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = dict(kwargs or {})
+        if func in _RELUS:
+            self.calls += 1
+            if self.calls - 1 == self.index:
+                x = args[0] if args else kwargs.pop("input")
+                return self.function(x, lambda z: func(z, *args[1:], **kwargs))
+        return func(*args, **kwargs)
+
+    def __enter__(self) -> Any:
+        return super().__enter__() if self.index is not None else self
+
+    def __exit__(self, *error: Any) -> None:
+        if self.index is not None:
+            super().__exit__(*error)
+
+
+class _Tracer(TorchFunctionMode):
+    """Counts ReLU calls; `last_relu` is None while weights stand after the last one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+        self.last_relu: int | None = None
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in _RELUS:
+            self.last_relu, self.calls = self.calls, self.calls + 1
+        elif func in _WEIGHTED:
+            self.last_relu = None
+        return func(*args, **(kwargs or {}))
+
+
+def trace(network: nn.Module, x: Tensor, layer: Layer | None) -> Site:
+    """Find the representation of `network` by one forward pass with the images `x`.
+
+    It is the input of the linear layer that runs last, or the output of `layer`.
+
+    Raises
+    ------
+    InputError
+        If there is no such layer, or it is not used.
+    """
+    wanted, pool = split_pool(layer)
+    tracer = _Tracer()
+    site: Site | None = None
+    counts: dict[str, int] = {}
+
+    def visit(name: str, side: str) -> None:
+        nonlocal site
+        call = counts.get(name, 0)
+        counts[name] = call + 1
+        site = Site(name, side, call, tracer.last_relu, pool)
+
+    if wanted is None:
+        linears = [(n, m) for n, m in network.named_modules() if isinstance(m, nn.Linear)]
+        if not linears:
+            raise InputError(
+                f"{type(network).__name__} has no linear layer, so no penultimate layer: "
+                "name the representation with layer="
+            )
+        handles = [
+            module.register_forward_pre_hook(lambda _m, _a, name=name: visit(name, "input"))
+            for name, module in linears
+        ]
+    else:
+        name, module = submodule(network, wanted)
+        handles = [module.register_forward_hook(lambda _m, _a, _o: visit(name, "output"))]
+    try:
+        with tracer:
+            network(x)
+    finally:
+        for handle in handles:
+            handle.remove()
+    if site is None:
+        raise InputError(
+            f"layer {layer!r} of {type(network).__name__} is not used in its forward pass: "
+            "name another layer"
+        )
+    return site
+
+
+def submodule(network: nn.Module, layer: Layer) -> tuple[str, nn.Module]:
+    """The module that `layer` means, and its name; `InputError` where there is none."""
+    names = dict(network.named_modules())
+    if callable(layer):
+        wanted = layer(network)
+        for name, module in names.items():
+            if module is wanted:
+                return name, module
+        raise InputError("layer= returned no submodule of the network: return one of its modules")
+    if layer not in names or not layer:
+        close = get_close_matches(layer, list(names), n=3) or [n for n in names if n][:8]
+        raise InputError(
+            f"layer {layer!r} is not in {type(network).__name__}: try {', '.join(close)}"
+        )
+    return layer, names[layer]
