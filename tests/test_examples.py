@@ -1,32 +1,27 @@
-"""The examples run as their first lines say, with few steps."""
+"""The examples run as their first lines say, with few steps, and do what they claim."""
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import re
 import runpy
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
 import torch
+from cox.readers import CollectionReader
 from PIL import Image
+from robustness import train
 from robustness.datasets import DATASETS
-from robustness.model_utils import make_and_restore_model
 
 import robust_reps_ext as rr
+from robust_reps_ext.datasets import critters
+from robust_reps_ext.settings import Settings
+from robust_reps_ext.upstream import registration
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    """A file as training writes it, of an untrained network."""
-    torch.manual_seed(0)
-    data = DATASETS["critters_fine"]()
-    model, _ = make_and_restore_model(arch="critters_resnet", dataset=data)
-    path = tmp_path_factory.mktemp("run") / "checkpoint.pt.latest"
-    state = {f"module.{name}": value for name, value in model.state_dict().items()}
-    torch.save({"model": state, "epoch": 3}, path)
-    return path
 
 
 @pytest.fixture
@@ -38,31 +33,124 @@ def run(monkeypatch):
     return call
 
 
-def test_quick_tour(run, checkpoint, tmp_path):
-    run("quick_tour.py", "--model", checkpoint, "--out", tmp_path / "tour", "--iterations", 2)
-    pictures = sorted(path.name for path in (tmp_path / "tour").iterdir())
-    assert pictures == [
-        "added.png",
-        "features.png",
-        "interpolation.png",
-        "inversion.png",
-        "radii.png",
-    ]
-    for name in pictures:
-        with Image.open(tmp_path / "tour" / name) as picture:
-            assert len(picture.convert("RGB").getcolors(10**6)) > 1000
+@pytest.fixture(scope="module")
+def own_objective():
+    spec = importlib.util.spec_from_file_location("own_objective", EXAMPLES / "own_objective.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
-def test_compare_inversions(run, checkpoint, tmp_path):
-    out = tmp_path / "inversion.png"
+def assert_pictures(folder, *names):
+    """Exactly these pictures are there, and something is on them."""
+    assert sorted(path.name for path in folder.glob("*.png")) == sorted(names)
+    for name in names:
+        with Image.open(folder / name) as picture:
+            assert len(picture.convert("RGB").getcolors(10**7)) > 100
+
+
+def numbers(text, pattern):
+    return [float(value) for value in re.search(pattern, text).groups()]
+
+
+def test_quick_tour(run, tmp_path):
+    run("quick_tour.py", "--out", tmp_path, "--iterations", 2)
+    pictures = ("inversion", "radii", "interpolation", "features", "activations", "added")
+    assert_pictures(tmp_path, *(f"{name}.png" for name in pictures))
+
+
+def test_own_checkpoint(run, tmp_path, capsys):
     run(
-        "compare_inversions.py", out, "--robust", checkpoint, "--standard", checkpoint,
-        "--iterations", 1,
+        "own_checkpoint.py", "--out", tmp_path, "--images", 54, "--epochs", 1, "--iterations", 10,
     )  # fmt: skip
-    assert out.stat().st_size > 10_000
+    assert_pictures(tmp_path, "inversion.png")
+    said = capsys.readouterr().out
+    assert "critters_resnet, 9 classes, {'mean': [0.5096, 0.5063, 0.5037]" in said
+    (early,) = numbers(said, r"ResNet-18, layer1: relative distance ([\d.]+)")
+    assert early < 0.5  # noise is about as far from the target as the target from zero
 
 
-def test_export_model(run, checkpoint, tmp_path, monkeypatch):
+def test_own_checkpoint_takes_yours(run, tmp_path, monkeypatch):
+    bundled = Path(rr.__file__).parent / "models/bundled/critters-robust.safetensors"
+    run("own_checkpoint.py", "--out", tmp_path, "--checkpoint", bundled, "--iterations", 1)
+    assert [path.name for path in tmp_path.iterdir()] == ["inversion.png"]
+
+
+def test_own_objective(run, tmp_path, capsys):
+    run("own_objective.py", tmp_path / "directions.png", "--iterations", 8, "--n", 18)
+    assert_pictures(tmp_path, "directions.png")
+    said = capsys.readouterr().out
+    for label in ("more green", "more stripes", "more crab"):
+        before, after = numbers(said, rf"{label}: (\S+) to (\S+)")
+        assert after > before + 1
+
+
+def test_own_objective_is_the_projection_on_the_direction(own_objective):
+    """On R(x) = x the best image in a ball is the start plus the radius along v."""
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 2))
+    model = rr.load_model(network, normalize=((0, 0, 0), (1, 1, 1)))
+    start = torch.full((2, 3, 2, 2), 0.5)
+    direction = torch.tensor([1.0, -1.0] * 6).repeat(2, 1)
+    settings = Settings(eps=0.4, step_size=0.1, iterations=8)
+    found = rr.synthesize(model, own_objective.Direction(), direction, start, settings)
+    best = start + 0.4 * direction.view_as(start) / 12**0.5
+    torch.testing.assert_close(found.images, best)
+    torch.testing.assert_close(found.objective, torch.full((2,), 0.4))
+
+
+def test_own_objective_trains(own_objective, tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "own_objective", own_objective)
+    monkeypatch.setattr(registration, "OBJECTIVES", dict(registration.OBJECTIVES))
+    registration.register_objective("direction", "own_objective:Direction")
+    drawn = critters.draw(9, size=32)
+    batches = [(drawn.images / 255, drawn.labels)]
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 32 * 32, 9))
+    model = rr.load_model(network, dataset="critters")
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    train.train_model(
+        Namespace(
+            out_dir=str(tmp_path), epochs=1, lr=0.1, momentum=0.9, weight_decay=0.0, log_iters=1,
+            adv_train=1, adv_objective="direction", constraint="2", eps=1.0, attack_lr=0.5,
+            attack_steps=2, random_restarts=0, use_best=0,
+        ),
+        model,
+        (batches, batches),
+    )  # fmt: skip
+    after = model.state_dict()
+    assert not torch.equal(before["model.module.1.weight"], after["model.module.1.weight"])
+
+
+def test_train_robust(run, tmp_path, capsys):
+    run(
+        "train_robust.py", "--out", tmp_path, "--images", 54, "--epochs", 2, "--pairs", 2,
+        "--iterations", 2,
+    )  # fmt: skip
+    assert_pictures(tmp_path, "curve.png")
+    said = capsys.readouterr().out
+    logs = CollectionReader(str(tmp_path)).df("logs")
+    for name in ("robust", "standard"):
+        assert (tmp_path / name / "checkpoint.pt.latest").exists()
+        assert (logs["exp_id"] == name).sum() == 2
+        (clean,) = numbers(said, rf"{name}: ([\d.]+)% clean")
+        assert 0 <= clean <= 100
+
+
+def test_compare_models(run, tmp_path):
+    run(
+        "compare_models.py", "--out", tmp_path, "--iterations", 2, "--pairs", 2, "--n", 9,
+    )  # fmt: skip
+    pictures = ("inversion.png", "curve.png", "accuracy.png")
+    assert_pictures(tmp_path, *pictures, "comparison.png")
+    heights = [height_of(tmp_path / name) for name in pictures]
+    assert height_of(tmp_path / "comparison.png") == sum(heights)
+
+
+def height_of(picture):
+    with Image.open(picture) as opened:
+        return opened.height
+
+
+def test_export_model(run, tmp_path, monkeypatch):
     data = DATASETS["critters_fine"]
     few = data.make_loaders
 
@@ -72,7 +160,8 @@ def test_export_model(run, checkpoint, tmp_path, monkeypatch):
 
     monkeypatch.setattr(data, "make_loaders", fewer)
     out = tmp_path / "tiny.safetensors"
-    run("export_model.py", out, "--checkpoint", checkpoint, "--command", "none", "--eps", "0.1")
+    bundled = Path(rr.__file__).parent / "models/bundled/critters-standard.safetensors"
+    run("export_model.py", out, "--checkpoint", bundled, "--command", "none", "--eps", "0.1")
     card = json.loads(out.with_suffix(".json").read_text())
     assert set(card["accuracies"]) == {
         "critters_fine clean",
@@ -80,6 +169,6 @@ def test_export_model(run, checkpoint, tmp_path, monkeypatch):
         "critters clean",
         "critters PGD-20",
     }
-    exported, original = rr.load_model(out), rr.load_model(checkpoint)
+    exported, original = rr.load_model(out), rr.load_model(bundled)
     x = torch.rand(2, 3, 64, 64)
     assert torch.equal(exported(x)[0], original(x)[0])
