@@ -114,6 +114,7 @@ setup(
         "typing_extensions>=4.12",
     ],
     extras_require={
+        "timm": ["timm>=1.0.11"],
         "test": [
             "hypothesis>=6.100",
             "import-linter>=2.1",
@@ -123,6 +124,7 @@ setup(
             "pytest>=8.2",
             "ruff>=0.9",
             "setuptools>=77",
+            "timm>=1.0.11",
         ],
     },
     entry_points={"console_scripts": ["robust-reps = robust_reps_ext.cli:main"]},
