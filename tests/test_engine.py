@@ -11,6 +11,7 @@ from torch import nn
 
 import robust_reps_ext as rr
 from robust_reps_ext.datasets import critters
+from robust_reps_ext.errors import InputError
 from robust_reps_ext.models.small import critters_resnet
 from robust_reps_ext.recording import frame_steps
 from robust_reps_ext.settings import Settings
@@ -164,12 +165,10 @@ def test_images_that_leave_the_batch_change_nothing(model, targets, schedule):
 
 @pytest.mark.parametrize("schedule", ["paper", *FASTER])
 def test_auto_stops_where_the_objective_no_longer_changes(linear, targets, schedule):
-    steps = []
     images = targets[:, :, :8, :8].contiguous()
     result = rr.visualize(
-        linear, coordinates=[0, 2], seeds=images, schedule=schedule, iterations="auto", eps=0.5,
-        progress=lambda done, *_: steps.append(done),
-    ).synthesis  # fmt: skip
+        linear, coordinates=[0, 2], seeds=images, schedule=schedule, iterations="auto", eps=0.5
+    ).synthesis
     assert result.settings["patience"] == 100
     assert result.settings["iterations"] == 200
     w = linear.model.fc.weight.detach()[[0, 2, 0, 2, 0, 2]]
@@ -186,3 +185,27 @@ def test_lengths_fall_over_the_papers_way(targets):
     assert Settings.paper(large, fast, iterations=200).step_size == pytest.approx(4)
     assert Settings.paper(large, {**fast, "eps": 3.0}).step_size == pytest.approx(1.5)
     assert Settings.paper(large, {**fast, "step_size": 0.1, "iterations": 7}).step_size == 0.1
+
+
+@pytest.mark.parametrize("schedule", ["paper", "cosine-momentum", "lbfgs"])
+def test_patience_ends_a_run_that_gains_no_more(linear, targets, schedule):
+    passes = []
+
+    def objective(network, inp, target):
+        passes.append(len(inp))
+        return rr.CoordinateMaximization()(network, inp, target)
+
+    images = targets[:, :, :8, :8].contiguous()
+    linear.attacker(
+        images, torch.zeros(len(images), dtype=torch.long), constraint="2", eps=0.5,
+        step_size=0.1, iterations=1000, schedule=schedule, patience=20, custom_loss=objective,
+    )  # fmt: skip
+    assert 20 < len(passes) < 100
+
+
+def test_lbfgs_needs_a_gradient(linear, targets):
+    with pytest.raises(InputError, match="follows the gradient, constraint='random_smooth'"):
+        linear.attacker(
+            targets[:, :, :8, :8].contiguous(), torch.zeros(len(targets), dtype=torch.long),
+            constraint="random_smooth", eps=0.5, step_size=0.1, iterations=2, schedule="lbfgs",
+        )  # fmt: skip

@@ -114,6 +114,11 @@ class Attacker(upstream.Attacker):
                 raise InputError(
                     f"schedule={schedule!r} is not known: choose one of {', '.join(SCHEDULES)}"
                 )
+            if schedule == "lbfgs" and not step.use_grad:
+                raise InputError(
+                    f"schedule='lbfgs' follows the gradient, constraint={constraint!r} uses none: "
+                    "choose schedule='paper'"
+                )
             attack = PGD(
                 loss=self._loss(custom_loss, should_normalize, mixed_precision),
                 target=_moved(target, device),

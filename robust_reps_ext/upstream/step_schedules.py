@@ -1,9 +1,9 @@
 """Where PGD goes from an iterate: by the paper's constant step, or by one that gets there faster.
 
-A schedule is made for one run and called with each iterate, the gradient of what is maximised,
-and the number of the step (the gradient is None where the
-set uses none). What it returns is then projected. Of the set it uses the step only,
-`step.step(x, g)`: a move uphill of the length `step_size`, in whatever norm.
+A schedule is made for one run and called with each iterate, the gradient of what is maximised
+(None where the set uses none), and the number of the step. What it returns is then projected. Of
+the set it uses the step only, `step.step(x, g)`: a move uphill of the length `step_size`, in
+whatever norm.
 """
 
 from __future__ import annotations
