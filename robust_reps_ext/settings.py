@@ -54,6 +54,9 @@ class Options(TypedDict, total=False):
         Keep this many iterates of each image, the start and the result among them and dense where
         images change fast, as `Synthesis.frames`; by default none. They take
         frames * N * C * H * W bytes, beside the 8 * N * C * H * W of starts and results.
+    fake_relu
+        Let the gradient pass straight through the representation's ReLU (default), or not: for
+        the ablation.
     """
 
     layer: str | Callable[[nn.Module], nn.Module] | None
@@ -64,6 +67,7 @@ class Options(TypedDict, total=False):
     batch_size: int | None
     precision: str | None
     frames: int | None
+    fake_relu: bool | None
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ class Settings:
 
     Attributes
     ----------
-    eps, step_size, iterations, schedule, batch_size, precision, layer, frames
+    eps, step_size, iterations, schedule, batch_size, precision, layer, frames, fake_relu
         See `Options`.
     constraint
         One of upstream's: ``"2"``, ``"inf"``, ``"unconstrained"``, ``"fourier"``, or a subclass
@@ -94,6 +98,7 @@ class Settings:
     precision: str = "float32"
     layer: Any = None
     frames: int | None = None
+    fake_relu: bool = True
     patience: int | None = None
 
     @classmethod

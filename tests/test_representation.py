@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from types import SimpleNamespace
 
 import pytest
@@ -150,3 +151,90 @@ def test_nothing_is_left_in_the_network_even_after_an_error():
     assert list(module.state_dict()) == keys
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in module.modules())
     torch.testing.assert_close(torch.relu(torch.tensor([-1.0])), torch.tensor([0.0]))
+
+
+# -- pooling, layers without a ReLU, the ablation ------------------------------------------------
+
+
+class Maps(nn.Module):
+    """Gives its input on, in the order of dimensions that transformers have, and as a pair."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.last, self.tokens = nn.Identity(), nn.Identity(), nn.Identity()
+        self.pair = Pair()
+        self.head = nn.Linear(3, 9)
+
+    def forward(self, x):
+        x = self.first(x)
+        moved = self.last(x.permute(0, 2, 3, 1))
+        tokens = self.tokens(moved.flatten(1, 2))
+        return self.head(self.pair(tokens)[0].mean(dim=1))
+
+
+class Pair(nn.Module):
+    def forward(self, x):
+        return x, x
+
+
+@pytest.mark.parametrize("layer", ["first:mean", "last:mean-last", "tokens:mean"])
+def test_maps_are_averaged_on_request(layer):
+    model = wrapped(Maps())
+    x = torch.rand(2, 3, 8, 8)
+    expected = model.normalizer(x).mean(dim=(2, 3))
+    torch.testing.assert_close(rr.representation(model, x, layer=layer), expected)
+    assert rr.representation(model, x, layer=layer.partition(":")[0]).shape == (2, 192)
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        ("first:median", "layer 'first:median': pool by mean or mean-last"),
+        ("pair", "output of layer 'pair' is a tuple, not a tensor"),
+        ("furst:mean", "layer 'furst' is not in Maps: try first"),
+    ],
+)
+def test_a_layer_that_gives_no_rows_is_named(layer, message):
+    model = wrapped(Maps())
+    with pytest.raises(rr.InputError, match=message):
+        rr.representation(model, torch.rand(1, 3, 8, 8), layer=layer)
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
+
+
+def test_where_there_is_no_relu_fake_relu_changes_nothing_and_says_so_once(caplog):
+    model = wrapped(Maps())
+    x = torch.rand(2, 3, 8, 8)
+    with caplog.at_level(logging.INFO, "robust_reps_ext"):
+        plain = model(x, with_latent=True)[0]
+        assert not caplog.records
+        for keywords in ({"fake_relu": True}, {"no_relu": True}):
+            for value, expected in zip(
+                model(x, with_latent=True, **keywords)[0], plain, strict=True
+            ):
+                assert torch.equal(value, expected)
+    (record,) = caplog.records
+    assert "Maps: the representation (input of head, not after a ReLU)" in record.getMessage()
+
+
+class Dead(nn.Module):
+    """R(x) = relu(mean of x - 5): every coordinate is off for images in [0, 1]."""
+
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(3, 9)
+
+    def forward(self, x):
+        return self.head(torch.relu(x.mean(dim=(2, 3)) - 5))
+
+
+@pytest.mark.filterwarnings("ignore:the objective has no gradient")
+def test_without_the_straight_through_relu_a_coordinate_that_is_off_stays_off():
+    model = wrapped(Dead())
+    x = torch.full((1, 3, 8, 8), 0.5)
+    options = {"coordinates": [0], "seeds": x, "iterations": 3, "step_size": 1.0, "eps": 100.0}
+    moved = rr.visualize(model, **options).images[0, 0]
+    assert moved[0].mean() > 0.6
+    # Nothing to follow: zero gradients (past the nudge with noise) leave the image where it is.
+    stuck = rr.visualize(model, **options, fake_relu=False)
+    assert stuck.synthesis.settings["fake_relu"] is False
+    assert abs(float(stuck.images.mean()) - 0.5) < 0.02

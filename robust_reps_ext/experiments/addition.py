@@ -72,7 +72,7 @@ def add_feature(
     size = representation(model, images[:1], layer=settings.layer).shape[1]
     return synthesize(
         model,
-        CoordinateMaximization(),
+        CoordinateMaximization(fake_relu=settings.fake_relu),
         target=check_coordinates(chosen, size),
         start=images,
         settings=settings,

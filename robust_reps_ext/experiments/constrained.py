@@ -131,7 +131,7 @@ def invert_within(
     )
     result = synthesize(
         model,
-        RepresentationMatching(),
+        RepresentationMatching(fake_relu=settings.fake_relu),
         target=representation(model, targets, layer=settings.layer).repeat(r, 1),
         start=sources.repeat(r, 1, 1, 1),
         settings=settings,

@@ -99,7 +99,7 @@ def interpolate(
     if steps != int(steps) or steps < 1:
         raise InputError(f"steps={steps}: lambda needs at least one step, a whole number")
     settings = Settings.paper(left, options, use_best=True)
-    objective = InterpolationTarget()
+    objective = InterpolationTarget(fake_relu=settings.fake_relu)
     weights = torch.linspace(0, 1, int(steps) + 1)
     blend = objective.between(left[:, None], right[:, None], weights.view(-1, 1, 1, 1))
     ends = [representation(model, images, layer=settings.layer) for images in (left, right)]

@@ -73,7 +73,7 @@ def invert(
     settings = Settings.paper(targets, options)
     return synthesize(
         model,
-        RepresentationMatching(),
+        RepresentationMatching(fake_relu=settings.fake_relu),
         target=representation(model, targets, layer=settings.layer),
         start=sources(start, targets, seed=seed),
         settings=settings,

@@ -53,8 +53,10 @@ class _Transformed:
     name = "coordinate_maximization"
     targeted = False
 
-    def __init__(self, transform: Callable[[Tensor], Tensor]) -> None:
-        self.objective, self.transform = CoordinateMaximization(), transform
+    def __init__(
+        self, objective: CoordinateMaximization, transform: Callable[[Tensor], Tensor]
+    ) -> None:
+        self.objective, self.transform = objective, transform
 
     def __call__(self, model: nn.Module, inp: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         return self.objective(model, self.transform(inp), target)
@@ -121,9 +123,10 @@ def visualize(
     s, k = len(seeds), len(chosen)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
+        objective = CoordinateMaximization(fake_relu=settings.fake_relu)
         result = synthesize(
             model,
-            CoordinateMaximization() if transform is None else _Transformed(transform),
+            objective if transform is None else _Transformed(objective, transform),
             target=chosen.repeat(s),
             start=seeds.repeat_interleave(k, dim=0),
             settings=settings,
