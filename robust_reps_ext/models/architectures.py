@@ -6,6 +6,7 @@ import difflib
 import functools
 import importlib.util
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -104,6 +105,8 @@ def recognized(state: Mapping[str, Tensor], hint: Any = None) -> tuple[Architect
     for family, name in candidates(state):
         build = builders[family].get(name)
         if build is not None:
+            if name.startswith("vit_"):
+                build = _vit_of_size(name, _tokens(state))
             _try(Architecture(name, family, build), state, found)
     if not found:
         for name in timm_candidates(state):
@@ -273,9 +276,25 @@ def _of_torchvision() -> dict[str, Callable[[int], nn.Module]]:
     return {name: functools.partial(_from_torchvision, name) for name in names}
 
 
-def _from_torchvision(name: str, classes: int) -> nn.Module:
-    network: nn.Module = torchvision.models.get_model(name, weights=None, num_classes=classes)
+def _from_torchvision(name: str, classes: int, **keywords: Any) -> nn.Module:
+    network: nn.Module = torchvision.models.get_model(
+        name, weights=None, num_classes=classes, **keywords
+    )
     return network
+
+
+def _tokens(state: Mapping[str, Tensor]) -> int:
+    """How many positions a ViT of torchvision has learned."""
+    positions = state.get("encoder.pos_embedding")
+    return 0 if positions is None or positions.dim() != 3 else positions.shape[1]
+
+
+@functools.cache
+def _vit_of_size(name: str, tokens: int) -> Callable[[int], nn.Module]:
+    """Torchvision's ViT for images of the size that the weights are for."""
+    side = math.isqrt(max(tokens - 1, 1))
+    patch = int(name.rpartition("_")[2])
+    return functools.partial(_from_torchvision, name, image_size=side * patch)
 
 
 def _of_timm(name: str) -> Architecture:

@@ -128,7 +128,11 @@ def _of_torchvision(text: str) -> Source:
     # The file's name ends in the first digits of its sha256.
     digest = Path(file).stem.rpartition("-")[2]
     preset = weights.transforms()
-    keywords = {"transform_input": True, "init_weights": False} if name in _TRANSFORMING else {}
+    keywords: dict[str, Any] = {}
+    if name in _TRANSFORMING:
+        keywords = {"transform_input": True, "init_weights": False}
+    elif name.startswith("vit_"):
+        keywords = {"image_size": weights.meta["min_size"][0]}
     measured = weights.meta.get("_metrics", {}).get("ImageNet-1K", {})
     return Source(
         fetched(weights.url, file, sha256=digest),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from collections.abc import Mapping
 
 import torch
@@ -51,6 +52,7 @@ def named_plainly(
         no known wrapper; the message is one phrase.
     """
     state = _stripped(_without_compile(state))
+    state = _renamed(state)
     places = {name.partition(".")[0] for name in state}
     normalizer, state = _split_normalizer(state)
     groups = {name.partition(".")[0] for name in state}
@@ -93,6 +95,25 @@ def _without_compile(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     if len(plain) < len(state):
         raise pickle.UnpicklingError("it holds weights both compiled and not")
     return plain
+
+
+# What torchvision's layers were called when its weights were published, and are called now.
+_OLD_NAMES = (
+    (re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)"), r"\1\2"),
+    (re.compile(r"(encoder_layer_\d+\.mlp)\.linear_1\."), r"\1.0."),
+    (re.compile(r"(encoder_layer_\d+\.mlp)\.linear_2\."), r"\1.3."),
+)
+
+
+def _renamed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    renamed = {}
+    for name, value in state.items():
+        for old, new in _OLD_NAMES:
+            name = old.sub(new, name)
+        renamed[name] = value
+    if len(renamed) < len(state):
+        raise pickle.UnpicklingError("it holds weights under both their older and newer names")
+    return renamed
 
 
 def _stripped(state: dict[str, Tensor], prefix: str = "module.") -> dict[str, Tensor]:
