@@ -114,6 +114,7 @@ setup(
         "typing_extensions>=4.12",
     ],
     extras_require={
+        "photographs": ["scikit-image>=0.22"],
         "timm": ["timm>=1.0.11"],
         "test": [
             "hypothesis>=6.100",
@@ -123,6 +124,7 @@ setup(
             "playwright>=1.49",
             "pytest>=8.2",
             "ruff>=0.9",
+            "scikit-image>=0.22",
             "setuptools>=77",
             "timm>=1.0.11",
         ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import Annotated
 
 import typer
@@ -15,9 +16,25 @@ __all__ = ["curve", "interpolate", "invert"]
 PANEL = "Experiment"
 
 
+class Targets(str, Enum):
+    """What is inverted: images of the data set, or inputs from outside it."""
+
+    data = "data"
+    kaleidoscope = "kaleidoscope"
+    photographs = "photographs"
+    held_out = "held-out"
+
+
 def invert(
     common: Common,
     *,
+    targets: Annotated[
+        Targets,
+        typer.Option(
+            help="Validation images, or from outside: patterns, photographs, left-out classes.",
+            rich_help_panel="Data",
+        ),
+    ] = Targets.data,
     start: Annotated[
         options.Start,
         typer.Option(help="Noise, other validation images, or grey.", rich_help_panel="Data"),
@@ -30,28 +47,31 @@ def invert(
       --n 4 --iterations 300 --out out
     robust-reps invert --model checkpoint.pt.best --dataset restricted_imagenet \\
       --data DIR --n 8 --start images --out out
+    robust-reps invert --model critters-robust --dataset critters_fine \\
+      --targets kaleidoscope --n 4 --iterations 300 --out out
     """
     from . import console
     from .datasets.samples import validation_samples
+    from .datasets.targets import target_samples
     from .experiments.inversion import invert as invert_images
 
-    targets = common.samples(common.n)
+    wanted = target_samples(targets.value, common.data_set, common.n, seed=common.seed)
     sources = (
         validation_samples(common.data_set, common.n, skip=common.n, seed=common.seed).images
         if start is options.Start.images
         else start.value
     )
-    with common.store("invert", start=start.value) as store:
+    with common.store("invert", targets=targets.value, start=start.value) as store:
         with console.progress("Inverting", "steps", "distance") as progress:
             found = invert_images(
                 common.network,
-                targets.images,
+                wanted.images,
                 start=sources,
                 seed=common.seed,
                 progress=progress,
                 **common.given,
             )
-        index, names = targets.indices.tolist(), targets.names
+        index, names = wanted.indices.tolist(), wanted.names
         rows = [{"label": name, "index": i} for name, i in zip(names, index, strict=True)]
         written = keep(store, "inversion", found, rows, found.figure())
     tell(

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from robustness.attacker import AttackerModel
 from torch import nn
 
-from robust_reps_ext.datasets.patterns import PHOTOGRAPHS, kaleidoscope, photographs
+from robust_reps_ext.datasets.patterns import kaleidoscope
 from robust_reps_ext.errors import InputError
 from robust_reps_ext.experiments.pairs import near_pairs
 from robust_reps_ext.plots import Line, accuracy_figure, curve_figure
@@ -64,38 +61,6 @@ def test_patterns_refuse_what_cannot_be_drawn(arguments, message):
     n, size, seed = (*arguments, 64, 0)[:3] if len(arguments) < 3 else arguments
     with pytest.raises(InputError, match=message):
         kaleidoscope(n, size=size, seed=seed)
-
-
-def test_photographs_are_cut_square_and_resized(monkeypatch, tmp_path):
-    data = tmp_path / "skimage" / "data"
-    data.mkdir(parents=True)
-    (tmp_path / "skimage" / "__init__.py").touch()
-    wide = np.zeros((40, 100, 3), np.uint8)
-    wide[:, 30:70] = (255, 128, 0)
-    Image.fromarray(wide).save(data / PHOTOGRAPHS[0])
-    monkeypatch.delitem(sys.modules, "skimage", raising=False)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    [photograph] = photographs(1, size=16)
-    expected = torch.tensor([255, 128, 0]) / 255
-    torch.testing.assert_close(photograph, expected[:, None, None].expand(3, 16, 16))
-    with pytest.raises(InputError, match=r"chelsea\.png cannot be read"):
-        photographs(2, size=16)
-
-
-def test_the_photographs_of_scikit_image():
-    if importlib.util.find_spec("skimage") is None:
-        with pytest.raises(InputError, match="pip install scikit-image"):
-            photographs(1)
-        return
-    taken = photographs(len(PHOTOGRAPHS), size=32)
-    assert taken.shape == (len(PHOTOGRAPHS), 3, 32, 32)
-    assert (taken.flatten(1).std(dim=1) > 0.02).all()
-
-
-def test_there_are_so_many_photographs():
-    for n in (0, len(PHOTOGRAPHS) + 1):
-        with pytest.raises(InputError, match=f"n={n}"):
-            photographs(n)
 
 
 class Half(nn.Module):

@@ -1,0 +1,134 @@
+"""What is inverted, by name: validation images, or inputs from outside the data (Fig. 14)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from robustness.datasets import DataSet
+
+from ..errors import InputError
+from ..upstream.folder import EXTENSIONS, find_classes, make_dataset, pil_loader
+from .patterns import kaleidoscope
+from .photographs import PHOTOGRAPHS, photographs
+from .samples import Samples, validation_samples
+
+__all__ = ["TARGETS", "held_out_samples", "target_samples"]
+
+TARGETS = ("data", "kaleidoscope", "photographs", "held-out")
+
+UNLABELLED = -1
+
+
+def target_samples(kind: str, data_set: DataSet, n: int, *, seed: int = 0) -> Samples:
+    """Take `n` images of a kind, at the size of the data set's validation images.
+
+    Parameters
+    ----------
+    kind
+        ``"data"``: validation images; ``"kaleidoscope"``: patterns (Fig. 14a);
+        ``"photographs"``: scikit-image's, cut square and resized; ``"held-out"``: images of
+        classes that the data set leaves out (Fig. 14b).
+    data_set
+        As `open_data_set` returns it.
+    n
+        How many, 1 or more.
+    seed
+        Fixes which, and what is drawn; the photographs are always the first `n`.
+
+    Returns
+    -------
+    Samples
+        Its labels are -1 for all but validation images.
+
+    Raises
+    ------
+    InputError
+        If the kind is not known or does not have that many.
+
+    Examples
+    --------
+    >>> from robust_reps_ext.datasets.samples import open_data_set
+    >>> from robust_reps_ext.datasets.targets import target_samples
+    >>> target_samples("kaleidoscope", open_data_set("critters"), 2).images.shape
+    torch.Size([2, 3, 64, 64])
+    """
+    if kind not in TARGETS:
+        raise InputError(f"targets={kind!r} is not known: choose {', '.join(TARGETS)}")
+    if kind == "data":
+        return validation_samples(data_set, n, seed=seed)
+    if kind == "held-out":
+        return held_out_samples(data_set, n, seed=seed)
+    side = validation_samples(data_set, 1, seed=seed).images.shape[-1]
+    if kind == "kaleidoscope":
+        images, names = kaleidoscope(n, size=side, seed=seed), ("kaleidoscope",) * n
+    else:
+        images = photographs(n, size=side)
+        names = tuple(Path(name).stem for name in PHOTOGRAPHS[:n])
+    return Samples(images, torch.full((n,), UNLABELLED), names, torch.arange(n))
+
+
+def held_out_samples(data_set: DataSet, n: int, *, seed: int = 0) -> Samples:
+    """Take `n` validation images of class folders that the data set leaves out (Fig. 14b).
+
+    A model trained on Restricted ImageNet has seen 203 of ImageNet's classes; the other folders
+    of the same tree hold what it was never trained on.
+
+    Parameters
+    ----------
+    data_set
+        One that labels only some folders of a tree, such as ``restricted_imagenet``.
+    n
+        How many, 1 or more.
+    seed
+        Fixes the order.
+
+    Returns
+    -------
+    Samples
+        Named after their folders; their indices count the left-out files, sorted.
+
+    Raises
+    ------
+    InputError
+        If the data set leaves no class out, or there are not that many images.
+
+    Examples
+    --------
+    >>> held_out_samples(open_data_set("restricted_imagenet", "IMAGENET"), 8)  # doctest: +SKIP
+    """
+    if n < 1:
+        raise InputError(f"n={n}: ask for 1 image or more")
+    name, mapping = data_set.ds_name, getattr(data_set, "label_mapping", None)
+    if mapping is None:
+        raise InputError(
+            f"{name!r} leaves no class out: choose kaleidoscope or photographs, or a data set "
+            "that labels some folders of a tree only, such as restricted_imagenet"
+        )
+    root = Path(data_set.data_path).expanduser()
+    folder = root / "val" if (root / "val").is_dir() else root / "test"
+    classes, positions = find_classes(folder)
+    _, used = mapping(classes, positions)
+    left_out = {one: UNLABELLED for one in classes if one not in used}
+    files = make_dataset(folder, left_out, EXTENSIONS) if _any_file(folder, left_out) else []
+    if n > len(files):
+        raise InputError(
+            f"n={n}: {folder} has {len(files)} images of classes that {name!r} leaves out "
+            f"({len(left_out)} folders): ask for fewer, or add some"
+        )
+    order = torch.randperm(len(files), generator=torch.Generator().manual_seed(seed))[:n]
+    paths = [Path(files[i][0]) for i in order.tolist()]
+    return Samples(
+        images=torch.stack([data_set.transform_test(pil_loader(path)) for path in paths]),
+        labels=torch.full((n,), UNLABELLED),
+        names=tuple(path.relative_to(folder).parts[0] for path in paths),
+        indices=order,
+    )
+
+
+def _any_file(folder: Path, classes: dict[str, int]) -> bool:
+    return any(
+        path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")
+        for name in classes
+        for path in (folder / name).rglob("*")
+    )
