@@ -156,7 +156,8 @@ def test_export_model(run, tmp_path, monkeypatch):
 
     def fewer(self, *args, **kwargs):
         _, loader = few(self, *args, **kwargs)
-        return None, [next(iter(loader))]
+        images, labels = next(iter(loader))
+        return None, [(images[:9], labels[:9])]
 
     monkeypatch.setattr(data, "make_loaders", fewer)
     out = tmp_path / "tiny.safetensors"
