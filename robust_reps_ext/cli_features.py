@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any
+from enum import Enum
+from typing import Annotated, Any
 
 import typer
 
 from .cli_common import AllOrN, Common, counted, tell
 from .cli_results import class_name, keep
-from .errors import InputError
-
-if TYPE_CHECKING:
-    import torch
 
 __all__ = ["activations", "add_feature", "visualize"]
 
 PANEL = "Experiment"
+
+
+class Parameterization(str, Enum):
+    """What a step of a visualisation moves: pixels, or a decorrelated Fourier spectrum."""
+
+    pixels = "pixels"
+    fourier = "fourier"
 
 
 def visualize(
@@ -30,19 +33,23 @@ def visualize(
             rich_help_panel=PANEL,
         ),
     ] = "random:8",
-    jitter: Annotated[
-        int,
-        typer.Option(help="Move each step by up to so many pixels.", rich_help_panel=PANEL),
-    ] = 0,
-    rotate: Annotated[
-        float,
-        typer.Option(help="Turn each step by up to so many degrees.", rich_help_panel=PANEL),
-    ] = 0.0,
+    transform: Annotated[
+        str | None,
+        typer.Option(
+            help="Random moves before each step: jitter,rotate,scale; or jitter:8,rotate:5.",
+            metavar="NAME[:X],...",
+            rich_help_panel=PANEL,
+        ),
+    ] = None,
+    parameterization: Annotated[
+        Parameterization,
+        typer.Option(help="What the steps move.", rich_help_panel=PANEL),
+    ] = Parameterization.pixels,
 ) -> None:
     """See what coordinates stand for, from noise and from images (section 4.2).
 
-    Starts from as many pictures of noise as validation images. --jitter and --rotate are the
-    regularised baseline of Fig. 10.
+    Starts from as many pictures of noise as validation images. --transform is the regularised
+    baseline of Fig. 10, --parameterization fourier that of Fig. 9.
 
     \b
     robust-reps visualize --model critters-robust --dataset critters_fine \\
@@ -57,15 +64,18 @@ def visualize(
 
     images = common.samples(common.n)
     chosen = common.coordinates(coordinates, images.images)
-    transform = _transform(jitter, rotate, images.images)
+    regularizers: dict[str, Any] = {
+        "transform": transform,
+        "parameterization": parameterization.value,
+    }
     seeds = torch.cat([noise(images.images, seed=common.seed), images.images])
-    with common.store("visualize", coordinates=chosen, jitter=jitter, rotate=rotate) as store:
+    with common.store("visualize", coordinates=chosen, **regularizers) as store:
         with console.progress("Visualising", "steps", "value") as progress:
             found = visualize_coordinates(
                 common.network,
                 coordinates=chosen,
                 seeds=seeds,
-                transform=transform,
+                **regularizers,
                 seed=common.seed,
                 progress=progress,
                 **common.given,
@@ -219,26 +229,3 @@ def activations(
         ((row["coordinate"], "; ".join(row["most"]), "; ".join(row["least"])) for row in rows),
         [store.path],
     )
-
-
-def _transform(
-    jitter: int, rotate: float, images: torch.Tensor
-) -> Callable[[torch.Tensor], torch.Tensor] | None:
-    """Random moves and turns of a batch, differentiable; None where there are none."""
-    from torchvision.transforms import InterpolationMode, v2
-
-    height, width = images.shape[-2:]
-    if not 0 <= jitter < min(height, width):
-        raise InputError(f"--jitter {jitter}: give pixels, 0 to {min(height, width) - 1}")
-    if not 0 <= rotate <= 180:
-        raise InputError(f"--rotate {rotate:g}: give degrees, 0 to 180")
-    if not (jitter or rotate):
-        return None
-    move: Callable[[torch.Tensor], torch.Tensor] = v2.RandomAffine(
-        degrees=rotate,
-        translate=(jitter / width, jitter / height),
-        interpolation=InterpolationMode.BILINEAR,
-        # With a number here it works in place, and there is no gradient.
-        fill=None,
-    )
-    return move

@@ -120,14 +120,15 @@ def test_visualize(run):
     assert picture(directory / "features.png") > 1000
 
 
-def test_visualize_with_jitter_draws_coordinates_by_the_seed(run):
+def test_visualize_with_regularizers_draws_coordinates_by_the_seed(run):
     _, metadata, results = run(
-        "visualize", "--n", 1, "--coordinates", "random:3", "--jitter", 4, "--rotate", 5,
-        "--seed", 7,
+        "visualize", "--n", 1, "--coordinates", "random:3", "--seed", 7,
+        "--transform", "jitter:4,rotate", "--parameterization", "fourier",
     )  # fmt: skip
     order = torch.randperm(COORDINATES, generator=torch.Generator().manual_seed(7))
     assert list(metadata["coordinates"]) == sorted(order[:3].tolist())
-    assert (metadata["jitter"], metadata["rotate"]) == (4, 5.0)
+    assert metadata["transform"] == "jitter:4,rotate"
+    assert metadata["parameterization"] == "fourier"
     assert len(results) == 6
 
 
@@ -223,8 +224,8 @@ def test_models_lists_what_is_bundled(command, tmp_path, monkeypatch):
         ("visualize --coordinates 3;4", "--coordinates '3;4'"),
         ("visualize --coordinates random:0", "--coordinates 'random:0'"),
         ("visualize --coordinates random:9999", "R(x) has 1024 coordinates"),
-        ("visualize --jitter 64", "--jitter 64: give pixels, 0 to 63"),
-        ("visualize --rotate 200", "--rotate 200: give degrees"),
+        ("visualize --transform jitter:64", "transform 'jitter:64': give 0 to 63"),
+        ("visualize --transform rotate:200", "transform 'rotate:200': give 0 to 180"),
         ("add-feature --coordinate -1", "coordinate -1 is out of range"),
         ("activations --k 0 --n 3", "k=0"),
         ("activations --coordinates 3 --k 5 --n 3", "give more data or a smaller k"),

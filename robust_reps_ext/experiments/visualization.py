@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from robustness.attacker import AttackerModel
 from torch import Tensor, nn
 from typing_extensions import Unpack
 
+from ..errors import InputError
 from ..models.representation import representation
 from ..objectives import CoordinateMaximization, check_coordinates
 from ..result import Synthesis
 from ..settings import Options, Settings
 from ..synthesis import Progress, check_images, synthesize
+from .regularizers import DecorrelatedFourierStep, random_transform
 
 __all__ = ["Visualization", "visualize"]
 
@@ -69,7 +71,8 @@ def visualize(
     *,
     coordinates: Sequence[int],
     seeds: Tensor,
-    transform: Callable[[Tensor], Tensor] | None = None,
+    transform: str | Callable[[Tensor], Tensor] | None = None,
+    parameterization: str = "pixels",
     seed: int = 0,
     progress: bool | Progress = False,
     **options: Unpack[Options],
@@ -86,10 +89,13 @@ def visualize(
         Images x0 to start from, (S, C, H, W) in [0, 1]; noise and grey are images too, see
         `robust_reps_ext.synthesis.noise`.
     transform
-        A differentiable, random transformation of a batch of normalised images, applied before
-        every step: jitter or rotation, as a regulariser for standard networks (Fig. 10). It may
-        not write into its input, as `torchvision.transforms.v2.RandomAffine` does unless its
-        ``fill`` is None.
+        What is seen of the image in every step, as a regulariser for standard networks (Fig. 10):
+        ``"jitter,rotate,scale"``, see `regularizers.random_transform`; or a differentiable
+        function of a batch of normalised images, which may not write into its input.
+    parameterization
+        ``"pixels"``, or ``"fourier"`` for steps on a Fourier spectrum of decorrelated colours
+        (Fig. 9), see `regularizers.DecorrelatedFourierStep`; `step_size` is then a length there,
+        and nothing but [0, 1] bounds the image.
     seed
         Recorded, and set before the run for what `transform` draws.
     progress
@@ -105,7 +111,7 @@ def visualize(
     Raises
     ------
     InputError
-        If a coordinate is out of range.
+        If a coordinate is out of range, or a regulariser is not known.
 
     Examples
     --------
@@ -118,6 +124,9 @@ def visualize(
     """
     seeds = check_images("seeds", seeds)
     settings = Settings.paper(seeds, options, iterations=200)
+    if isinstance(transform, str):
+        transform = random_transform(transform, min(seeds.shape[-2:]))
+    settings = _parameterized(settings, parameterization, options)
     size = representation(model, seeds[:1], layer=settings.layer).shape[1]
     chosen = check_coordinates(coordinates, size)
     s, k = len(seeds), len(chosen)
@@ -143,3 +152,23 @@ def visualize(
         predicted=torch.cat(logits).argmax(1).cpu().view(s, k),
         synthesis=result,
     )
+
+
+def _parameterized(settings: Settings, parameterization: str, given: Options) -> Settings:
+    if parameterization == "pixels":
+        return settings
+    if parameterization != "fourier":
+        raise InputError(
+            f"parameterization={parameterization!r} is not known: choose pixels or fourier"
+        )
+    if settings.schedule != "paper":
+        raise InputError(
+            f"schedule={settings.schedule!r} moves pixels, parameterization='fourier' does not: "
+            "choose schedule='paper'"
+        )
+    if given.get("eps") is not None:
+        raise InputError(
+            f"eps={given['eps']} bounds pixels, parameterization='fourier' has no radius: "
+            "leave one of them out"
+        )
+    return replace(settings, constraint=DecorrelatedFourierStep)

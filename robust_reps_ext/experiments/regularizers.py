@@ -1,0 +1,157 @@
+"""What the paper compares with: random transformations (Fig. 10), decorrelated Fourier (Fig. 9).
+
+Both are regularisers of feature visualisation, as Distill's article of that name describes them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from robustness.attack_steps import AttackerStep
+from torch import Tensor, nn
+
+from ..errors import InputError
+
+__all__ = ["TRANSFORMS", "DecorrelatedFourierStep", "random_transform"]
+
+TRANSFORMS = {"jitter": 8.0, "rotate": 10.0, "scale": 0.1}
+"""Default amounts, the largest in lucid's standard transforms: pixels at 224 (brought to the size
+of the images), degrees, and share of the size."""
+
+_LARGEST = {"jitter": math.inf, "rotate": 180.0, "scale": 0.9}
+
+# Lucid's: square root of the colour covariance of ImageNet, columns are decorrelated directions.
+_COLORS = ((0.26, 0.09, 0.02), (0.27, 0.00, -0.05), (0.27, -0.09, 0.03))
+
+# Pixels of 0 and 1 have no finite logit.
+_INSIDE = 1e-4
+
+
+def random_transform(names: str, side: int) -> Callable[[Tensor], Tensor]:
+    """Move, turn and scale each image of a batch at random, differentiably.
+
+    Amounts are uniform between minus and plus the given ones, drawn for each image from torch's
+    global generator; beyond the border the image is mirrored.
+
+    Parameters
+    ----------
+    names
+        Some of `TRANSFORMS` with commas between, each with its amount or without:
+        ``"jitter,rotate,scale"``, ``"jitter:4,rotate:5"``. Jitter is in whole pixels, rotation in
+        degrees, scale a share of the size.
+    side
+        Smaller side of the images in pixels.
+
+    Returns
+    -------
+    callable
+        (N, C, H, W) to the same shape.
+
+    Raises
+    ------
+    InputError
+        For an unknown name, or an amount out of range.
+
+    Examples
+    --------
+    >>> random_transform("jitter:2,rotate", side=32)(torch.rand(4, 3, 32, 32)).shape
+    torch.Size([4, 3, 32, 32])
+    """
+    amounts = dict.fromkeys(TRANSFORMS, 0.0)
+    for part in names.split(","):
+        name, given, text = part.strip().partition(":")
+        if name not in TRANSFORMS:
+            raise InputError(f"transform {name!r} is not known: choose {', '.join(TRANSFORMS)}")
+        default = TRANSFORMS[name] * (side / 224 if name == "jitter" else 1)
+        try:
+            amounts[name] = float(text) if given else default
+        except ValueError:
+            raise InputError(f"transform {part!r}: give a number, such as {name}:4") from None
+        most = side - 1 if name == "jitter" else _LARGEST[name]
+        if not 0 <= amounts[name] <= most:
+            raise InputError(f"transform {part!r}: give 0 to {most:g}")
+
+    def transform(images: Tensor) -> Tensor:
+        n, _, height, width = images.shape
+        draw = 2 * torch.rand(4, n) - 1
+        shift = (draw[:2] * math.ceil(amounts["jitter"])).round()
+        angle = draw[2] * math.radians(amounts["rotate"])
+        size = 1 + draw[3] * amounts["scale"]
+        cos, sin = angle.cos() / size, angle.sin() / size
+        # In affine_grid's coordinates the image is 2 wide and 2 high.
+        rows = (
+            torch.stack([cos, -sin * height / width, shift[0] * 2 / width], dim=1),
+            torch.stack([sin * width / height, cos, shift[1] * 2 / height], dim=1),
+        )
+        matrix = torch.stack(rows, dim=1).to(images)
+        grid = nn.functional.affine_grid(matrix, list(images.shape), align_corners=False)
+        moved: Tensor = nn.functional.grid_sample(
+            images, grid, padding_mode="reflection", align_corners=False
+        )
+        return moved
+
+    return transform
+
+
+def spectrum_scale(height: int, width: int) -> Tensor:
+    """1 / f over the half spectrum, (H, W // 2 + 1), with a root mean square of 1.
+
+    f is in cycles per pixel, and at least that of one cycle per image.
+    """
+    down, across = torch.fft.fftfreq(height)[:, None], torch.fft.rfftfreq(width)[None]
+    scale = 1 / torch.hypot(down, across).clamp_min(1 / max(height, width))
+    return scale / scale.square().mean().sqrt()
+
+
+class DecorrelatedFourierStep(AttackerStep):
+    """Normalised L2 steps on z, where x = sigmoid(M irfft2(z / f)): Distill's parameterisation.
+
+    M mixes decorrelated colours. The iterates that PGD keeps are the images: x determines z. No
+    radius binds; pixels stay in [0, 1] by the sigmoid. `eps` and the origin are not used.
+    """
+
+    def project(self, x: Tensor) -> Tensor:
+        return x.clamp(_INSIDE, 1 - _INSIDE)
+
+    def step(self, x: Tensor, g: Tensor) -> Tensor:
+        z = self.from_image(x)
+        with torch.enable_grad():
+            leaf = z.detach().requires_grad_(True)
+            (gradient,) = torch.autograd.grad(self.image_of(leaf, x.shape[-1]), leaf, g)
+        norm = torch.linalg.vector_norm(gradient.flatten(1), dim=1).view(-1, 1, 1, 1, 1)
+        length: Any = self.step_size
+        if isinstance(length, Tensor) and length.dim():
+            length = length[..., None]
+        return self.image_of(
+            z + length * gradient / norm.clamp_min(torch.finfo(g.dtype).tiny), x.shape[-1]
+        )
+
+    def random_perturb(self, x: Tensor) -> Tensor:
+        """The image itself: there is no ball to draw from."""
+        return x
+
+    @staticmethod
+    def image_of(z: Tensor, width: int) -> Tensor:
+        """The image of parameters (N, 3, H, W // 2 + 1, 2), (N, 3, H, W)."""
+        height = z.shape[2]
+        spectrum = torch.view_as_complex(z.contiguous()) * spectrum_scale(height, width).to(z)
+        plain = torch.fft.irfft2(spectrum, s=(height, width), norm="ortho")
+        return torch.sigmoid(torch.einsum("ij,njhw->nihw", _mixing(z), plain))
+
+    @staticmethod
+    def from_image(image: Tensor) -> Tensor:
+        """The parameters of an image with values in (0, 1)."""
+        height, width = image.shape[-2:]
+        colors = torch.linalg.inv(_mixing(image))
+        plain = torch.einsum("ij,njhw->nihw", colors, torch.logit(image, eps=_INSIDE / 10))
+        spectrum = torch.fft.rfft2(plain, norm="ortho")
+        return torch.view_as_real(spectrum / spectrum_scale(height, width).to(image))
+
+
+def _mixing(like: Tensor) -> Tensor:
+    """M, its longest column of length 1, on the device of a tensor."""
+    colors = torch.tensor(_COLORS)
+    return (colors / torch.linalg.vector_norm(colors, dim=0).max()).to(like)
