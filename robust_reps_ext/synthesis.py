@@ -10,9 +10,10 @@ from typing import Any
 
 import torch
 from robustness.attacker import AttackerModel
-from torch import Tensor
+from torch import Tensor, nn
 
 from .errors import InputError
+from .models.fast import fast_network
 from .models.loading import weights_digest
 from .models.representation import at_layer
 from .objectives import Objective
@@ -20,7 +21,7 @@ from .recording import Progress, Recorder
 from .result import Synthesis
 from .settings import Settings
 from .upstream.modes import device_of, evaluating
-from .upstream.precision import reduced
+from .upstream.precision import amp_dtype, reduced
 
 __all__ = ["Progress", "check_images", "noise", "synthesize"]
 
@@ -106,27 +107,32 @@ def synthesize(
     images = []
     with evaluating(read), recorder:
         begin, nudged = _off_zero_gradients(read, objective, target, start, seed)
+        engine = _Engine(read, objective, target, begin, settings.precision)
         for rows in torch.arange(len(start)).split(settings.batch_size):
-            recorder.begin_batch()
-            _, found = read(
-                begin[rows],
-                target[rows],
-                make_adv=True,
-                custom_loss=objective,
-                targeted=objective.targeted,
-                constraint=settings.constraint,
-                eps=_of(settings.eps, rows),
-                step_size=_of(settings.step_size, rows),
-                iterations=settings.iterations,
-                orig_input=origin[rows],
-                use_best=settings.use_best,
-                mixed_precision=reduced(settings.precision, device_of(read)),
-                stop_when=stop_when,
-                callback=recorder.step,
-                schedule=settings.schedule,
-                patience=settings.patience,
-                drop_finished=True,
-            )
+            while True:
+                recorder.begin_batch()
+                _, found = read(
+                    begin[rows],
+                    target[rows],
+                    make_adv=True,
+                    custom_loss=objective,
+                    targeted=objective.targeted,
+                    constraint=settings.constraint,
+                    eps=_of(settings.eps, rows),
+                    step_size=_of(settings.step_size, rows),
+                    iterations=settings.iterations,
+                    orig_input=origin[rows],
+                    use_best=settings.use_best,
+                    mixed_precision=engine.reduced,
+                    stop_when=stop_when,
+                    callback=recorder.step,
+                    schedule=settings.schedule,
+                    patience=settings.patience,
+                    drop_finished=True,
+                    network=engine.network,
+                )
+                if engine.trusted(found, rows):
+                    break
             recorder.end_batch(found)
             images.append(found.to(start.device))
         final = torch.cat(images)
@@ -153,6 +159,64 @@ def synthesize(
         frames=torch.cat(recorder.frames, dim=1) if recorder.frames else None,
         frame_steps=torch.tensor(recorder.frame_steps) if recorder.frames else None,
     )
+
+
+class _Engine:
+    """The copy of the network that PGD runs on, and what it computes in."""
+
+    TOLERANCE = 0.01
+
+    def __init__(
+        self,
+        model: AttackerModel,
+        objective: Objective,
+        target: Tensor,
+        begin: Tensor,
+        precision: str,
+    ) -> None:
+        self.model, self.objective, self.target, self.begin = model, objective, target, begin
+        self.device = device_of(model)
+        self.reduced = reduced(precision, self.device)
+        self.may_fall_back = precision == "auto"
+        self.network = self._made()
+
+    def trusted(self, found: Tensor, rows: Tensor) -> bool:
+        """Whether the result stands; if not, the network computes in float32 from now on.
+
+        Under ``precision="auto"``, the objective in reduced precision may be off by 1% of what it
+        is in float32, here or at the start (near 0, where it ends, all digits are lost at once).
+        """
+        if not (self.reduced and self.may_fall_back):
+            return True
+        target = self.target[rows]
+        exact, first = (
+            _values(self.model, self.objective, target, x, len(rows))
+            for x in (found, self.begin[rows])
+        )
+        with torch.autocast(self.device.type, amp_dtype(self.device)), torch.no_grad():
+            x, t = self.model.normalizer(found.to(self.device)), target.to(self.device)
+            rough = self.objective(self.network, x, t)[0].float().cpu()
+        off = (rough - exact).abs() / torch.maximum(exact.abs(), first.abs()).clamp_min(1e-12)
+        if float(off.mean()) <= self.TOLERANCE:
+            return True
+        warnings.warn(
+            f"in reduced precision the objective is off by {float(off.mean()):.1%}: "
+            "computing in float32 instead",
+            stacklevel=3,
+        )
+        self.reduced = False
+        self.network = self._made()
+        return False
+
+    def _made(self) -> nn.Module:
+        x = self.model.normalizer(self.begin[:2].to(self.device))
+        target = self.target[:2].to(self.device)
+        return fast_network(
+            self.model.model,
+            x,
+            lambda network: self.objective(network, x, target),
+            dtype=amp_dtype(self.device) if self.reduced else None,
+        )
 
 
 def _values(

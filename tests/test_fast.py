@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from robustness.attacker import AttackerModel
 from test_families import FAMILIES, NORMALIZE, made
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -208,3 +209,67 @@ def test_a_network_that_has_no_copy_is_used_itself_and_the_log_says_so(caplog):
     peeking = fast_network(plain, x, lambda net: (net.body[0][1](x).mean((1, 2, 3)), None))
     assert peeking is plain
     assert "the objective's value is another" in caplog.text
+
+
+@pytest.fixture
+def small():
+    return AttackerModel(trained(critters_resnet()), PLAIN).eval()
+
+
+def without_copies(monkeypatch):
+    monkeypatch.setattr("robust_reps_ext.synthesis.fast_network", lambda network, *_, **__: network)
+    monkeypatch.setattr(
+        "robust_reps_ext.experiments.accuracy.fast_network", lambda network, *_, **__: network
+    )
+
+
+@pytest.mark.parametrize("layer", [None, "body.5", "body.5:mean"])
+def test_inversions_on_the_copy_have_the_same_iterates(small, layer, monkeypatch):
+    targets = torch.rand(3, 3, 32, 32)
+    options = {"iterations": 6, "step_size": 0.1, "layer": layer, "frames": 7, "batch_size": 2}
+    ours = rr.invert(small, targets, **options)
+    without_copies(monkeypatch)
+    plain = rr.invert(small, targets, **options)
+    assert ours.objective.mean() < 0.95 * ours.trace[0].mean()
+    torch.testing.assert_close(ours.images, plain.images, atol=1e-4, rtol=0)
+    torch.testing.assert_close(ours.trace, plain.trace, atol=1e-5, rtol=1e-4)
+
+
+def test_attacks_in_evaluation_run_on_the_copy_and_find_the_same(small, monkeypatch):
+    x = torch.rand(12, 3, 32, 32)
+    labels = small(x)[0].argmax(1)
+    batches = [(x[:8], labels[:8]), (x[8:], labels[8:])]
+    passes = []
+    small.model.body[0].register_forward_pre_hook(lambda module, _: passes.append(module))
+    options = {"eps": 0.5, "attack_steps": [5], "group": torch.arange(9) // 3}
+    ours = rr.evaluate(small, batches, **options)
+    assert len({id(module) for module in passes}) > 1
+    without_copies(monkeypatch)
+    assert ours == rr.evaluate(small, batches, **options)
+
+
+class Fragile(nn.Module):
+    """R(x) is the difference of two sums that bfloat16 cannot tell apart."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(12, 2)
+        self.sum = nn.Linear(12, 12)
+
+    def forward(self, x, with_latent=False, fake_relu=False, no_relu=False):
+        flat = x.flatten(1)
+        latent = self.sum(flat + 1000).float() - self.sum(torch.full_like(flat, 1000.0)).float()
+        return (self.fc(flat), latent) if with_latent else self.fc(flat)
+
+
+def test_automatic_precision_falls_back_and_says_so(small, monkeypatch):
+    monkeypatch.setattr("robust_reps_ext.upstream.precision.is_fast", lambda device: True)
+    targets = torch.rand(2, 3, 2, 2)
+    model = AttackerModel(Fragile(), PLAIN).eval()
+    options = {"iterations": 3, "step_size": 0.1, "batch_size": 1}
+    with pytest.warns(UserWarning, match="computing in float32 instead"):
+        ours = rr.invert(model, targets, precision="auto", **options)
+    exact = rr.invert(model, targets, **options)
+    torch.testing.assert_close(ours.images, exact.images)
+    # No warning, which would be an error, where bfloat16 does.
+    rr.invert(small, torch.rand(2, 3, 32, 32), precision="auto", **options)

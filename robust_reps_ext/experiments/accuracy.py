@@ -13,8 +13,9 @@ from scipy.stats import binomtest
 from torch import Tensor, nn
 
 from ..errors import InputError
+from ..models.fast import fast_network
 from ..upstream.modes import device_of, evaluating
-from ..upstream.precision import reduced
+from ..upstream.precision import amp_dtype, reduced
 
 __all__ = ["Accuracy", "evaluate"]
 
@@ -113,6 +114,8 @@ def evaluate(
         "mixed_precision": reduced(precision, device_of(model)),
         "custom_loss": partial(_cross_entropy, group=group),
     }
+    dtype = amp_dtype(device_of(model)) if pgd["mixed_precision"] else None
+    network: nn.Module | None = None
     correct = [0] * (1 + len(attack_steps))
     n = 0
     with evaluating(model):
@@ -121,8 +124,10 @@ def evaluate(
                 raise InputError("the data has no labels: give batches (images, labels)")
             images, fine = batch[:2]
             labels = fine if group is None else group.to(fine.device)[fine]
+            if network is None:
+                network = _attacked_network(model, images, labels, group, dtype)
             attacked = (
-                model(images, labels, make_adv=True, iterations=steps, **pgd)[1]
+                model(images, labels, make_adv=True, iterations=steps, network=network, **pgd)[1]
                 for steps in attack_steps
             )
             for i, x in enumerate((images, *attacked)):
@@ -136,6 +141,20 @@ def evaluate(
         raise InputError("the data is empty: give at least one batch")
     names = ("clean", *(f"PGD-{steps}" for steps in attack_steps))
     return tuple(Accuracy(name, hits, n) for name, hits in zip(names, correct, strict=True))
+
+
+def _attacked_network(
+    model: AttackerModel,
+    images: Tensor,
+    labels: Tensor,
+    group: Tensor | None,
+    dtype: torch.dtype | None,
+) -> nn.Module:
+    """The copy of the network that the attack runs on."""
+    device = device_of(model)
+    inp, target = model.normalizer(images[:2].to(device)), labels[:2].to(device)
+    loss = partial(_cross_entropy, inp=inp, target=target, group=group)
+    return fast_network(model.model, inp, loss, dtype=dtype)
 
 
 def _coarse(logits: Tensor, group: Tensor | None) -> Tensor:

@@ -49,6 +49,8 @@ class Attacker(upstream.Attacker):
         and begin anew at half the length.
     drop_finished
         Images that are left as they are cost nothing more. For targets with one row per image.
+    network
+        What losses are computed on instead of the model: a copy that is the same function.
 
     With `random_restarts`, starts after the first are random, and each image keeps the worst
     case (for the loss) of all of them. Losses are summed over the batch, so that no step depends
@@ -86,6 +88,7 @@ class Attacker(upstream.Attacker):
         schedule: str = "paper",
         patience: int | None = None,
         drop_finished: bool = False,
+        network: nn.Module | None = None,
     ) -> Tensor:
         """Search the set around `orig_input` for the images that maximise (or minimise) the loss.
 
@@ -120,7 +123,12 @@ class Attacker(upstream.Attacker):
                     "choose schedule='paper'"
                 )
             attack = PGD(
-                loss=self._loss(custom_loss, should_normalize, mixed_precision),
+                loss=self._loss(
+                    self.model if network is None else network,
+                    custom_loss,
+                    should_normalize,
+                    mixed_precision,
+                ),
                 target=_moved(target, device),
                 step=step,
                 sign=-1 if targeted else 1,
@@ -146,7 +154,11 @@ class Attacker(upstream.Attacker):
             return step.to_image(found).detach() if return_image else found
 
     def _loss(
-        self, custom_loss: Loss | None, should_normalize: bool, mixed_precision: bool
+        self,
+        network: nn.Module,
+        custom_loss: Loss | None,
+        should_normalize: bool,
+        mixed_precision: bool,
     ) -> Callable[[Tensor, Any], tuple[Tensor, Any]]:
         """The per-image loss, with one forward pass of the network."""
 
@@ -154,9 +166,9 @@ class Attacker(upstream.Attacker):
             with _precision(images.device, mixed_precision):
                 inp = self.normalize(images) if should_normalize else images
                 if custom_loss is not None:
-                    losses, output = custom_loss(self.model, inp, target)
+                    losses, output = custom_loss(network, inp, target)
                 else:
-                    output = self.model(inp)
+                    output = network(inp)
                     losses = nn.functional.cross_entropy(output, target, reduction="none")
             if losses.shape != images.shape[:1]:
                 raise InputError(
