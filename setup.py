@@ -119,7 +119,10 @@ setup(
         "test": [
             "hypothesis>=6.100",
             "import-linter>=2.1",
+            "ipykernel>=6.29",
             "mypy>=1.13",
+            "nbclient>=0.10",
+            "nbformat>=5.10",
             "pip>=23",
             "playwright>=1.49",
             "pytest>=8.2",
