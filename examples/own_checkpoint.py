@@ -4,8 +4,9 @@
 
 trains a small robust network for two epochs, loads the checkpoint, and inverts its representation;
 then does the same for a torchvision ResNet-18, untrained, with a normaliser of its own, at two of
-its layers. One sees how much of the targets each representation holds: an early layer almost
-everything, trained or not; the last one what the training asked for. A minute or two on two cores.
+its layers. One sees that an early layer keeps shapes and colours, trained or not, under
+noise that it does not see; that noise matches the untrained network's last layer; and that two
+epochs are far too few. 50 seconds on one core.
 """
 
 from __future__ import annotations
