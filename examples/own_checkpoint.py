@@ -4,7 +4,7 @@
 
 trains a small robust network for two epochs, loads the checkpoint, and inverts its representation;
 then does the same for a torchvision ResNet-18, untrained, with a normaliser of its own, at two of
-its layers. One sees that an early layer keeps shapes and colours, trained or not, under
+its layers. One sees that an early layer keeps shapes and colours without any training, under
 noise that it does not see; that noise matches the untrained network's last layer; and that two
 epochs are far too few. 50 seconds on one core.
 """
