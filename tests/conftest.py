@@ -1,9 +1,12 @@
 """What holds for every test: no display, no network, and the same random numbers."""
 
+import importlib.util
 import os
 import random
 import socket
 import sys
+import warnings
+from pathlib import Path
 
 import pytest
 
@@ -33,3 +36,20 @@ def _same_random_numbers():
         sys.modules["numpy"].random.seed(0)
     if "torch" in sys.modules:
         sys.modules["torch"].manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def pristine():
+    """Upstream's own training under another name, which no mend touches."""
+    import robustness
+
+    folder = Path(robustness.__file__).parent
+    spec = importlib.util.spec_from_file_location(
+        "pristine", folder / "__init__.py", submodule_search_locations=[str(folder)]
+    )
+    sys.modules["pristine"] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(sys.modules["pristine"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        importlib.import_module("pristine.attacker")
+        return importlib.import_module("pristine.train")

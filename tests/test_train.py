@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import copy
-import importlib.util
 import random
 import resource
 import sys
 import warnings
 from argparse import Namespace
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import robustness
 import torch
 from cox.utils import Parameters
 from torch import nn
@@ -142,21 +139,6 @@ def test_standard_training_is_sgd_on_cross_entropy(tmp_path):
     for left, right in zip(ours.parameters(), theirs.parameters(), strict=True):
         torch.testing.assert_close(left, right)
     assert len(penalised) == 2 * (3 + 3)
-
-
-@pytest.fixture(scope="module")
-def pristine():
-    """Upstream's own training under another name, which no mend touches."""
-    folder = Path(robustness.__file__).parent
-    spec = importlib.util.spec_from_file_location(
-        "pristine", folder / "__init__.py", submodule_search_locations=[str(folder)]
-    )
-    sys.modules["pristine"] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(sys.modules["pristine"])
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        importlib.import_module("pristine.attacker")
-        return importlib.import_module("pristine.train")
 
 
 @pytest.mark.parametrize(
