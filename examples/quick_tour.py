@@ -4,7 +4,7 @@
 
 writes one picture of each. One sees a robust network's representation drawn back into images:
 the targets again, from noise; one animal turning into another; what single coordinates stand for.
-With `--model critters-standard` most of it is noise. About two minutes on two cores.
+With `--model critters-standard` most of it is noise. A minute on one core.
 """
 
 from __future__ import annotations
