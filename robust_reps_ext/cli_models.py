@@ -2,22 +2,44 @@
 
 from __future__ import annotations
 
+import difflib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
+from itertools import groupby
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from . import options
+from .errors import InputError
+
+if TYPE_CHECKING:
+    from .models.public_models import PublicModel
 
 __all__ = ["register"]
 
+
+class _NamesOrCommands(TyperGroup):
+    """What is no command is the name of a model."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args and args[0] not in self.commands and not args[0].startswith("-"):
+            args = ["show", *args]
+        return super().resolve_command(ctx, args)
+
+
 models_app = typer.Typer(
+    cls=_NamesOrCommands,
     help="List the models that can be loaded by name, or convert a checkpoint.\n\n\b\n"
     "robust-reps models\n"
+    "robust-reps models resnet50_l2_eps3\n"
     "robust-reps models convert checkpoint.pt.best model.safetensors",
 )
+
+AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -26,10 +48,7 @@ def register(app: typer.Typer) -> None:
 
 
 @models_app.callback(invoke_without_command=True)
-def models(
-    context: typer.Context,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
-) -> None:
+def models(context: typer.Context, as_json: AsJson = False) -> None:
     """List the models that can be loaded by name, with what is known of each."""
     if context.invoked_subcommand is not None:
         return
@@ -43,24 +62,82 @@ def models(
         print(json.dumps({"bundled": ours, "public": published}, indent=2))
         return
     rows = [
-        (name, _line(known.get("arch"), known.get("dataset"), "", percentages(known)))
+        (name, known["arch"], *_measured(percentages(known), known["dataset"]))
         for name, known in ours.items()
     ]
-    rows += [
-        (name, _line(one.arch, one.dataset, one.trained, one.accuracies))
-        for name, one in PUBLIC.items()
-    ]
-    console.show_table(
-        ("name", "architecture, data set, trained against: accuracy in percent"), rows
-    )
-    print("The first are in the package, the others are fetched when they are first loaded; --json")
-    print("tells addresses, sizes, checksums, licences and what to cite.")
+    titles = ("name", "architecture", "clean", "PGD-20")
+    console.show_table(titles, rows, "critters_fine, in the package")
+    for (dataset, citation), group in groupby(
+        PUBLIC.items(), lambda entry: (entry[1].dataset, entry[1].citation)
+    ):
+        listed = [(name, one.arch, one.trained, *_measured(one.accuracies)) for name, one in group]
+        # A name must stand on one line, to be copied.
+        width = 5 if any(row[-1] for row in listed) else 4
+        header = ("name", "architecture", "trained against", "clean", "PGD-20")[:width]
+        print()
+        console.show_table(
+            header,
+            [row[:width] for row in listed],
+            f"{dataset}, {citation.partition(',')[0]}",
+        )
+    print("\nAccuracies in percent. What is not in the package is fetched when loaded.")
+    print("More of one: robust-reps models NAME; of all: --json")
 
 
-def _line(arch: object, dataset: object, trained: str, accuracies: dict[str, float]) -> str:
-    what = ", ".join(str(part) for part in (arch, dataset, trained) if part)
-    measured = ", ".join(f"{name} {value:.1f}" for name, value in accuracies.items())
-    return f"{what}: {measured}" if measured else what
+def _measured(accuracies: Mapping[str, float], dataset: str = "") -> tuple[str, str]:
+    """Clean and adversarial accuracy on `dataset`, each empty where nobody published it."""
+    found = {"clean": "", "PGD-20": ""}
+    for name, value in accuracies.items():
+        kind = name.removeprefix(f"{dataset} ").partition(" ")[0]
+        if kind in found:
+            found[kind] = f"{value:.1f}"
+    return found["clean"], found["PGD-20"]
+
+
+@models_app.command(hidden=True)
+def show(
+    name: Annotated[str, typer.Argument(help="A name that is listed.")],
+    as_json: AsJson = False,
+) -> None:
+    """Tell what is known of one model.
+
+    \b
+    robust-reps models resnet50_l2_eps3
+    """
+    from . import console
+    from .models.catalogue import bundled, card, percentages
+    from .models.public_models import PUBLIC
+
+    known: dict[str, Any]
+    if name in bundled():
+        known = {"place": "in the package", **card(name)}
+        if not as_json:
+            known["accuracies"] = percentages(known)
+    elif name in PUBLIC:
+        known = asdict(PUBLIC[name])
+    else:
+        close = difflib.get_close_matches(name, [*bundled(), *PUBLIC, "convert"], n=3)
+        advice = f"did you mean {', '.join(close)}?" if close else "robust-reps models lists them"
+        raise InputError(f"no model is called {name!r}: {advice}")
+    if as_json:
+        print(json.dumps(known, indent=2))
+        return
+    known["accuracies"] = _in_words(known["accuracies"])
+    if name in PUBLIC:
+        known |= _of_file(PUBLIC[name])
+    address = known.pop("url", None)
+    console.show_table(("", ""), [(key.replace("_", " "), value) for key, value in known.items()])
+    if address:
+        print(address)
+
+
+def _in_words(accuracies: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:.2f}%" for name, value in accuracies.items()) or "not stated"
+
+
+def _of_file(model: PublicModel) -> dict[str, str]:
+    size = "not stated" if model.size is None else f"{model.size:,} bytes"
+    return {"size": size, "sha256": model.sha256 or "not stated"}
 
 
 @models_app.command()

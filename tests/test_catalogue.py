@@ -147,3 +147,42 @@ def test_the_command_lists_everything(capsys, monkeypatch):
     assert set(listed["public"]) == set(PUBLIC)
     assert "critters-robust" in listed["bundled"]
     assert set(listed["public"]["resnet50_linf_eps4.0"]) >= {"url", "size", "sha256", "citation"}
+
+
+def run(capsys, monkeypatch, *words):
+    from robust_reps_ext import cli
+
+    monkeypatch.setattr("sys.argv", ["robust-reps", *words])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    return ended.value.code, *capsys.readouterr()
+
+
+def test_every_name_stands_on_one_line_of_the_table(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    status, listed, _ = run(capsys, monkeypatch, "models")
+    lines = listed.splitlines()
+    assert status == 0
+    assert max(map(len, lines)) <= 80
+    first = {line.split()[0]: line for line in lines if line.strip()}
+    assert {*PUBLIC, "critters-robust"} <= set(first)
+    assert first["wide_resnet50_4_l2_eps0.01"].split()[1:] == [
+        *("wide_resnet50_4", "L2,", "eps", "0.01", "78.0"),
+    ]
+    assert first["imagenet_l2_3_0"].split()[-2:] == ["57.9", "35.2"]
+    assert first["critters-robust"].split()[-2:] == ["60.0", "32.4"]
+
+
+def test_the_command_tells_what_is_known_of_one(capsys, monkeypatch):
+    status, told, _ = run(capsys, monkeypatch, "models", "resnet50_linf_eps4.0")
+    model = PUBLIC["resnet50_linf_eps4.0"]
+    assert status == 0
+    assert model.url in told.splitlines()
+    assert "204,818,947 bytes" in told
+    assert model.sha256 in told
+    _, as_json, _ = run(capsys, monkeypatch, "models", "critters-robust", "--json")
+    assert json.loads(as_json)["accuracies"]["critters clean"]["images"] == 1620
+    status, told, error = run(capsys, monkeypatch, "models", "resnet50_l2_eps33")
+    assert (status, told) == (2, "")
+    assert error.startswith("error: no model is called 'resnet50_l2_eps33': did you mean resnet50")
+    assert error.count("\n") == 1
