@@ -238,3 +238,37 @@ def test_without_the_straight_through_relu_a_coordinate_that_is_off_stays_off():
     stuck = rr.visualize(model, **options, fake_relu=False)
     assert stuck.synthesis.settings["fake_relu"] is False
     assert abs(float(stuck.images.mean()) - 0.5) < 0.02
+
+
+ABLATED = {
+    "invert": lambda model, x, **options: rr.invert(model, x, **options),
+    "invert_within": lambda model, x, **options: rr.invert_within(
+        model, x, x.flip(0), radii=(1.0,), **options
+    ),
+    "interpolate": lambda model, x, **options: rr.interpolate(
+        model, x, x.flip(0), steps=2, **options
+    ),
+    "visualize": lambda model, x, **options: (
+        rr.visualize(model, coordinates=[0], seeds=x, **options).synthesis
+    ),
+    "add_feature": lambda model, x, **options: rr.add_feature(model, x, coordinate=0, **options),
+}
+
+
+@pytest.mark.parametrize("name", ABLATED)
+def test_every_experiment_goes_without_the_straight_through_relu(name, monkeypatch):
+    """What the model is asked for is seen at the model itself."""
+    model, asked = wrapped(torchvision.models.resnet18(num_classes=9).eval()), set()
+    forward = RepresentationModel.forward
+
+    def seen(self, *args, **keywords):
+        asked.add(bool(keywords.get("fake_relu")))
+        return forward(self, *args, **keywords)
+
+    monkeypatch.setattr(RepresentationModel, "forward", seen)
+    x = torch.rand(2, 3, 32, 32)
+    ABLATED[name](model, x, iterations=2)
+    assert True in asked
+    asked.clear()
+    ABLATED[name](model, x, iterations=2, fake_relu=False)
+    assert asked == {False}
