@@ -1,0 +1,81 @@
+"""Seconds a step of an inversion: ``OMP_NUM_THREADS=2 python benchmarks/inversion.py``.
+
+A ResNet-50 with random weights at 224 pixels, batch 4, equation (4) with the straight-through
+ReLU and steps of 1, by `robustness`' own attacker and by the copy of the network that
+`robust_reps_ext` runs on. What it costs to make the copy is told apart.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from functools import partial
+from types import SimpleNamespace
+
+import torch
+from robustness import imagenet_models
+from robustness.attacker import AttackerModel
+from timing import in_turns, machine, matmul_rate, table
+from torch import nn
+from upstream_attacker import upstream_attacker, without_cuda
+
+import robust_reps_ext as rr
+from robust_reps_ext.models.fast import fast_network
+
+STATISTICS = SimpleNamespace(mean=torch.full((3,), 0.5), std=torch.full((3,), 0.25))
+# Multiplications and additions of the convolutions, forward and backward to the image.
+OPERATIONS = 2 * 2 * 4.09e9
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--steps", type=int, default=3, help="steps of each timed run")
+    parser.add_argument("--rounds", type=int, default=9)
+    given = parser.parse_args()
+    torch.manual_seed(0)
+    network = imagenet_models.resnet50(num_classes=9).eval()
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.5, 1.5)
+    model = AttackerModel(network, STATISTICS).eval()
+    theirs = upstream_attacker().AttackerModel(network, STATISTICS).eval()
+    start, image = torch.rand(2, given.batch, 3, 224, 224)
+    target = rr.representation(model, image)
+    objective = rr.RepresentationMatching()
+
+    options = {"constraint": "2", "eps": 1000.0, "step_size": 1.0, "targeted": True,
+               "iterations": given.steps, "use_best": False, "custom_loss": objective}  # fmt: skip
+    sides = {"robustness": partial(theirs.attacker, start, target, **options)}
+    x = model.normalizer(start)
+    for name, dtype in (("float32", None), ("bfloat16", torch.bfloat16)):
+        begun = time.perf_counter()
+        fast = fast_network(network, x, lambda net: objective(net, x, target), dtype=dtype)
+        print(f"copy for {name}: made in {time.perf_counter() - begun:.2f} s")
+        sides[f"robust_reps_ext, {name}"] = partial(
+            model.attacker,
+            start,
+            target,
+            **options,
+            network=fast,
+            mixed_precision=dtype is not None,
+        )
+
+    with without_cuda():
+        error = (sides["robustness"]() - sides["robust_reps_ext, float32"]()).abs().max()
+        times = in_turns(sides, given.rounds)
+    print(f"{machine()}; batch {given.batch}, {given.rounds} rounds of {given.steps} steps")
+    print(f"largest difference of a pixel after {given.steps} steps in float32: {error:.1e}")
+    table(times, "robustness", per=given.steps)
+    for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
+        second = sorted(times[f"robust_reps_ext, {name}"])[given.rounds // 2] / given.steps
+        reached, possible = OPERATIONS * given.batch / second, matmul_rate(dtype)
+        print(
+            f"{name}: {reached / 1e9:.0f} of {possible / 1e9:.0f} GFLOP/s that a matrix product "
+            f"of 2048 reaches, {reached / possible:.0%}"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""What the benchmarks share: both sides timed in turns, the machine, and its matmul rate."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+
+__all__ = ["in_turns", "machine", "matmul_rate", "table"]
+
+
+def in_turns(sides: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+    """Seconds of each call, `rounds` for each side, after one call that does not count."""
+    for call in sides.values():
+        call()
+    times: dict[str, list[float]] = {name: [] for name in sides}
+    for i in range(rounds):
+        for name in list(sides)[:: 1 if i % 2 else -1]:
+            begun = time.perf_counter()
+            sides[name]()
+            times[name].append(time.perf_counter() - begun)
+    return times
+
+
+def matmul_rate(dtype: torch.dtype, size: int = 2048) -> float:
+    """Floating-point operations a second of a square matrix product, best of 20."""
+    a, b = (torch.randn(size, size).to(dtype) for _ in range(2))
+    return 2 * size**3 / min(in_turns({"": lambda: a @ b}, 20)[""])
+
+
+def machine() -> str:
+    """Processor, threads, versions, and how busy the machine was."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text("utf-8").splitlines() if info.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return (
+        f"{names[0] if names else platform.processor()}, {torch.get_num_threads()} threads, "
+        f"torch {torch.__version__}, Python {platform.python_version()}, "
+        f"load {os.getloadavg()[0]:.1f} of {os.cpu_count()} cores"
+    )
+
+
+def table(times: Mapping[str, list[float]], reference: str, per: int = 1) -> None:
+    """Print the median of each side, its quartiles, and its share of the reference's."""
+    middle = statistics.median(times[reference])
+    for name, values in times.items():
+        low, median, high = statistics.quantiles(values, n=4)
+        print(
+            f"{name:28s} {1000 * median / per:8.1f} ms "
+            f"(middle half {1000 * low / per:.1f} to {1000 * high / per:.1f}), "
+            f"{median / middle:.3f} of {reference}"
+        )

@@ -1,0 +1,43 @@
+"""`robustness`' own attacker, untouched, on a machine without CUDA."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+
+import robustness
+import torch
+
+__all__ = ["upstream_attacker", "without_cuda"]
+
+
+def upstream_attacker() -> ModuleType:
+    """`robustness.attacker` under another name, which no mend touches."""
+    folder = Path(robustness.__file__).parent
+    spec = importlib.util.spec_from_file_location(
+        "pristine", folder / "__init__.py", submodule_search_locations=[str(folder)]
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    sys.modules["pristine"] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(sys.modules["pristine"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return importlib.import_module("pristine.attacker")
+
+
+@contextmanager
+def without_cuda() -> Iterator[None]:
+    """Upstream calls `.cuda()`; in the block that is the identity."""
+    cuda = torch.Tensor.cuda
+    torch.Tensor.cuda = lambda self, *_, **__: self
+    try:
+        yield
+    finally:
+        torch.Tensor.cuda = cuda
