@@ -6,6 +6,8 @@ differ from those in how the network is wrapped and under which keys it is saved
 
 from __future__ import annotations
 
+import logging
+import os
 import sys
 import warnings
 from collections import OrderedDict
@@ -16,12 +18,14 @@ import safetensors.torch
 import torch
 import torchvision
 from cox.utils import Parameters
+from hostile_files import Call
 from robustness import cifar_models
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import robust_reps_ext as rr
 from robust_reps_ext.models.checkpoints import read_checkpoint
+from robust_reps_ext.models.converting import convert
 from robust_reps_ext.models.loading import weights_digest
 
 CIFAR = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
@@ -173,3 +177,21 @@ def test_bare(wrap, suffix, tmp_path):
         torch.save(state, path)
     kind = "safetensors" if suffix == "safetensors" else "bare"
     check(path, network, CIFAR, kind=kind, dataset="cifar")
+
+
+def test_a_converted_checkpoint_of_training_has_half_the_size(train, tmp_path):
+    """Upstream keeps the optimizer's momentum, as large as the weights."""
+    path = train(cifar_models.resnet18(), CIFAR)
+    convert(path, tmp_path / "plain.safetensors")
+    ratio = (tmp_path / "plain.safetensors").stat().st_size / path.stat().st_size
+    assert 0.45 < ratio < 0.52
+
+
+def test_what_a_file_wanted_to_import_is_told(tmp_path, caplog):
+    state = torchvision.models.mobilenet_v2(num_classes=10).state_dict()
+    command = Call(os.system, f"touch {tmp_path / 'marker'}")
+    torch.save({"state_dict": state, "schedule": command}, tmp_path / "file.pt")
+    with caplog.at_level(logging.INFO, "robust_reps_ext"):
+        rr.load_model(tmp_path / "file.pt", dataset="cifar")
+    assert "left out, for it would run code: posix.system" in caplog.text
+    assert not (tmp_path / "marker").exists()

@@ -82,8 +82,9 @@ def load_model(
     -------
     AttackerModel
         With the attribute ``card``: a dict of arch, classes, format, normalizer (mean, std,
-        from), origin, sha256 (of the file), epoch, accuracies (in percent) and, if checked,
-        representation. One line of it goes to the log ``robust_reps_ext``.
+        from), origin, sha256 (of the file), epoch, accuracies (in percent), if checked
+        representation, and left_out, what the file wanted to import. One line of it goes to the
+        log ``robust_reps_ext``.
 
     Raises
     ------
@@ -199,6 +200,9 @@ def _from_file(
         "epoch": facts.get("epoch") if checkpoint.epoch is None else checkpoint.epoch,
         "accuracies": checkpoint.accuracies or facts.get("accuracies", {}),
     }
+    if checkpoint.unsafe_imports:
+        wanted = checkpoint.unsafe_imports[:10]
+        model.card["left_out"] = [(n if n.isprintable() else repr(n))[:100] for n in wanted]
     return model
 
 
@@ -243,7 +247,7 @@ def _report(card: Mapping[str, Any]) -> None:
     accuracies = ", ".join(f"{name} {value:.2f}" for name, value in card["accuracies"].items())
     epoch = "unknown" if card["epoch"] is None else card["epoch"]
     logger.info(
-        "%s: %s of %s, %s classes, normaliser from %s, epoch %s, %s%s",
+        "%s: %s of %s, %s classes, normaliser from %s, epoch %s, %s%s%s",
         card["origin"],
         card["format"],
         card["arch"],
@@ -252,6 +256,9 @@ def _report(card: Mapping[str, Any]) -> None:
         epoch,
         accuracies or "no stored accuracy",
         f"; representation: {card['representation']}" if "representation" in card else "",
+        f"; left out, for it would run code: {', '.join(card['left_out'])}"
+        if "left_out" in card
+        else "",
     )
 
 
