@@ -90,7 +90,7 @@ def main() -> None:
         changed = float((scores.argmax(1) != labels).float().mean())
         radius = float((found - x).flatten(1).norm(dim=1).max())
         print(f"{name:28s} success {changed:.0%}, mean loss {loss:.3f}, radius {radius:.3f}")
-    times = in_turns(sides, given.rounds)
+    times = in_turns(sides, given.rounds, warm=True)
     print(f"{machine()}; batch {given.batch}, {given.rounds} rounds")
     table(times, "torchattacks PGDL2")
 

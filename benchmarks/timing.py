@@ -14,10 +14,13 @@ import torch
 __all__ = ["in_turns", "machine", "matmul_rate", "table"]
 
 
-def in_turns(sides: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each call, `rounds` for each side, after one call that does not count."""
-    for call in sides.values():
-        call()
+def in_turns(
+    sides: Mapping[str, Callable[[], object]], rounds: int, *, warm: bool = False
+) -> dict[str, list[float]]:
+    """Seconds of each call, `rounds` for each side, after one that does not count unless `warm`."""
+    if not warm:
+        for call in sides.values():
+            call()
     times: dict[str, list[float]] = {name: [] for name in sides}
     for i in range(rounds):
         for name in list(sides)[:: 1 if i % 2 else -1]:

@@ -48,8 +48,8 @@ class Options(TypedDict, total=False):
         Images optimised together, by default 32. Results do not depend on it, to float rounding.
     precision
         ``"float32"`` (default), ``"bfloat16"`` for autocast inside the network, or ``"auto"`` for
-        autocast where the hardware computes in bfloat16. The final objective is computed in
-        float32 in any case.
+        autocast where the hardware computes in bfloat16, and float32 again, with a warning, once
+        the objective is off by 1%. The final objective is computed in float32 in any case.
     frames
         Keep this many iterates of each image, the start and the result among them and dense where
         images change fast, as `Synthesis.frames`; by default none. They take
