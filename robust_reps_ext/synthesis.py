@@ -184,7 +184,8 @@ class _Engine:
         """Whether the result stands; if not, the network computes in float32 from now on.
 
         Under ``precision="auto"``, the objective in reduced precision may be off by 1% of what it
-        is in float32, here or at the start (near 0, where it ends, all digits are lost at once).
+        is in float32, here or at the start (near 0, where it ends, all digits are lost at once),
+        over the batch (a unit that is off has no digits to lose).
         """
         if not (self.reduced and self.may_fall_back):
             return True
@@ -196,11 +197,12 @@ class _Engine:
         with torch.autocast(self.device.type, amp_dtype(self.device)), torch.no_grad():
             x, t = self.model.normalizer(found.to(self.device)), target.to(self.device)
             rough = self.objective(self.network, x, t)[0].float().cpu()
-        off = (rough - exact).abs() / torch.maximum(exact.abs(), first.abs()).clamp_min(1e-12)
-        if float(off.mean()) <= self.TOLERANCE:
+        off = float((rough - exact).abs().mean())
+        size = float(torch.maximum(exact.abs(), first.abs()).mean())
+        if off <= self.TOLERANCE * size:
             return True
         warnings.warn(
-            f"in reduced precision the objective is off by {float(off.mean()):.1%}: "
+            f"in reduced precision the objective, about {size:.3g}, is off by {off:.3g}: "
             "computing in float32 instead",
             stacklevel=3,
         )
