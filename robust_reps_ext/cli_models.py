@@ -62,11 +62,16 @@ def models(context: typer.Context, as_json: AsJson = False) -> None:
         print(json.dumps({"bundled": ours, "public": published}, indent=2))
         return
     rows = [
-        (name, known["arch"], *_measured(percentages(known), known["dataset"]))
+        (
+            name,
+            known["arch"],
+            *_measured(percentages(known), "critters"),
+            *_measured(percentages(known), "critters_fine"),
+        )
         for name, known in ours.items()
     ]
-    titles = ("name", "architecture", "clean", "PGD-20")
-    console.show_table(titles, rows, "critters_fine, in the package")
+    titles = ("name", "architecture", "9: clean", "PGD-20", "162: clean", "PGD-20")
+    console.show_table(titles, rows, "critters in 9 and in 162 classes, in the package")
     for (dataset, citation), group in groupby(
         PUBLIC.items(), lambda entry: (entry[1].dataset, entry[1].citation)
     ):
