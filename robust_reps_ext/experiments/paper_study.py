@@ -35,8 +35,9 @@ class Scale:
         Of Fig. 4, at 224 pixels.
     tested, attack_steps
         Validation images of the tables and of Fig. 8 (None: all); PGD steps of the tables.
-    precision
-        What the network computes with while it is attacked.
+    precision, schedule
+        What the network computes with while it is attacked, and how the steps of the inversions
+        go, see `Options`.
     """
 
     images: int
@@ -51,10 +52,25 @@ class Scale:
     tested: int | None
     attack_steps: tuple[int, ...]
     precision: str = "float32"
+    schedule: str = "paper"
 
 
 SCALES: Mapping[str, Scale] = {
-    "quick": Scale(8, 2, 6, 200, 60, 120, 3, 8, (0.5, 2, 8, 32, 128), 64, (20,), precision="auto"),
+    "quick": Scale(
+        8,
+        4,
+        8,
+        200,
+        120,
+        400,
+        3,
+        8,
+        (0.5, 1, 2, 4, 8, 16, 32, 64, 128),
+        64,
+        (20,),
+        precision="auto",
+        schedule="cosine-momentum",
+    ),
     "default": Scale(
         16, 4, 10, 1000, 200, 800, 4, 16, (0.5, 1, 2, 4, 8, 16, 32, 64, 128), 1000, (20, 100)
     ),
@@ -95,7 +111,11 @@ class Study:
     @property
     def inversion(self) -> Options:
         """The keywords of every inversion."""
-        return {"iterations": self.scale.iterations, "precision": self.scale.precision}
+        return {
+            "iterations": self.scale.iterations,
+            "precision": self.scale.precision,
+            "schedule": self.scale.schedule,
+        }
 
     @property
     def both(self) -> dict[str, AttackerModel]:
