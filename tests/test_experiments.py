@@ -44,12 +44,15 @@ def images():
     return torch.rand(3, 3, 2, 2, generator=torch.Generator().manual_seed(0)) * 0.5 + 0.2
 
 
-def test_the_curve_of_the_identity_falls_linearly_to_zero(pixels, images):
+@pytest.mark.parametrize("schedule", ["paper", "cosine-momentum"])
+def test_the_curve_of_the_identity_falls_linearly_to_zero(pixels, images, schedule):
     sources = images.roll(1, 0)
     gap = (images - sources).flatten(1).norm(dim=1)
     assert (gap > 0.1).all()
     radii = (0.0, 0.02, 0.05, 5.0)
-    curve = rr.invert_within(pixels, images, sources, radii=radii, iterations=300, batch_size=5)
+    curve = rr.invert_within(
+        pixels, images, sources, radii=radii, iterations=300, batch_size=5, schedule=schedule
+    )
     left = (gap - torch.tensor(radii)[:, None]).clamp(min=0) / images.flatten(1).norm(dim=1)
     torch.testing.assert_close(curve.distance, left, atol=0.004, rtol=0)
     moved = (curve.images - sources).flatten(2).norm(dim=2)
@@ -59,6 +62,15 @@ def test_the_curve_of_the_identity_falls_linearly_to_zero(pixels, images):
     assert (low < high)[:3].all()
     alone = rr.invert_within(pixels, images[:1], sources[:1], radii=(0.1,), iterations=5)
     assert torch.equal(alone.band()[0], alone.mean)
+
+
+def test_a_step_size_that_is_not_given_is_a_tenth_of_the_radius(pixels, images):
+    for given in ({}, {"step_size": None}):
+        curve = rr.invert_within(
+            pixels, images, images.flip(0), radii=(0.05,), iterations=1, **given
+        )
+        moved = (curve.images[0] - images.flip(0)).flatten(1).norm(dim=1)
+        torch.testing.assert_close(moved[[0, 2]], torch.full((2,), 0.005), atol=1e-5, rtol=0)
 
 
 def test_interpolates_of_the_identity_are_the_blend(pixels, images):

@@ -91,9 +91,9 @@ def invert_within(
     progress
         True for a bar, or ``progress(steps_done, steps_in_all, mean_distance)``.
     **options
-        See `robust_reps_ext.settings.Options`; `eps` is what `radii` gives. Steps default to the
-        paper's length, but no longer than a tenth of the radius, which a longer step would
-        overshoot; the best iterate counts.
+        See `robust_reps_ext.settings.Options`; `eps` is what `radii` gives. Steps of constant
+        length default to the paper's, but no longer than a tenth of the radius, which a longer
+        step would overshoot; the best iterate counts.
 
     Returns
     -------
@@ -123,12 +123,11 @@ def invert_within(
     radius = _checked(radii, options)
     n, r = len(targets), len(radius)
     each = radius.repeat_interleave(n)
-    paper = Settings.paper(targets, {}).step_size
-    settings = Settings.paper(
-        targets,
-        {"step_size": (each / 10).clamp(max=paper), **options, "eps": each},
-        use_best=True,
-    )
+    given: Options = {**options, "eps": each}
+    # A schedule whose steps grow short cannot overshoot, and starts as long as the ball allows.
+    if given.get("step_size") is None and given.get("schedule") in (None, "paper"):
+        given["step_size"] = (each / 10).clamp(max=Settings.paper(targets, {}).step_size)
+    settings = Settings.paper(targets, given, use_best=True)
     result = synthesize(
         model,
         RepresentationMatching(fake_relu=settings.fake_relu),
