@@ -94,7 +94,7 @@ def critters(
             folder,
             per_class=per_class,
             val_per_class=val_per_class,
-            size=size or (224 if imagenet else 64),
+            size=(224 if imagenet else 64) if size is None else size,
             seed=seed,
             progress=progress,
         )

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AllOrN",
     "Common",
+    "check_folders",
     "counted",
     "load",
     "numbers",
@@ -62,6 +63,9 @@ class Common:
     device: options.Device = None
     seed: options.Seed = 0
 
+    def __post_init__(self) -> None:
+        check_folders(out=self.out, data=self.data)
+
     @cached_property
     def given(self) -> Options:
         """The keywords that every experiment takes."""
@@ -89,8 +93,9 @@ class Common:
     @cached_property
     def validation_set(self) -> Any:
         """The images of the validation part, with their labels."""
-        _, loader = self.data_set.make_loaders(0, 1, only_val=True, shuffle_val=False)
-        return loader.dataset
+        from .datasets.samples import validation_set
+
+        return validation_set(self.data_set)
 
     @cached_property
     def class_names(self) -> list[str]:
@@ -103,14 +108,28 @@ class Common:
 
     @cached_property
     def network(self) -> AttackerModel:
-        """The model, on its device."""
-        return load(self.model, self.data_set, self)
+        """The model, on its device, which has the layer that is asked for."""
+        from .models.representation import at_layer
+
+        found = load(self.model, self.data_set, self)
+        at_layer(found, self.layer)
+        return found
 
     def samples(self, n: int) -> Samples:
         """Validation images in the order that the seed fixes."""
         from .datasets.samples import validation_samples
 
         return validation_samples(self.data_set, n, seed=self.seed)
+
+    def pairs(self) -> Samples:
+        """First n validation images, then n others."""
+        most = len(self.validation_set)
+        if 2 * self.n > most:
+            raise InputError(
+                f"n={self.n} pairs are {2 * self.n} images: the validation set of "
+                f"{self.dataset!r} has {most}; ask for fewer"
+            )
+        return self.samples(2 * self.n)
 
     def validation(self, n: int | None) -> tuple[Iterable[Any], list[int]]:
         """Batches of the validation set, or of n of its images; and their places in it."""
@@ -209,6 +228,13 @@ def load(model: str, data_set: DataSet, common: Common) -> AttackerModel:
     if common.data is not None:
         check_accuracy(loaded, data_set)
     return loaded
+
+
+def check_folders(**given: Path | None) -> None:
+    """Refuse files where folders are asked for."""
+    for name, path in given.items():
+        if path is not None and path.is_file():
+            raise InputError(f"--{name} {path} is a file: give a folder")
 
 
 def numbers(name: str, text: str, kind: Callable[[str], Any]) -> list[Any]:

@@ -100,7 +100,7 @@ def curve(
     from .plots import Line, curve_figure
 
     lengths = numbers("radii", radii, float)
-    pairs = common.samples(2 * common.n)
+    pairs = common.pairs()
     targets, sources = pairs.images.split(common.n)
     with common.store("curve", radii=lengths) as store:
         with console.progress("Inverting", "steps", "distance") as progress:
@@ -161,7 +161,7 @@ def interpolate(
     from .experiments.interpolation import interpolate as interpolate_images
     from .figures import Row, image_grid
 
-    pairs = common.samples(2 * common.n)
+    pairs = common.pairs()
     left, right = pairs.images.split(common.n)
     with common.store("interpolate", steps=steps) as store:
         with console.progress("Interpolating", "steps", "distance") as progress:

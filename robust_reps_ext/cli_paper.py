@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import options
+from .cli_common import check_folders
 from .errors import InputError
 
 if TYPE_CHECKING:
@@ -124,6 +126,9 @@ def _run(
     from .report.page import write_report
 
     began = time.monotonic()
+    check_folders(out=out, data=data)
+    if eps is not None and not 0 <= eps < math.inf:
+        raise InputError(f"--eps {eps}: give a radius, 0 or more")
     data_set = open_data_set(dataset, data)
     where = device or ("cuda" if torch.cuda.is_available() else "cpu")
     models = {

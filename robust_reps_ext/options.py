@@ -110,5 +110,14 @@ Schedule = Annotated[
 Device = Annotated[
     str | None, _option("--device", "cpu, cuda, cuda:1; default: CUDA if there.", "Run", "NAME")
 ]
-Seed = Annotated[int, _option("--seed", "Chooses images and noise.", "Run", "N")]
+Seed = Annotated[
+    int,
+    typer.Option(
+        help="Chooses images and noise.",
+        rich_help_panel="Run",
+        metavar="N",
+        min=0,
+        max=2**63 - 1,
+    ),
+]
 Out = Annotated[Path, _option("--out", "Folder of the results, a cox store.", "Run", "DIR")]

@@ -155,7 +155,11 @@ class Settings:
         for name in ("eps", "step_size"):
             value = torch.as_tensor(getattr(self, name))
             if not bool((value >= 0).all()):
-                raise InputError(f"{name}={getattr(self, name)} is negative: give 0 or more")
+                raise InputError(
+                    f"{name}={getattr(self, name)} is negative or not a number: give 0 or more"
+                )
+        if not bool(torch.as_tensor(self.step_size).isfinite().all()):
+            raise InputError(f"step_size={self.step_size}: give a finite length")
 
 
 def _faster(paper: Settings, given: dict[str, Any], width: float) -> dict[str, Any]:

@@ -48,8 +48,9 @@ def complete_folder(root: str | os.PathLike[str]) -> Iterator[Path]:
     InputError
         If `root` holds anything but earlier critters, or the files cannot be written.
     """
-    place = Path(root).expanduser().resolve()
-    _check_free(place)
+    given = Path(root).expanduser()
+    _check_free(given)
+    place = given.resolve()
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{place.name}-", dir=place.parent) as beside:

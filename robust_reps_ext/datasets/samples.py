@@ -6,6 +6,7 @@ import difflib
 import os
 from dataclasses import dataclass
 from typing import Any
+from urllib.error import URLError
 
 import torch
 from robustness.datasets import DATASETS, DataSet
@@ -13,7 +14,9 @@ from torch import Tensor
 
 from ..errors import InputError
 
-__all__ = ["Samples", "open_data_set", "validation_samples"]
+__all__ = ["Samples", "open_data_set", "validation_samples", "validation_set"]
+
+DRAWN = ("critters", "critters_fine")
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ def open_data_set(name: str, data: str | os.PathLike[str] | None = None) -> Data
     Raises
     ------
     InputError
-        If there is no such data set, or it needs more than a folder.
+        If there is no such data set, or it needs a folder, or more than a folder.
 
     Examples
     --------
@@ -57,10 +60,38 @@ def open_data_set(name: str, data: str | os.PathLike[str] | None = None) -> Data
         raise InputError(f"unknown data set {name!r}: try {', '.join(close)}")
     folder = "" if data is None else os.fspath(data)
     try:
-        return DATASETS[name](folder)
+        found = DATASETS[name](folder)
     except (AssertionError, TypeError) as error:
         reason = str(error) or "it needs more than a folder"
         raise InputError(f"data set {name!r} cannot be opened by name: {reason}") from error
+    if not folder and name not in DRAWN:
+        raise InputError(f"data set {name!r} is read from a folder: give it as --data (data=)")
+    return found
+
+
+def validation_set(data_set: DataSet) -> Any:
+    """The images of the validation part, with their labels.
+
+    Raises
+    ------
+    InputError
+        If its files are neither in the folder nor can be fetched.
+
+    Examples
+    --------
+    >>> from robust_reps_ext.datasets.samples import open_data_set, validation_set
+    >>> image, label = validation_set(open_data_set("critters"))[0]
+    >>> image.shape
+    torch.Size([3, 64, 64])
+    """
+    try:
+        _, loader = data_set.make_loaders(0, 1, only_val=True, shuffle_val=False)
+    except URLError as error:
+        raise InputError(
+            f"the files of data set {data_set.ds_name!r} are not in {data_set.data_path} and "
+            "cannot be fetched: put them there, or give another folder"
+        ) from error
+    return loader.dataset
 
 
 def validation_samples(data_set: DataSet, n: int, *, skip: int = 0, seed: int = 0) -> Samples:
@@ -90,8 +121,7 @@ def validation_samples(data_set: DataSet, n: int, *, skip: int = 0, seed: int = 
     """
     if n < 1:
         raise InputError(f"n={n}: ask for 1 image or more")
-    _, loader = data_set.make_loaders(0, 1, only_val=True, shuffle_val=False)
-    found = loader.dataset
+    found = validation_set(data_set)
     if skip + n > len(found):
         beside = f" beside {skip} others" if skip else ""
         raise InputError(

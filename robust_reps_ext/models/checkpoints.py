@@ -187,14 +187,18 @@ def _nearby(path: str | os.PathLike[str]) -> str:
     """``"; did you mean ..."`` for names like `path` in its folder; empty where there are none."""
     folder, name = os.path.split(os.path.abspath(path))
     if not os.path.isdir(folder):
-        return f": there is no folder {_shown(folder)}"
+        return f": there is no folder {_shown(os.path.dirname(path))}"
     close = difflib.get_close_matches(name, _files(folder), n=3, cutoff=0.5)
-    return f": did you mean {_listed(close)}?" if close else _inside(folder) or ": name a file"
+    return (
+        f": did you mean {_listed(close)}?"
+        if close
+        else _inside(folder, "the folder") or ": name a file"
+    )
 
 
-def _inside(folder: str | os.PathLike[str]) -> str:
+def _inside(folder: str | os.PathLike[str], called: str = "it") -> str:
     files = [n for n in _files(folder) if n.endswith((".pt", ".pth", ".ckpt", ".safetensors"))]
-    return f"; it holds {_listed(files)}" if files else ""
+    return f"; {called} holds {_listed(files)}" if files else ""
 
 
 def _files(folder: str | os.PathLike[str]) -> list[str]:

@@ -297,6 +297,8 @@ def _device(device: str | torch.device | None) -> torch.device | None:
         target = torch.device(device)
     except RuntimeError as error:
         raise InputError(f"unknown device {device!r}: use cpu, cuda or cuda:<number>") from error
+    if target.type == "meta":
+        raise InputError(f"device {device!r} computes nothing: use cpu, cuda or cuda:<number>")
     if target.type == "cuda" and not torch.cuda.is_available():
         raise InputError(f"device {device!r} needs CUDA, which this machine lacks: use cpu")
     return target
