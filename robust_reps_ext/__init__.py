@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .experiments.constrained import invert_within as invert_within
     from .experiments.interpolation import interpolate as interpolate
     from .experiments.inversion import invert as invert
+    from .experiments.scorecard import scorecard as scorecard
     from .experiments.visualization import visualize as visualize
     from .models.loading import load_model as load_model
     from .models.representation import representation as representation
@@ -36,6 +37,7 @@ _WHERE = {
     "invert": "experiments.inversion",
     "invert_within": "experiments.constrained",
     "most_activating": "experiments.activations",
+    "scorecard": "experiments.scorecard",
     "visualize": "experiments.visualization",
     "load_model": "models.loading",
     "representation": "models.representation",

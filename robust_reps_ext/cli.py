@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from . import __version__, cli_experiments, cli_models, cli_paper, options
+from . import __version__, cli_experiments, cli_models, cli_paper, cli_scorecard, options
 from .errors import InputError
 
 __all__ = ["app", "main"]
@@ -141,6 +141,7 @@ def doctor(
 cli_experiments.register(app)
 cli_models.register(app)
 cli_paper.register(app)
+cli_scorecard.register(app)
 
 
 @contextmanager

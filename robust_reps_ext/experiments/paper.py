@@ -23,9 +23,9 @@ from ..settings import PAPER_SIZE
 from ..store import ExperimentStore
 from ..synthesis import Progress
 from .paper_study import SCALES, Found, Study
-from .paper_units import UNITS, Unit
+from .paper_units import SCORECARD, UNITS, Heading, Unit
 
-__all__ = ["MANIFEST", "FinishedUnit", "finished_units", "run_paper"]
+__all__ = ["MANIFEST", "FinishedUnit", "finished_units", "keep", "run_paper"]
 
 MANIFEST = "unit.json"
 _FORMAT = 2
@@ -131,12 +131,12 @@ def run_paper(
         if unit.id not in done:
             with nullcontext(False) if watch is None else watch(unit) as progress:
                 found = unit.compute(study, progress)
-                done[unit.id] = _keep(out, unit, found, {"digest": digest, "study": facts})
+                done[unit.id] = keep(out, unit, found, {"digest": digest, "study": facts})
     return [done[unit.id] for unit in UNITS]
 
 
 def finished_units(out: str | Path, *, digest: str | None = None) -> list[FinishedUnit]:
-    """The units in `out`, in the order of `UNITS`; of several of one id the newest.
+    """The units in `out`, in the order of `UNITS`, then the scorecard; of one id the newest.
 
     Parameters
     ----------
@@ -149,7 +149,7 @@ def finished_units(out: str | Path, *, digest: str | None = None) -> list[Finish
     for unit in sorted(_read(Path(out)), key=lambda unit: unit.manifest["finished"]):
         if digest in (None, unit.manifest["digest"]):
             newest[unit.manifest["id"]] = unit
-    return [newest[unit.id] for unit in UNITS if unit.id in newest]
+    return [newest[unit.id] for unit in (*UNITS, SCORECARD) if unit.id in newest]
 
 
 def _read(out: Path) -> Iterator[FinishedUnit]:
@@ -162,7 +162,9 @@ def _read(out: Path) -> Iterator[FinishedUnit]:
             yield FinishedUnit(path.parent, manifest)
 
 
-def _keep(out: str | Path, unit: Unit, found: Found, made_with: Mapping[str, Any]) -> FinishedUnit:
+def keep(
+    out: str | Path, unit: Heading, found: Found, made_with: Mapping[str, Any]
+) -> FinishedUnit:
     """Write a unit; its manifest, which says that it is finished, comes last."""
     from datetime import datetime, timezone
 

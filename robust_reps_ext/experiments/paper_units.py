@@ -17,12 +17,12 @@ from .paper_inversions import (
 from .paper_study import Found, Study
 from .paper_tables import accuracies
 
-__all__ = ["UNITS", "Unit"]
+__all__ = ["SCORECARD", "UNITS", "Heading", "Unit"]
 
 
 @dataclass(frozen=True)
-class Unit:
-    """A figure or table: what it is called, what it shows, and how it comes about.
+class Heading:
+    """What a section of the report is called.
 
     Attributes
     ----------
@@ -30,17 +30,29 @@ class Unit:
         ``"fig3"``, names its files.
     kind
         How the report shows it: ``"grid"``, ``"curve"``, ``"interpolation"``, ``"features"``,
-        ``"activations"`` or ``"table"``.
+        ``"activations"``, ``"table"`` or ``"scorecard"``.
     numbers
         What the paper calls it.
-    title, compute
-        In words; in code.
+    title
+        In words.
     """
 
     id: str
     kind: str
     numbers: str
     title: str
+
+
+@dataclass(frozen=True)
+class Unit(Heading):
+    """A figure or table of the paper, and how it comes about.
+
+    Attributes
+    ----------
+    compute
+        In code; the rest is of `Heading`.
+    """
+
     compute: Callable[[Study, bool | Progress], Found]
 
 
@@ -56,3 +68,6 @@ UNITS: tuple[Unit, ...] = (
     Unit("tables", "table", "Tables 4, 5", "Accuracy", accuracies),
 )
 """In the order in which they are made: pictures first."""
+
+SCORECARD = Heading("scorecard", "scorecard", "Scorecard", "The claims, tested")
+"""Not of the paper, and made by `scorecard` alone."""

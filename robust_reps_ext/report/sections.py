@@ -10,6 +10,7 @@ from ..experiments.paper import FinishedUnit
 from ..result import Synthesis
 from .cells import Images, trace
 from .grids import curve, grid, interpolation
+from .scorecard import scorecard_rows
 from .walls import walls
 
 __all__ = ["Sections", "sections"]
@@ -40,6 +41,8 @@ LEADS = {
     "fig11": "One coordinate is raised until it exceeds all others. Under each image: the "
     "coordinate, and the class that the network now sees.",
     "fig12": "Images that match a mixture of two representations, beside the mixture of pixels.",
+    "scorecard": "Each claim of the paper, told by numbers with 95% bootstrap intervals over seeds "
+    "and images. A claim separates where the intervals share no point.",
     "tables": "Share of right predictions, with 95% Wilson intervals.",
 }
 
@@ -81,6 +84,8 @@ def sections(units: Sequence[FinishedUnit], encode: Images) -> Sections:
             section |= interpolation(name, runs, about["facts"], encode)
         elif about["kind"] == "curve":
             section |= curve(name, runs, about["facts"], encode)
+        elif about["kind"] == "scorecard":
+            section["rows"] = scorecard_rows(about["facts"])
         elif about["kind"] == "table":
             section["paper"] = PAPER
         else:

@@ -1,0 +1,119 @@
+"""The command `scorecard`: the paper's claims as tests, with intervals, and the page of it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from . import options
+from .errors import InputError
+
+if TYPE_CHECKING:
+    from .experiments.scorecard import Scorecard
+
+__all__ = ["register"]
+
+BUNDLED_JUDGE = "critters-vgg"
+NOBODY = "none"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to `app`."""
+    app.command()(scorecard)
+
+
+def scorecard(
+    model: Annotated[
+        str, typer.Option("--model", help="The robust one: file, or name.", rich_help_panel="Model")
+    ],
+    against: Annotated[
+        str,
+        typer.Option("--against", help="The standard one: file, or name.", rich_help_panel="Model"),
+    ],
+    dataset: options.DataSetName,
+    out: options.Out,
+    data: options.Data = None,
+    judge: Annotated[
+        str | None,
+        typer.Option(
+            "--judge",
+            help="A third one that says what images show; default: critters-vgg for "
+            "critters_fine, else none.",
+            rich_help_panel="Model",
+        ),
+    ] = None,
+    n: Annotated[
+        int | None,
+        typer.Option("--n", help="Inverted images of each seed; default: 18.", min=1),
+    ] = None,
+    seeds: Annotated[int, typer.Option("--seeds", help="3 or more.")] = 3,
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer images and steps.")] = False,
+    trust_checkpoint: options.TrustCheckpoint = False,
+    device: options.Device = None,
+    seed: options.Seed = 0,
+) -> None:
+    """Test the paper's claims on a robust and a standard model, with intervals.
+
+    \b
+    robust-reps scorecard --model critters-robust --against critters-standard \\
+      --dataset critters_fine --out out
+    """
+    import torch
+
+    from . import console
+    from .datasets.samples import open_data_set
+    from .experiments.scorecard import QUICK, Amounts
+    from .experiments.scorecard import scorecard as test_claims
+    from .models.loading import load_model
+    from .report.page import write_report
+
+    began = time.monotonic()
+    if out.exists() and not out.is_dir():
+        raise InputError(f"--out {out} is a file: give a folder")
+    data_set = open_data_set(dataset, data)
+    names = {"robust": model, "standard": against}
+    referee = judge or (BUNDLED_JUDGE if dataset == "critters_fine" else NOBODY)
+    if referee != NOBODY:
+        names["judge"] = referee
+    where = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    models = {
+        role: load_model(name, dataset=data_set, trust=trust_checkpoint, device=where)
+        for role, name in names.items()
+    }
+    amounts = QUICK if quick else Amounts()
+    if n is not None:
+        amounts = replace(amounts, images=n, gallery=max(amounts.gallery, 2 * n))
+    with console.quiet(), console.progress("Scorecard", "parts") as progress:
+        card = test_claims(
+            models["robust"],
+            models["standard"],
+            data_set,
+            judge=models.get("judge"),
+            seeds=seeds,
+            seed=seed,
+            amounts=amounts,
+            names=names,
+            progress=progress,
+        )
+        card.save(out)
+        page = write_report(out)
+    _show(card)
+    seconds = round(time.monotonic() - began)
+    print(f"{page} ({seconds // 60} min {seconds % 60} s)")
+
+
+def _show(card: Scorecard) -> None:
+    from . import console
+    from .report.scorecard import scorecard_rows
+
+    for claim in scorecard_rows({"claims": card.claims}):
+        rows = [
+            [one["name"], *map(one["texts"].get, ("robust", "standard")), one["verdict"]]
+            for one in claim["measures"]
+        ]
+        console.show_table(("", "robust", "standard", ""), rows, claim["name"])
+    for name, why in card.left_out.items():
+        print(f"left out: {name} ({why})")

@@ -1,0 +1,85 @@
+"""The scorecard as the page and the terminal show it: numbers in words, and where bars stand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+__all__ = ["scorecard_rows"]
+
+ROLES = ("robust", "standard")
+FORMATS: Mapping[str, Callable[[float], str]] = {
+    "share": lambda value: f"{100 * value:.0f}%",
+    "degrees": lambda value: f"{value:.0f}°",
+    "radius": lambda value: f"{2**value:.3g}",
+    "number": lambda value: f"{value:.2f}".replace("-", "−"),
+}
+
+
+def scorecard_rows(facts: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The claims, each with its measures.
+
+    Parameters
+    ----------
+    facts
+        ``claims`` as `experiments.scorecard.Scorecard` holds them.
+
+    Returns
+    -------
+    list of dict
+        Of each claim its words and ``measures``: name, ``texts`` of the two models and their
+        difference, ``chance``, ``verdict``, and ``marks``: role -> low, value and high, as shares
+        of the width of the measure's axis.
+    """
+    return [
+        {
+            **{key: claim[key] for key in ("name", "section", "statement")},
+            "measures": [_measure(one) for one in claim["measures"]],
+        }
+        for claim in facts["claims"]
+    ]
+
+
+def _measure(one: Mapping[str, Any]) -> dict[str, Any]:
+    show = FORMATS[one["unit"]]
+    low, high = _axis(one)
+    width = (high - low) or 1.0
+    chance = one["chance"]
+    return {
+        "name": one["name"],
+        "better": {True: "more is better", False: "less is better", None: ""}[one["larger"]],
+        "texts": {
+            **{role: _text(one[role], show) for role in ROLES},
+            "difference": _text(one["difference"], _difference(one["unit"], show)),
+        },
+        "chance": "" if chance is None else show(chance),
+        "mark_of_chance": None if chance is None else (chance - low) / width,
+        "marks": {
+            role: {key: (value - low) / width for key, value in one[role].items()} for role in ROLES
+        },
+        "ends": (show(low), show(high)),
+        "verdict": one["verdict"] or "",
+    }
+
+
+def _difference(unit: str, show: Callable[[float], str]) -> Callable[[float], str]:
+    """A difference of logarithms is a factor; others carry their sign."""
+    if unit == "radius":
+        return lambda value: f"×{2**value:.2f}"
+    return lambda value: ("+" if value >= 0 else "−") + show(abs(value))
+
+
+def _text(estimate: Mapping[str, float], show: Callable[[float], str]) -> str:
+    value, low, high = (show(estimate[key]) for key in ("value", "low", "high"))
+    return f"{value} ({low} to {high})"
+
+
+def _axis(one: Mapping[str, Any]) -> tuple[float, float]:
+    """From 0 to 1 for shares, else as far as the intervals reach."""
+    if one["unit"] == "share":
+        return 0.0, 1.0
+    ends = [one[role][key] for role in ROLES for key in ("low", "high")]
+    ends += [] if one["chance"] is None else [one["chance"]]
+    room = 0.08 * (max(ends) - min(ends))
+    low = min(ends) - room
+    return max(0.0, low) if one["unit"] == "degrees" else low, max(ends) + room

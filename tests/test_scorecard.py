@@ -1,0 +1,245 @@
+"""The scorecard: its statistics and measures on known answers, and the command on tiny settings."""
+
+from __future__ import annotations
+
+import html
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from robustness.datasets import DATASETS
+
+import robust_reps_ext as rr
+from robust_reps_ext import cli
+from robust_reps_ext.experiments.paper import finished_units
+from robust_reps_ext.experiments.scorecard import scorecard
+from robust_reps_ext.experiments.scorecard_claims import CLAIMS
+from robust_reps_ext.experiments.scorecard_measures import (
+    agreement,
+    angle_between,
+    evenness,
+    halving_radius,
+    off_the_blend,
+    recovered,
+    under_one,
+    within_ends,
+)
+from robust_reps_ext.experiments.scorecard_statistics import compare
+from robust_reps_ext.experiments.scorecard_trial import PARTS, Amounts, measure
+from robust_reps_ext.report.page import write_report
+
+pytestmark = pytest.mark.filterwarnings("ignore:the objective has no gradient")
+
+TINY = Amounts(
+    images=2, gallery=4, pairs=2, steps=2, coordinates=2, starts=2, additions=2, iterations=2,
+    curve_iterations=2, addition_iterations=2, radii=(4.0, 16.0), precision="float32",
+)  # fmt: skip
+
+
+class TestStatistics:
+    def test_the_interval_is_that_of_the_normal_law_where_seeds_do_not_matter(self):
+        """One seed's rows repeated: only images vary within each, and their means are normal."""
+        rng = np.random.default_rng(0)
+        ours = rng.normal(5, 2, size=(1, 400))
+        found = compare(ours, ours - 100)
+        spread = 1.96 * ours.std() / math.sqrt(400)
+        assert found.robust.value == pytest.approx(ours.mean())
+        assert found.robust.low == pytest.approx(ours.mean() - spread, abs=0.1 * spread)
+        assert found.robust.high == pytest.approx(ours.mean() + spread, abs=0.1 * spread)
+
+    def test_a_paired_difference_knows_that_it_is_constant(self):
+        ours = np.random.default_rng(1).normal(size=(3, 20))
+        assert compare(ours, ours - 0.5).difference.low == pytest.approx(0.5)
+        assert compare(ours, ours - 0.5, paired=False).difference.low < 0.4
+
+    def test_a_seed_that_matters_widens_the_interval_to_its_values(self):
+        values = np.repeat([[0.0], [1.0], [2.0]], 50, axis=1)
+        found = compare(values, values)
+        assert (found.robust.low, found.robust.high) == (0, 2)
+
+    def test_it_covers_the_truth_about_as_often_as_it_says(self):
+        """With 12 seeds of 10 images each, where both matter."""
+        rng = np.random.default_rng(2)
+        covered = 0
+        for _ in range(60):
+            values = rng.normal(size=(12, 1)) + rng.normal(size=(12, 10))
+            found = compare(values, values).robust
+            covered += found.low <= 0 <= found.high
+        assert covered >= 48
+
+    @pytest.mark.parametrize(
+        ("ours", "larger", "verdict"),
+        [
+            (1.0, True, "separates"),
+            (1.0, False, "the other way round"),
+            (0.0, True, "does not separate"),
+            (-1.0, False, "separates"),
+        ],
+    )
+    def test_verdicts(self, ours, larger, verdict):
+        found = compare(np.full((3, 4), ours), np.zeros((3, 4)), larger=larger)
+        assert found.verdict == verdict
+
+    @pytest.mark.parametrize(
+        "values", [np.ones((3, 5)), np.ones(4), np.ones((0, 4)), np.full((3, 4), np.nan)]
+    )
+    def test_what_cannot_be_compared_is_refused(self, values):
+        other = values if values.size != 15 else np.ones((3, 4))
+        with pytest.raises(rr.InputError):
+            compare(values, other)
+
+
+class TestMeasures:
+    def test_recovered(self):
+        gallery = torch.eye(4)
+        found = torch.stack([gallery[0] + 0.1, gallery[3]])
+        assert recovered(found, gallery).tolist() == [True, False]
+
+    def test_under_one_is_the_depth_of_a_flat_curve(self):
+        radii = torch.tensor([1.0, 2.0, 8.0])
+        distance = torch.tensor([1.0, 0.25, 0.0, 1.5]).expand(3, 4)
+        assert under_one(radii, distance).tolist() == pytest.approx([0, 0.75, 1, -0.5])
+
+    def test_under_one_of_a_straight_line_in_log_radius_is_half(self):
+        distance = torch.tensor([[1.0], [0.5], [0.0]])
+        assert float(under_one(torch.tensor([1.0, 2.0, 4.0]), distance)) == pytest.approx(0.5)
+
+    def test_halving_radius(self):
+        radii = torch.tensor([1.0, 4.0, 16.0])
+        halves_between = [2.0, 1.5, 0.5]  # of 2: 1 falls in the middle of 4 and 16
+        at_once, never = [0.5, 0.2, 0.1], [2.0, 2.0, 1.9]
+        distance = torch.tensor([halves_between, at_once, never]).T
+        found = 2 ** halving_radius(radii, distance, torch.full((3,), 2.0))
+        assert found.tolist() == pytest.approx([8, 1, 16])
+
+    def test_agreement_is_one_where_starts_agree_and_chance_where_all_look_alike(self):
+        features = torch.eye(4).expand(3, 4, 4)
+        assert agreement(features).tolist() == [1, 1, 1, 1]
+        assert float(agreement(torch.zeros(3, 4, 5)).mean()) == pytest.approx(1 / 4)
+        shifted = torch.stack([torch.eye(4), torch.eye(4).roll(1, 0)])
+        assert float(agreement(shifted).sum()) == 0
+
+    def test_evenness(self):
+        even, jump = torch.arange(5.0), torch.tensor([0.0, 0, 0, 3, 3])
+        path = torch.stack([even, jump, torch.zeros(5)])[..., None]
+        assert evenness(path).tolist() == pytest.approx([1, 1 / 4, 0])
+
+    def test_off_the_blend(self):
+        weights = torch.linspace(0, 1, 3).view(1, 3, 1, 1, 1)
+        blend = (1 - weights) * torch.ones(1, 1, 3, 2, 2)
+        assert float(off_the_blend(blend, blend)) == 0
+        ghostless = blend.clone()
+        ghostless[:, 1] = 1
+        assert float(off_the_blend(ghostless, blend)) == pytest.approx(0.5)
+
+    def test_within_ends_does_not_count_the_ends(self):
+        classes = torch.tensor([[9, 1, 2, 3, 9], [1, 1, 1, 2, 2]])
+        assert within_ends(classes, torch.tensor([[1, 3], [1, 2]])).tolist() == pytest.approx(
+            [2 / 3, 1]
+        )
+
+    def test_angles_go_the_short_way(self):
+        first, second = torch.tensor([350.0, 10, 0]), torch.tensor([10.0, 350, 180])
+        assert angle_between(first, second).tolist() == [20, 20, 180]
+
+
+@pytest.fixture(scope="module")
+def fine():
+    return DATASETS["critters_fine"](custom_class_args={"n_val": 24})
+
+
+@pytest.fixture(scope="module")
+def three():
+    return [rr.load_model(f"critters-{name}") for name in ("robust", "standard", "vgg")]
+
+
+@pytest.fixture(scope="module")
+def card(fine, three):
+    return scorecard(*three[:2], fine, judge=three[2], amounts=TINY)
+
+
+def test_every_claim_has_its_measures(card):
+    taken = [one["name"] for claim in card.claims for one in claim["measures"]]
+    all_names = [one.name for claim in CLAIMS for one in claim.measures]
+    assert sorted([*taken, *card.left_out]) == sorted(all_names)
+    assert list(card.left_out) == ["evenness of steps, by pixels"]
+    for claim in card.claims:
+        for one in claim["measures"]:
+            assert one["n"][0] == 3
+            for role in ("robust", "standard"):
+                assert one[role]["low"] <= one[role]["value"] <= one[role]["high"]
+
+
+def test_the_same_seed_measures_the_same(fine, three):
+    first, second = (list(measure(three[0], fine, None, TINY, seed=5)) for _ in range(2))
+    assert len(first) == PARTS
+    for one, other in zip(first, second, strict=True):
+        assert one.keys() == other.keys()
+        assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_without_a_judge_or_factors_what_needs_them_is_left_out(three):
+    animals = DATASETS["critters"](custom_class_args={"n_val": 24})
+    torch.manual_seed(0)
+    pair = [rr.load_model(animals.get_model("critters_resnet"), dataset=animals) for _ in range(2)]
+    card = scorecard(*pair, animals, amounts=TINY)
+    assert {"class recovered", "hue error", "feature added, class kept"} <= set(card.left_out)
+    assert set(card.verdicts()) == {
+        "recovered, by pixels", "area under 1", "halving radius", "off the pixel blend",
+        "same from every start, by pixels", "evenness of steps, by pixels", "feature added",
+    }  # fmt: skip
+
+
+def test_it_is_kept_as_json_and_as_a_page(card, tmp_path):
+    card.save(tmp_path)
+    kept = json.loads((tmp_path / "scorecard.json").read_text("utf-8"))
+    assert kept["claims"] == json.loads(json.dumps(card.claims))
+    assert kept["made_with"]["seeds"] == 3
+    assert [unit.manifest["id"] for unit in finished_units(tmp_path)] == ["scorecard"]
+    page = write_report(tmp_path).read_text("utf-8")
+    for claim in CLAIMS:
+        assert html.escape(claim.statement) in page.replace("&#39;", "&#x27;")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"seeds": 2}, "seeds=2"),
+        ({"steps": 1}, "steps=1"),
+        ({"coordinates": 1}, "coordinates=1"),
+        ({"gallery": 1}, "gallery=1"),
+        ({"radii": (4.0,)}, "radii="),
+        ({"gallery": 1000}, "has 24 images"),
+    ],
+)
+def test_bad_input_is_named(fine, three, changes, said):
+    with pytest.raises(rr.InputError, match=said):
+        scorecard(*three[:2], fine, **{"amounts": TINY, **changes})
+
+
+def test_a_judge_does_not_judge_itself(fine, three):
+    with pytest.raises(rr.InputError, match="the judge has the weights"):
+        scorecard(*three[:2], fine, judge=three[0], amounts=TINY)
+
+
+def test_the_command(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr("robust_reps_ext.experiments.scorecard.QUICK", TINY)
+    pair = ["--model", "critters-robust", "--against", "critters-standard"]
+    common = ["robust-reps", "scorecard", *pair, "--dataset", "critters_fine", "--out"]
+    monkeypatch.setattr("sys.argv", [*common, str(tmp_path), "--quick"])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert not end.value.code
+    said = capsys.readouterr().out
+    assert "class recovered" in said
+    assert "index.html" in said
+    kept = json.loads((tmp_path / "scorecard.json").read_text("utf-8"))
+    assert kept["made_with"]["models"]["judge"]["name"] == "critters-vgg"
+
+    monkeypatch.setattr("sys.argv", [*common, str(tmp_path), "--seeds", "1"])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith("error: seeds=1")
