@@ -19,7 +19,7 @@ DOCS = Path(__file__).parent.parent / "docs" / "errors.md"
 FEW_CRITTERS = partial(DATASETS["critters"], custom_class_args={"n_train": 9, "n_val": 24})
 FIXED = "--model good.pt --dataset critters --data critters --iterations 1 --out out"
 PAPER = "--robust good.pt --standard good.pt --dataset critters --data critters --out out"
-
+SCORECARD = "--model good.pt --against good.pt --dataset critters --data critters --out out"
 BAR = "━"
 _found: dict[str, str] = {}
 
@@ -139,6 +139,13 @@ INPUTS = (
     f"paper {PAPER} --device nosuch",
     "demo --out text.txt",
     "demo --device nosuch",
+    "scorecard --model good.pt --dataset critters --out out",
+    "scorecard --model good.pt --against good.pt --dataset cifar --out out",
+    f"scorecard {SCORECARD} --judge missing.pt",
+    f"scorecard {SCORECARD} --seeds 1",
+    f"scorecard {SCORECARD} --n 0",
+    f"scorecard {SCORECARD} --n 1000",
+    f"scorecard {SCORECARD} --out text.txt",
 )
 
 
@@ -223,7 +230,7 @@ def test_the_documentation_has_this_table(say, folder):
             try_input(say, folder, line)
     lines = ["| `robust-reps` | message | exit code |", "|---|---|---|"]
     for line in INPUTS:
-        shown = line.replace(FIXED, "...").replace(PAPER, "...")
+        shown = re.sub("|".join((FIXED, PAPER, SCORECARD)), "...", line)
         lines.append(f"| `{shown}` | {_found[line]} | 2 |")
     table = "\n".join(lines)
     assert table in DOCS.read_text("utf-8"), f"docs/errors.md should say\n{table}"
