@@ -203,7 +203,7 @@ def test_models_lists_what_is_bundled(command, tmp_path, monkeypatch):
     for part in (
         "a-model",
         "critters_resnet",
-        "critters clean 97.5",
+        "critters_resnet 97.5",
         "resnet50_l2_eps3",
     ):
         assert part in " ".join(said.split())
