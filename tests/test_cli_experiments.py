@@ -216,7 +216,7 @@ def test_models_lists_what_is_bundled(command, tmp_path, monkeypatch):
         ("curve --radii 8,2", "not ascending"),
         ("curve --radii=-1,2", "none negative"),
         ("curve --radii 2,x", "--radii '2,x': give numbers"),
-        ("curve --n 13", "the validation set of 'critters_fine' has 24 images"),
+        ("curve --n 13", "n=13 pairs are 26 images: the validation set of 'critters_fine' has 24"),
         ("curve --eps 3", "eps is what radii give"),
         ("interpolate --steps 0", "steps=0: lambda needs at least one"),
         ("interpolate --iterations 0", "iterations=0"),
