@@ -82,7 +82,7 @@ def curve_figure(radii: Any, lines: Sequence[Line]) -> Figure:
     if (x > 0).any():
         axes.set_xscale("symlog", linthresh=x[x > 0].min())
     axes.xaxis.set_major_locator(FixedLocator(list(x)))
-    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_major_formatter("{x:.3g}")
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_ylim(0, max(1.0, 1.05 * max(float(np.asarray(line.high).max()) for line in lines)))
     axes.set_xlabel("radius of the L2 ball around the source")

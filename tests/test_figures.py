@@ -1,5 +1,6 @@
 """What must be true of figures: images exact to the pixel, in their place, equal in every run."""
 
+import itertools
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ from PIL import Image
 
 from robust_reps_ext.errors import InputError
 from robust_reps_ext.figures import Row, image_grid, save_figure
+from robust_reps_ext.plots import Line, curve_figure
 
 
 def images(n, size=16, channels=3, seed=0):
@@ -126,3 +128,13 @@ def test_pyplot_is_left_alone():
         "assert 'torch' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_radii_of_any_image_size_do_not_run_into_each_other():
+    radii = [radius * 64 / 224 for radius in (0.5, 1, 2, 4, 8, 16, 32, 64, 128)]
+    half = [0.5] * len(radii)
+    figure = curve_figure(radii, [Line(half, half, half, "robust")])
+    figure.canvas.draw()
+    boxes = [text.get_window_extent() for text in figure.axes[0].get_xticklabels()]
+    assert len(boxes) == len(radii)
+    assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
