@@ -93,6 +93,7 @@ setup(
         "robustness>=1.2.1.post2",
         "cox>=0.2",
         "dill>=0.3.8",
+        "filelock>=3.12",
         "gitpython>=3.1.40",
         "jinja2>=3.1.4",
         "joblib>=1.3",
