@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from robustness.datasets import DataSet
 
     from .datasets.samples import Samples
+    from .recording import Progress
+    from .result import Synthesis
     from .settings import Options
-    from .store import ExperimentStore
+    from .store import ExperimentStore, Part
 
 __all__ = [
     "AllOrN",
@@ -62,6 +64,7 @@ class Common:
     precision: options.Precision = options.Number.float32
     device: options.Device = None
     seed: options.Seed = 0
+    overwrite: options.Overwrite = False
 
     def __post_init__(self) -> None:
         check_folders(out=self.out, data=self.data)
@@ -115,26 +118,28 @@ class Common:
         at_layer(found, self.layer)
         return found
 
-    def samples(self, n: int) -> Samples:
-        """Validation images in the order that the seed fixes."""
+    def samples(self, n: int, part: slice = slice(None)) -> Samples:
+        """Of the first n validation images, in the order that the seed fixes, some or all."""
         from .datasets.samples import validation_samples
 
-        return validation_samples(self.data_set, n, seed=self.seed)
+        return validation_samples(self.data_set, n, seed=self.seed, part=part)
 
-    def pairs(self) -> Samples:
-        """First n validation images, then n others."""
+    def pairs(self, part: slice = slice(None)) -> tuple[Samples, Samples]:
+        """Of the first n validation images, and of n others, some or all."""
+        from .datasets.samples import validation_samples
+
         most = len(self.validation_set)
         if 2 * self.n > most:
             raise InputError(
                 f"n={self.n} pairs are {2 * self.n} images: the validation set of "
                 f"{self.dataset!r} has {most}; ask for fewer"
             )
-        return self.samples(2 * self.n)
+        others = validation_samples(self.data_set, self.n, skip=self.n, seed=self.seed, part=part)
+        return self.samples(self.n, part), others
 
     def validation(self, n: int | None) -> tuple[Iterable[Any], list[int]]:
         """Batches of the validation set, or of n of its images; and their places in it."""
         import torch
-        from torch.utils.data import DataLoader, Subset
 
         found = self.validation_set
         most = len(found)
@@ -146,7 +151,13 @@ class Common:
             )
         order = torch.randperm(most, generator=torch.Generator().manual_seed(self.seed))
         positions = list(range(most)) if n is None else sorted(order[:n].tolist())
-        return DataLoader(Subset(found, positions), self.batch_size or BATCH), positions
+        return self.batches(positions), positions
+
+    def batches(self, positions: Sequence[int]) -> Iterable[Any]:
+        """Batches of the validation images at `positions`."""
+        from torch.utils.data import DataLoader, Subset
+
+        return DataLoader(Subset(self.validation_set, positions), self.batch_size or BATCH)
 
     def coordinates(self, text: str, images: torch.Tensor) -> list[int]:
         """The coordinates that a text names: 3,50 or random:8."""
@@ -166,10 +177,10 @@ class Common:
         return sorted(order[: int(count)].tolist())
 
     def store(self, experiment: str, **settings: Any) -> ExperimentStore:
-        """Begin an experiment on the disk; a setting of None is the paper's."""
+        """Go on with an experiment on the disk, or begin it; a setting of None is the paper's."""
         from .store import ExperimentStore
 
-        return ExperimentStore.create(
+        return ExperimentStore.resume(
             self.out,
             experiment=experiment,
             settings={**self.given, "n": self.n, "seed": self.seed, **settings},
@@ -179,7 +190,39 @@ class Common:
                 "data": str(self.data or ""),
                 **self.network.card,
             },
+            overwrite=self.overwrite,
         )
+
+    def in_parts(
+        self,
+        store: ExperimentStore,
+        name: str,
+        make: Callable[[Part, Options, Progress], tuple[Synthesis, list[dict[str, Any]]]],
+        *,
+        said: tuple[str, str],
+        n: int | None = None,
+        each: int = 1,
+        size: int | None = None,
+    ) -> tuple[Synthesis, list[dict[str, Any]]]:
+        """Make what is not finished of a whole, part by part; then all of it, and its rows.
+
+        `make` gets a part, the keywords of the experiment, and the function that moves the bar,
+        which is called `said`: what goes on, and which number stands beside it. Of the `n` things
+        (default: as many as images) each takes `each` places in a batch, and `size` (default: as
+        many as fit) make a part.
+        """
+        from . import console
+        from .cli_results import made_with
+
+        n = self.n if n is None else n
+        what, value = said
+        for part in store.parts(name, n, size or max(1, (self.batch_size or BATCH) // each)):
+            label = what if len(part) == n else f"{what} {part.first + 1}-{part.stop} of {n}"
+            given: Options = {**self.given}
+            with console.progress(label, "steps", value) as progress:
+                found, rows = make(part, given, progress)
+            store.add(part, found, made_with(found, rows))
+        return store.whole(name)
 
 
 def with_common_options(command: Callable[..., None], n: int) -> Callable[..., None]:
@@ -258,9 +301,13 @@ def counted(loader: Iterable[Any], in_all: int, progress: Callable[..., None]) -
 
 
 def tell(header: Sequence[str], rows: Iterable[Iterable[object]], paths: Sequence[Path]) -> None:
-    """Show a table, and say what was written."""
+    """Show a table, and say what was written; of many, the first."""
     from . import console
+    from .cli_results import SHOWN
 
-    console.show_table(header, [list(row) for row in rows])
+    body = [list(row) for row in rows]
+    console.show_table(header, body[:SHOWN])
+    if len(body) > SHOWN:
+        print(f"and {len(body) - SHOWN} more, in the store")
     for path in paths:
         print(path)

@@ -14,10 +14,14 @@ from .cli_common import AllOrN, Common, counted, load, numbers, tell
 if TYPE_CHECKING:
     import torch
 
+    from .experiments.accuracy import Accuracy
+
 __all__ = ["evaluate"]
 
 PAPER_EPS = 3.0
 FINE_IN_COARSE = 18
+# Images whose counts are kept together.
+CHUNK = 1024
 
 
 def evaluate(
@@ -54,6 +58,7 @@ def evaluate(
     precision: options.Precision = options.Number.float32,
     device: options.Device = None,
     seed: options.Seed = 0,
+    overwrite: options.Overwrite = False,
 ) -> None:
     """Measure accuracy on clean images and under PGD (Tables 4, 5).
 
@@ -66,6 +71,7 @@ def evaluate(
     import torch
 
     from . import console
+    from .experiments.accuracy import added_up, check_attack
     from .experiments.accuracy import evaluate as measure
     from .plots import Line, accuracy_figure
     from .store import ExperimentStore
@@ -91,8 +97,8 @@ def evaluate(
     loader, positions = common.validation(n)
     size = next(iter(loader))[0].shape[-2:]
     radius = PAPER_EPS * math.sqrt(math.prod(size)) / 224 if eps is None else eps
-    rows: list[dict[str, Any]] = []
-    with ExperimentStore.create(
+    check_attack(radius, steps)
+    with ExperimentStore.resume(
         out,
         experiment="evaluate",
         settings={"eps": radius, "step_size": step_size, "attack_steps": steps, "n": n},
@@ -102,33 +108,34 @@ def evaluate(
             "seed": seed,
             "models": {name: network.card for name, network in networks.items()},
         },
+        overwrite=overwrite,
     ) as store:
-        for name, network in networks.items():
+        rows: list[dict[str, Any]] = []
+        for k, (name, network) in enumerate(networks.items()):
             for labels, group in groups.items():
-                with console.progress(f"{name}, {labels}", "images") as progress:
-                    found = measure(
-                        network,
-                        counted(loader, len(positions), progress),
-                        eps=radius,
-                        attack_steps=steps,
-                        step_size=step_size,
-                        group=group,
-                        precision=precision.value,
+                said = {"model": name, "labels": labels}
+                whole = f"{k}-{labels.replace(' ', '-')}"
+                for part in store.parts(whole, len(positions), CHUNK):
+                    some = positions[part.images]
+                    with console.progress(f"{name}, {labels}", "images") as progress:
+                        counts = measure(
+                            network,
+                            counted(common.batches(some), len(some), progress),
+                            eps=radius,
+                            attack_steps=steps,
+                            step_size=step_size,
+                            group=group,
+                            precision=precision.value,
+                        )
+                    store.add_rows(
+                        part,
+                        [
+                            {**said, "attack": one.name, "correct": one.correct, "n": one.n}
+                            for one in counts
+                        ],
+                        table="counts",
                     )
-                for one in found:
-                    low, high = one.interval()
-                    rows.append(
-                        {
-                            "model": name,
-                            "labels": labels,
-                            "attack": one.name,
-                            "accuracy": one.share,
-                            "low": low,
-                            "high": high,
-                            "correct": one.correct,
-                            "n": one.n,
-                        }
-                    )
+                rows += [{**said, **_accuracy(one)} for one in added_up(store.rows(whole))]
         names = [f"{row['labels']}, {row['attack']}" for row in rows if row["model"] == model[0]]
         lines = [
             Line(
@@ -139,7 +146,20 @@ def evaluate(
             )
             for name in networks
         ]
-        store.add_rows("accuracy", rows)
+        for part in store.parts("accuracy", len(rows), len(rows)):
+            store.add_rows(part, [{**row, "name": "accuracy"} for row in rows])
         picture = store.add_figure("accuracy", accuracy_figure(names, lines))
     print(f"L2 eps {radius:.4g}")
     tell(tuple(rows[0]), (row.values() for row in rows), [store.path, picture])
+
+
+def _accuracy(one: Accuracy) -> dict[str, Any]:
+    low, high = one.interval()
+    return {
+        "attack": one.name,
+        "accuracy": one.share,
+        "low": low,
+        "high": high,
+        "correct": one.correct,
+        "n": one.n,
+    }

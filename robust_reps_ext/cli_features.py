@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .cli_common import AllOrN, Common, counted, tell
-from .cli_results import class_name, keep
+from .cli_results import SHOWN, class_name
+
+if TYPE_CHECKING:
+    from .recording import Progress
+    from .result import Synthesis
+    from .settings import Options
+    from .store import Part
 
 __all__ = ["activations", "add_feature", "visualize"]
 
@@ -57,7 +63,6 @@ def visualize(
     """
     import torch
 
-    from . import console
     from .experiments.visualization import visualize as visualize_coordinates
     from .figures import Row, image_grid
     from .synthesis import noise
@@ -69,38 +74,42 @@ def visualize(
         "parameterization": parameterization.value,
     }
     seeds = torch.cat([noise(images.images, seed=common.seed), images.images])
+    starts = ["noise"] * common.n + list(images.names)
+
+    def make(part: Part, given: Options, progress: Progress) -> tuple[Synthesis, Any]:
+        found = visualize_coordinates(
+            common.network,
+            coordinates=chosen[part.images],
+            seeds=seeds,
+            **regularizers,
+            seed=common.seed,
+            progress=progress,
+            **given,
+        )
+        return found.synthesis, [
+            {"seed_image": start, "coordinate": i, "predicted": class_name(classes, label)}
+            for start, labels in zip(starts, found.predicted.tolist(), strict=True)
+            for i, label in zip(found.coordinates.tolist(), labels, strict=True)
+        ]
+
     with common.store("visualize", coordinates=chosen, **regularizers) as store:
-        with console.progress("Visualising", "steps", "value") as progress:
-            found = visualize_coordinates(
-                common.network,
-                coordinates=chosen,
-                seeds=seeds,
-                **regularizers,
-                seed=common.seed,
-                progress=progress,
-                **common.given,
-            )
         classes = common.class_names
-        predicted = [
-            [class_name(classes, label) for label in row] for row in found.predicted.tolist()
-        ]
-        starts = ["noise"] * common.n + list(images.names)
-        rows = [
-            {"seed_image": start, "coordinate": i, "predicted": label}
-            for start, labels in zip(starts, predicted, strict=True)
-            for i, label in zip(chosen, labels, strict=True)
-        ]
+        run, rows = common.in_parts(
+            store, "features", make, said=("Visualising", "value"), n=len(chosen), each=len(seeds)
+        )
+        # Each part holds all seeds, and some of the coordinates of each.
+        of = {i: [k for k, row in enumerate(rows) if row["coordinate"] == i] for i in chosen}
+        shown = chosen[:SHOWN]
         grid = [
             Row(
-                torch.cat([seeds[s][None], found.images[s]]),
-                captions=[start, *(f"{i}: {one}" for i, one in zip(chosen, labels, strict=True))],
+                torch.cat([seeds[s][None], *(run.images[of[i][s]][None] for i in shown)]),
+                captions=[start, *(f"{i}: {rows[of[i][s]]['predicted']}" for i in shown)],
             )
-            for s, (start, labels) in enumerate(zip(starts, predicted, strict=True))
+            for s, start in enumerate(starts)
         ]
-        figure = image_grid(grid, columns=1 + len(chosen))
-        keep(store, "features", found.synthesis, rows, figure)
-    means = found.value.mean(dim=0).tolist()
-    tell(("coordinate", "mean value"), zip(chosen, means, strict=True), [store.path])
+        picture = store.add_figure("features", image_grid(grid, columns=1 + len(shown)))
+    means = [sum(rows[k]["objective"] for k in of[i]) / len(seeds) for i in chosen]
+    tell(("coordinate", "mean value"), zip(chosen, means, strict=True), [store.path, picture])
 
 
 def add_feature(
@@ -116,38 +125,36 @@ def add_feature(
     robust-reps add-feature --model critters-robust --dataset critters_fine \\
       --coordinate 3 --n 8 --out out
     """
-    from . import console
     from .experiments.addition import add_feature as add_to_images
     from .models.representation import representation
 
-    images = common.samples(common.n)
-    with common.store("add-feature", coordinate=coordinate) as store:
-        with console.progress("Adding", "steps", "value") as progress:
-            found = add_to_images(
-                common.network,
-                images.images,
-                coordinate,
-                seed=common.seed,
-                progress=progress,
-                **common.given,
-            )
+    def make(part: Part, given: Options, progress: Progress) -> tuple[Synthesis, Any]:
+        images = common.samples(common.n, part.images)
+        found = add_to_images(
+            common.network,
+            images.images,
+            coordinate,
+            seed=common.seed,
+            progress=progress,
+            **given,
+        )
         latent = representation(common.network, found.images, layer=common.layer)
         leads = (latent.argmax(dim=1) == coordinate).tolist()
-        rows = [
+        return found, [
             {"label": label, "index": index, "coordinate": coordinate, "leads": bool(lead)}
             for label, index, lead in zip(images.names, images.indices.tolist(), leads, strict=True)
         ]
-        keep(store, "added", found, rows, found.figure())
+
+    with common.store("add-feature", coordinate=coordinate) as store:
+        found, rows = common.in_parts(store, "added", make, said=("Adding", "value"))
+        picture = store.add_figure("added", found[:SHOWN].figure())
     tell(
         ("image", "label", f"R(x)_{coordinate}", "leads"),
-        zip(
-            images.indices.tolist(),
-            images.names,
-            found.objective.tolist(),
-            ("yes" if lead else "no" for lead in leads),
-            strict=True,
+        (
+            (row["index"], row["label"], row["objective"], "yes" if row["leads"] else "no")
+            for row in rows
         ),
-        [store.path],
+        [store.path, picture],
     )
 
 
@@ -184,48 +191,56 @@ def activations(
     loader, positions = common.validation(n)
     like = next(iter(loader))[0][:1]
     chosen = common.coordinates(coordinates, like)
-    with common.store("activations", coordinates=chosen, k=k, n=n) as store:
-        with console.progress("Looking", "images") as progress:
+
+    def make(part: Part, given: Options, progress: Progress) -> tuple[Synthesis, Any]:
+        with console.progress("Looking", "images") as look:
             found = most_activating(
                 common.network,
-                counted(loader, len(positions), progress),
+                counted(loader, len(positions), look),
                 coordinates=chosen,
                 k=k,
                 layer=common.layer,
             )
-        with console.progress("Visualising", "steps", "value") as progress:
-            features = visualize_coordinates(
-                common.network,
-                coordinates=chosen,
-                seeds=torch.full_like(like, 0.5),
-                seed=common.seed,
-                progress=progress,
-                **common.given,
-            )
-        classes = common.class_names
-        ends = {"most": found.most, "least": found.least}
+        features = visualize_coordinates(
+            common.network,
+            coordinates=chosen,
+            seeds=torch.full_like(like, 0.5),
+            seed=common.seed,
+            progress=progress,
+            **given,
+        )
         rows: list[dict[str, Any]] = [{"coordinate": i, "seen": found.seen} for i in chosen]
-        grid = []
-        for c, row in enumerate(rows):
-            captions = ["from grey"]
-            for end, kept in ends.items():
-                labels = [class_name(classes, label) for label in kept.label[c].tolist()]
-                values = kept.value[c].tolist()
+        for end, kept in {"most": found.most, "least": found.least}.items():
+            for c, row in enumerate(rows):
                 row |= {
-                    end: labels,
+                    end: [class_name(classes, label) for label in kept.label[c].tolist()],
                     f"{end}_index": [positions[i] for i in kept.index[c].tolist()],
-                    f"{end}_value": values,
+                    f"{end}_value": kept.value[c].tolist(),
                 }
-                captions += [
-                    f"{end}: {value:.3g}\n{label}"
-                    for value, label in zip(values, labels, strict=True)
-                ]
-            shown = [features.images[0, c][None], found.most.images[c], found.least.images[c]]
-            grid.append(Row(torch.cat(shown), f"coordinate {chosen[c]}", captions))
-        figure = image_grid(grid, columns=1 + 2 * k)
-        keep(store, "activations", features.synthesis, rows, figure)
+        return features.synthesis, rows
+
+    with common.store("activations", coordinates=chosen, k=k, n=n) as store:
+        classes = common.class_names
+        run, rows = common.in_parts(
+            store,
+            "activations",
+            make,
+            said=("Visualising", "value"),
+            n=len(chosen),
+            size=len(chosen),
+        )
+        grid = []
+        for feature, row in zip(run.images[:SHOWN], rows, strict=False):
+            shown, captions = [feature], ["from grey"]
+            for end in ("most", "least"):
+                seen = zip(row[end], row[f"{end}_value"], row[f"{end}_index"], strict=True)
+                for label, value, index in seen:
+                    shown.append(common.validation_set[index][0])
+                    captions.append(f"{end}: {value:.3g}\n{label}")
+            grid.append(Row(torch.stack(shown), f"coordinate {row['coordinate']}", captions))
+        picture = store.add_figure("activations", image_grid(grid, columns=1 + 2 * k))
     tell(
         ("coordinate", "most", "least"),
         ((row["coordinate"], "; ".join(row["most"]), "; ".join(row["least"])) for row in rows),
-        [store.path],
+        [store.path, picture],
     )

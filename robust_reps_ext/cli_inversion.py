@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from . import options
 from .cli_common import Common, numbers, tell
-from .cli_results import keep
+from .cli_results import SHOWN
+
+if TYPE_CHECKING:
+    from .recording import Progress
+    from .result import Synthesis
+    from .settings import Options
+    from .store import Part
 
 __all__ = ["curve", "interpolate", "invert"]
 
@@ -50,34 +56,39 @@ def invert(
     robust-reps invert --model critters-robust --dataset critters_fine \\
       --targets kaleidoscope --n 4 --iterations 300 --out out
     """
-    from . import console
     from .datasets.samples import validation_samples
     from .datasets.targets import target_samples
     from .experiments.inversion import invert as invert_images
 
-    wanted = target_samples(targets.value, common.data_set, common.n, seed=common.seed)
-    sources = (
-        validation_samples(common.data_set, common.n, skip=common.n, seed=common.seed).images
-        if start is options.Start.images
-        else start.value
-    )
-    with common.store("invert", targets=targets.value, start=start.value) as store:
-        with console.progress("Inverting", "steps", "distance") as progress:
-            found = invert_images(
-                common.network,
-                wanted.images,
-                start=sources,
-                seed=common.seed,
-                progress=progress,
-                **common.given,
-            )
+    def make(part: Part, given: Options, progress: Progress) -> tuple[Synthesis, Any]:
+        wanted = target_samples(
+            targets.value, common.data_set, common.n, seed=common.seed, part=part.images
+        )
+        sources = (
+            validation_samples(
+                common.data_set, common.n, skip=common.n, seed=common.seed, part=part.images
+            ).images
+            if start is options.Start.images
+            else start.value
+        )
+        found = invert_images(
+            common.network,
+            wanted.images,
+            start=sources,
+            seed=common.seed,
+            progress=progress,
+            **given,
+        )
         index, names = wanted.indices.tolist(), wanted.names
-        rows = [{"label": name, "index": i} for name, i in zip(names, index, strict=True)]
-        written = keep(store, "inversion", found, rows, found.figure())
+        return found, [{"label": name, "index": i} for name, i in zip(names, index, strict=True)]
+
+    with common.store("invert", targets=targets.value, start=start.value) as store:
+        found, rows = common.in_parts(store, "inversion", make, said=("Inverting", "distance"))
+        picture = store.add_figure("inversion", found[:SHOWN].figure())
     tell(
         ("image", "label", "distance"),
-        zip(index, names, found.objective.tolist(), strict=True),
-        [store.path, *written],
+        ((row["index"], row["label"], row["objective"]) for row in rows),
+        [store.path, *store.tensors()[:1], picture],
     )
 
 
@@ -94,47 +105,57 @@ def curve(
     robust-reps curve --model critters-robust --dataset critters_fine \\
       --radii 0.5,2,8,32 --n 4 --iterations 300 --out out
     """
-    from . import console
-    from .experiments.constrained import invert_within
+    import torch
+
+    from .experiments.constrained import Curve, invert_within
     from .figures import Row, image_grid
     from .plots import Line, curve_figure
 
     lengths = numbers("radii", radii, float)
-    pairs = common.pairs()
-    targets, sources = pairs.images.split(common.n)
-    with common.store("curve", radii=lengths) as store:
-        with console.progress("Inverting", "steps", "distance") as progress:
-            found = invert_within(
-                common.network,
-                targets,
-                sources,
-                radii=lengths,
-                seed=common.seed,
-                progress=progress,
-                **common.given,
-            )
-        index, names = pairs.indices.tolist(), pairs.names
+
+    def make(part: Part, given: Options, progress: Progress) -> tuple[Synthesis, Any]:
+        targets, sources = common.pairs(part.images)
+        found = invert_within(
+            common.network,
+            targets.images,
+            sources.images,
+            radii=lengths,
+            seed=common.seed,
+            progress=progress,
+            **given,
+        )
+        pairs = {
+            "target": targets.names,
+            "source": sources.names,
+            "target_index": targets.indices.tolist(),
+            "source_index": sources.indices.tolist(),
+        }
         rows = [
-            {
-                "radius": radius,
-                "target": names[i],
-                "source": names[common.n + i],
-                "target_index": index[i],
-                "source_index": index[common.n + i],
-            }
+            {"radius": radius, **dict(zip(pairs, pair, strict=True))}
             for radius in found.radii.tolist()
-            for i in range(common.n)
+            for pair in zip(*pairs.values(), strict=True)
         ]
-        grid = [Row(sources, "source")]
+        return found.synthesis, rows
+
+    with common.store("curve", radii=lengths) as store:
+        run, rows = common.in_parts(
+            store, "images", make, said=("Inverting", "distance"), each=len(lengths)
+        )
+        # Each part holds all radii of its pairs, one radius after the other.
+        where = torch.tensor([row["radius"] for row in rows])
+        order = torch.cat([(where == radius).nonzero()[:, 0] for radius in where.unique()])
+        found = Curve.of(run[order], where.unique())
+        low, high = found.band()
+        plot = curve_figure(found.radii, [Line(found.mean, low, high)])
+        grid = [Row(found.sources[:SHOWN], "source")]
         grid += [
-            Row(images, f"radius {radius:g}", [f"{value:.3g}" for value in distance])
+            Row(images[:SHOWN], f"radius {radius:g}", [f"{one:.3g}" for one in distance[:SHOWN]])
             for radius, images, distance in zip(
                 found.radii.tolist(), found.images, found.distance.tolist(), strict=True
             )
         ]
-        low, high = found.band()
-        plot = curve_figure(found.radii, [Line(found.mean, low, high)])
-        keep(store, "images", found.synthesis, rows, image_grid([*grid, Row(targets, "target")]))
+        grid.append(Row(found.targets[:SHOWN], "target"))
+        store.add_figure("images", image_grid(grid))
         pictures = [store.add_figure(f"curve.{kind}", plot) for kind in ("png", "svg")]
     columns = (found.radii, found.mean, low, high)
     tell(
@@ -157,38 +178,45 @@ def interpolate(
     robust-reps interpolate --model critters-robust --dataset critters_fine \\
       --n 4 --steps 6 --iterations 300 --out out
     """
-    from . import console
     from .experiments.interpolation import interpolate as interpolate_images
     from .figures import Row, image_grid
 
-    pairs = common.pairs()
-    left, right = pairs.images.split(common.n)
-    with common.store("interpolate", steps=steps) as store:
-        with console.progress("Interpolating", "steps", "distance") as progress:
-            found = interpolate_images(
-                common.network,
-                left,
-                right,
-                steps=steps,
-                seed=common.seed,
-                progress=progress,
-                **common.given,
-            )
-        weights = found.weights.tolist()
-        ends = [(pairs.names[i], pairs.names[common.n + i]) for i in range(common.n)]
-        rows = [
+    def make(part: Part, given: Options, progress: Progress) -> tuple[Synthesis, Any]:
+        left, right = common.pairs(part.images)
+        found = interpolate_images(
+            common.network,
+            left.images,
+            right.images,
+            steps=steps,
+            seed=common.seed,
+            progress=progress,
+            **given,
+        )
+        return found.synthesis, [
             {"left": one, "right": other, "lambda": weight}
-            for one, other in ends
-            for weight in weights
+            for one, other in zip(left.names, right.names, strict=True)
+            for weight in found.weights.tolist()
         ]
-        captions = [f"lambda {weight:.2g}" for weight in weights]
+
+    with common.store("interpolate", steps=steps) as store:
+        run, rows = common.in_parts(
+            store, "interpolation", make, said=("Interpolating", "distance"), each=steps + 1
+        )
+        # A row of start (the pixel blend) and of result for each pair.
+        pairs = [rows[i : i + steps + 1] for i in range(0, len(rows), steps + 1)]
+        shape = (len(pairs), steps + 1, *run.images.shape[1:])
+        captions = [f"lambda {row['lambda']:.2g}" for row in pairs[0]]
         grid: list[Row] = []
-        for blend, images in zip(found.blend, found.images, strict=True):
+        for blend, images in zip(run.start.view(shape), run.images.view(shape), strict=True):
             grid += [Row(blend, "pixel blend"), Row(images, "representation", captions)]
-        figure = image_grid(grid, columns=len(weights))
-        keep(store, "interpolation", found.synthesis, rows, figure)
+        picture = store.add_figure(
+            "interpolation", image_grid(grid[: 2 * SHOWN], columns=steps + 1)
+        )
     tell(
         ("left", "right", "worst distance"),
-        ((*names, max(row)) for names, row in zip(ends, found.distance.tolist(), strict=True)),
-        [store.path],
+        (
+            (pair[0]["left"], pair[0]["right"], max(row["objective"] for row in pair))
+            for pair in pairs
+        ),
+        [store.path, picture],
     )

@@ -1,16 +1,17 @@
-"""What the commands leave behind: tensors, a row for each image, and a picture."""
+"""What the commands leave behind: a row for each image, with the settings it was made with."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .result import Synthesis
-    from .store import ExperimentStore
 
-__all__ = ["class_name", "keep"]
+__all__ = ["SHOWN", "class_name", "made_with"]
+
+SHOWN = 32
+"""Images in a picture, and rows on the terminal; the rest is in the store."""
 
 
 def class_name(classes: Sequence[str], label: int) -> str:
@@ -18,20 +19,11 @@ def class_name(classes: Sequence[str], label: int) -> str:
     return classes[label] if label < len(classes) else str(label)
 
 
-def keep(
-    store: ExperimentStore,
-    name: str,
-    result: Synthesis,
-    rows: Sequence[Mapping[str, Any]],
-    figure: Any,
-) -> list[Path]:
-    """Write tensors, a row for each image with the settings it was made with, and a picture."""
+def made_with(result: Synthesis, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The rows, each with the settings its image was made with."""
     each = {}
     for setting in ("eps", "step_size", "iterations"):
         value = result.settings[setting]
         each[setting] = value if isinstance(value, list) else [value] * len(result)
-    made_with = [
-        dict(zip(each, values, strict=True)) for values in zip(*each.values(), strict=True)
-    ]
-    said = [{**row, **own} for row, own in zip(rows, made_with, strict=True)]
-    return [store.add(name, result, said), store.add_figure(name, figure)]
+    own = [dict(zip(each, values, strict=True)) for values in zip(*each.values(), strict=True)]
+    return [{**row, **settings} for row, settings in zip(rows, own, strict=True)]

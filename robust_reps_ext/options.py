@@ -22,6 +22,7 @@ __all__ = [
     "N",
     "Number",
     "Out",
+    "Overwrite",
     "Precision",
     "Schedule",
     "Seed",
@@ -119,5 +120,8 @@ Seed = Annotated[
         min=0,
         max=2**63 - 1,
     ),
+]
+Overwrite = Annotated[
+    bool, _option("--overwrite", "Remove what --out holds of this command; begin anew.", "Run")
 ]
 Out = Annotated[Path, _option("--out", "Folder of the results, a cox store.", "Run", "DIR")]

@@ -1,51 +1,89 @@
-"""Results on disk: each experiment a cox store, beside it its tensors and pictures."""
+"""Results on disk: each experiment a folder of records, tensors and pictures, and a cox store."""
 
 from __future__ import annotations
 
-import re
+import hashlib
+import json
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from cox.readers import CollectionReader
-from cox.store import Store
-
+from .claims import claimed
 from .errors import InputError
 from .figures import save_figure
+from .records import Record, check_name, plain, read_records, record_path, write_record
 from .result import Synthesis
-from .upstream.cox_columns import merged
 from .upstream.safe_pickle import trusting
+from .view import METADATA, RESULTS, bring_up_to_date
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.figure import Figure
 
-__all__ = ["ExperimentStore", "StoredExperiment", "read_results", "trusting"]
+__all__ = ["ExperimentStore", "Part", "trusting"]
 
-METADATA = "metadata"
-RESULTS = "results"
+PLACES = "places"
 # What an experiment takes on the disk beside its images, in bytes.
 MARGIN = 2**22
+# The cox store is written anew no more often than in 1/20 of the time.
+SHARE = 20
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of an experiment that is worked on: images `first` to `stop` of a whole.
+
+    Attributes
+    ----------
+    name
+        Names its files.
+    group
+        The whole.
+    first, stop
+        Its images are ``[first:stop]``.
+    place
+        The file in which a run keeps its place, see `robust_reps_ext.settings.Options`.
+    """
+
+    name: str
+    group: str
+    first: int
+    stop: int
+    place: Path
+
+    def __len__(self) -> int:
+        return self.stop - self.first
+
+    @property
+    def images(self) -> slice:
+        """Which of the whole."""
+        return slice(self.first, self.stop)
 
 
 class ExperimentStore:
     """One experiment on disk, in ``OUT/<id>/``.
 
     ============================ ====================================================
-    ``store.h5``                 the cox store: table ``metadata``, one row with settings
-                                 and provenance; table ``results``, one row per image
+    ``records/<name>.json``      what is finished: rows, and the digests of its files
     ``<name>.safetensors``       each `Synthesis`, read with `Synthesis.load`
     ``<name>.png``               pictures
+    ``store.h5``                 the cox store: table ``metadata``, one row with settings
+                                 and provenance; table ``results``, one row per image
     ``tensorboard/``             images and objectives
+    ``places/``                  where runs that are not finished stand
     ============================ ====================================================
 
-    What a call has been given is on the disk when it returns. `cox.readers.CollectionReader`
-    reads OUT, also where this package is not installed.
+    What a call has been given is on the disk when it returns: its record is written last, and
+    whole. The cox store is made from the records, as a new file each time, and is at the latest
+    up to date when the experiment is closed; `robust_reps_ext.view` makes it again where it is
+    damaged or missing. `cox.readers.CollectionReader` reads OUT, also where this package is not
+    installed. Several processes may work on one experiment, see `parts`.
 
     Attributes
     ----------
@@ -58,24 +96,24 @@ class ExperimentStore:
     --------
     >>> import tempfile, torch
     >>> from robust_reps_ext.result import Synthesis
-    >>> from robust_reps_ext.store import ExperimentStore, read_results
+    >>> from robust_reps_ext.store import ExperimentStore
+    >>> from robust_reps_ext.view import read_results
     >>> start, images = torch.rand(2, 3, 8, 8), torch.rand(2, 3, 8, 8)
     >>> made = Synthesis(images, start, torch.rand(2), torch.rand(1, 2), torch.zeros(1), {}, {})
     >>> out = tempfile.mkdtemp()
     >>> with ExperimentStore.create(out, experiment="invert", settings={"eps": 3.0}) as store:
     ...     path = store.add("robust", made, rows=[{"label": "dog"}, {"label": "cat"}])
-    Logging in: ...
     >>> [experiment] = read_results(out)
     >>> experiment.metadata["eps"], experiment.results["label"].tolist()
     (3.0, ['dog', 'cat'])
     """
 
-    def __init__(self, store: Any, made: Path) -> None:
-        self.path = Path(store.path)
-        self.id: str = store.exp_id
-        self._store = store
+    def __init__(self, path: Path, made: Path | None) -> None:
+        self.path = path.absolute()
+        self.id = path.name
         self._made = made
-        self._holds_something = False
+        self._figures: set[str] = set()
+        self._next_view = 0.0
 
     @classmethod
     def create(
@@ -86,7 +124,7 @@ class ExperimentStore:
         settings: Mapping[str, Any],
         provenance: Mapping[str, Any] | None = None,
     ) -> ExperimentStore:
-        """Begin an experiment in the directory `out`, and write its metadata.
+        """Begin an experiment in the directory `out`, beside what there is, and write its metadata.
 
         Parameters
         ----------
@@ -107,30 +145,128 @@ class ExperimentStore:
         ValueError
             If a name is in both `settings` and `provenance` with different values.
         """
-        _check_name("experiment", experiment)
-        facts = {**_plain(settings), **_plain(provenance or {})}
-        for name, value in _plain(settings).items():
-            if facts[name] != value:
-                raise ValueError(f"{name!r} is both a setting and of the provenance")
-        facts["experiment"] = experiment
-        facts["created"] = datetime.now(timezone.utc).isoformat(timespec="microseconds")
-        experiment_id = f"{experiment}-{uuid4().hex[:8]}"
-        directory = Path(out, experiment_id)
-        made = [path for path in (directory, *directory.parents) if not path.exists()][-1]
-        self = cls(Store(str(out), experiment_id, new=True), made)
+        check_name("experiment", experiment)
+        facts = _facts(experiment, settings, provenance)
+        return cls._begin(Path(out, f"{experiment}-{uuid4().hex[:8]}"), facts)
+
+    @classmethod
+    def resume(
+        cls,
+        out: str | Path,
+        *,
+        experiment: str,
+        settings: Mapping[str, Any],
+        provenance: Mapping[str, Any] | None = None,
+        overwrite: bool = False,
+    ) -> ExperimentStore:
+        """Go on with the experiment of these settings in `out`, or begin it.
+
+        The arguments are those of `create`. The id follows from them, so that several processes
+        that are called alike work on one experiment.
+
+        Parameters
+        ----------
+        overwrite
+            Remove what `out` holds of this experiment, and begin anew.
+
+        Raises
+        ------
+        InputError
+            As `create`; and if `out` holds the experiment with other settings, which are named.
+        """
+        check_name("experiment", experiment)
+        facts = _facts(experiment, settings, provenance)
+        digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+        path = Path(out, f"{experiment}-{digest[:8]}")
+        there = _earlier(Path(out), experiment)
+        if overwrite:
+            for one in there:
+                shutil.rmtree(one)
+        elif path in there:
+            return cls(path, None)
+        elif there:
+            newest = max(there, key=lambda one: str(there[one]["created"]))
+            raise InputError(
+                f"{newest} was made with {_difference(there[newest], facts)}: give these again to "
+                "go on, another --out, or --overwrite to remove it and begin anew"
+            )
+        return cls._begin(path, facts)
+
+    @classmethod
+    def _begin(cls, path: Path, facts: Mapping[str, Any]) -> ExperimentStore:
+        missing = [one for one in (path, *path.parents) if not one.exists()]
+        self = cls(path, missing[-1] if missing else None)
         with ExitStack() as undo:
             undo.push(self)
-            self._append(METADATA, [facts])
+            try:
+                path.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise InputError(
+                    f"cannot make {path}: {error.strerror or error}; give another directory"
+                ) from error
+            now = datetime.now(timezone.utc).isoformat(timespec="microseconds")
+            write_record(path, METADATA, [{**facts, "created": now}], table=METADATA)
+            bring_up_to_date(path)
             undo.pop_all()
         return self
 
-    def add(self, name: str, synthesis: Synthesis, rows: Sequence[Mapping[str, Any]] = ()) -> Path:
+    def parts(self, group: str, n: int, size: int) -> Iterator[Part]:
+        """What is to be done of a whole of `n` images, in parts of at most `size`.
+
+        Each part is this process' own while the caller works on it, and finished once it was
+        given to `add` or `add_rows`. Finished parts are left out, and those that other processes
+        work on are waited for at the end, so that the whole is there after the last part. A whole
+        of one part bears the whole's name.
+
+        Parameters
+        ----------
+        group
+            Names the whole.
+        n
+            Its images.
+        size
+            Images of each part but the last.
+        """
+        if n < 1:
+            raise InputError(f"n={n}: ask for 1 or more")
+        folder = self.path / PLACES
+        folder.mkdir(exist_ok=True)
+        parts = {}
+        for first in range(0, n, size):
+            name = group if n <= size else f"{group}-{first:07d}"
+            place = folder / f"{name}.safetensors"
+            part = Part(name, group, first, min(n, first + size), place)
+            parts[record_path(self.path, name)] = part
+        for record in claimed(list(parts)):
+            yield parts[record]
+
+    def records(self) -> list[Record]:
+        """All that is finished, see `robust_reps_ext.records.read_records`."""
+        return read_records(self.path)
+
+    def tensors(self) -> list[Path]:
+        """The files of tensors of all that is finished."""
+        return [self.path / name for one in self.records() for name in one.files]
+
+    def whole(self, group: str) -> tuple[Synthesis, list[dict[str, Any]]]:
+        """What the finished parts of a whole hold: one synthesis, and a row for each image."""
+        files = [name for one in self.records() if one.group == group for name in one.files]
+        runs = [Synthesis.load(self.path / name) for name in files]
+        return Synthesis.joined(runs), self.rows(group)
+
+    def rows(self, group: str) -> list[dict[str, Any]]:
+        """The rows of the finished parts of a whole."""
+        return [row for one in self.records() if one.group == group for row in one.rows]
+
+    def add(
+        self, name: str | Part, synthesis: Synthesis, rows: Sequence[Mapping[str, Any]] = ()
+    ) -> Path:
         """Store a synthesis, and a row of table ``results`` for each of its images.
 
         Parameters
         ----------
         name
-            Of the file, and in the column ``name``.
+            Of the file, and in the column ``name``; or the part that it finishes.
         synthesis
             What was made.
         rows
@@ -149,105 +285,154 @@ class ExperimentStore:
             If `name` is in use or cannot name a file, there are more or fewer rows than images,
             or there is no space left. What was stored before stays.
         """
-        path = self._free(name, ".safetensors")
+        part = self._part(name, len(synthesis))
+        path = self._free(part.name)
         if rows and len(rows) != len(synthesis):
             raise InputError(
-                f"{name!r} has {len(synthesis)} images and {len(rows)} rows: give one row each"
+                f"{part.name!r} has {len(synthesis)} images and {len(rows)} rows: give one row each"
             )
-        said = [_plain(row) for row in rows] or [{} for _ in range(len(synthesis))]
-        objectives = synthesis.objective.tolist()
+        said = [plain(row) for row in rows] or [{} for _ in range(len(synthesis))]
+        # Where each thing of the part has several images, they are counted on.
+        first = part.first * (len(synthesis) // len(part))
         own = [
-            {"name": name, "image": index, "objective": float(objective), "tensors": path.name}
-            for index, objective in enumerate(objectives)
+            {"name": part.group, "image": index, "objective": value, "tensors": path.name}
+            for index, value in enumerate(synthesis.objective.tolist(), first)
         ]
         self._check_space(path, synthesis)
         synthesis.save(path)
-        written = self._rows(RESULTS)
         try:
-            self._append(RESULTS, [{**row, **ours} for row, ours in zip(said, own, strict=True)])
+            self._finish(
+                part, [{**row, **ours} for row, ours in zip(said, own, strict=True)], [path]
+            )
         except InputError:
-            if self._rows(RESULTS) == written:
-                path.unlink()
+            if not record_path(self.path, part.name).exists():
+                path.unlink(missing_ok=True)
             raise
-        self._holds_something = True
-        self._show(name, synthesis)
+        self._show(part.name, synthesis)
         return path
 
-    def add_rows(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Store rows of table ``results`` that are not about images, such as accuracies.
+    def add_rows(
+        self, name: str | Part, rows: Sequence[Mapping[str, Any]], *, table: str = RESULTS
+    ) -> None:
+        """Store rows that are not about images, such as accuracies.
 
         Parameters
         ----------
         name
-            In the column ``name``.
+            In the column ``name``; or the part that they finish.
         rows
             What there is to say, as for `add`.
+        table
+            Of the cox store.
 
         Raises
         ------
         InputError
             If there is no space left. What was stored before stays.
         """
-        self._append(RESULTS, [{**_plain(row), "name": name} for row in rows])
-        self._holds_something = True
+        if not rows:
+            return
+        part = self._part(name, 0)
+        if not isinstance(name, Part):
+            taken = {one.name for one in self.records()}
+            names = (name if k == 1 else f"{name}-{k}" for k in range(1, len(taken) + 2))
+            free = next(one for one in names if one not in taken)
+            part = Part(free, free, 0, 0, part.place)
+            rows = [{**row, "name": name} for row in rows]
+        self._finish(part, rows, table=table)
 
     def add_figure(self, name: str, figure: Figure) -> Path:
         """Store a picture as ``<name>.png``, or as PDF or SVG if `name` ends so.
+
+        A picture of the name that an earlier process has left is replaced.
 
         Raises
         ------
         InputError
             If `name` is in use or cannot name a file, or there is no space left.
         """
+        check_name("name", name)
         suffix = "" if Path(name).suffix in (".png", ".pdf", ".svg") else ".png"
-        path = save_figure(figure, self._free(name, suffix))
-        self._holds_something = True
+        path = self.path / f"{name}{suffix}"
+        if path.name in self._figures:
+            raise InputError(f"{path} exists already: give another name")
+        save_figure(figure, path)
+        self._figures.add(path.name)
         return path
 
-    @property
+    @cached_property
     def tensorboard(self) -> Any:
         """The `tensorboardX.SummaryWriter` of the experiment."""
-        return self._store.tensorboard
+        from tensorboardX import SummaryWriter
+
+        return SummaryWriter(str(self.path / "tensorboard"))
 
     def close(self) -> None:
-        """Close the files. Done at the end of a ``with`` block too."""
-        self._store.close()
+        """Bring the cox store up to date. Done at the end of a ``with`` block too."""
+        if "tensorboard" in vars(self):
+            self.tensorboard.close()
+        if self.path.is_dir():
+            bring_up_to_date(self.path)
 
     def __enter__(self) -> ExperimentStore:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self.close()
-        if kind is not None and not self._holds_something:
+        if kind is not None and self._made is not None and not self._holds_something():
             shutil.rmtree(self._made, ignore_errors=True)
+            return
+        self.close()
 
-    def _free(self, name: str, suffix: str) -> Path:
-        _check_name("name", name)
-        path = self.path / f"{name}{suffix}"
-        if path.exists():
+    def _holds_something(self) -> bool:
+        """Whether anything was finished, or begun, here or by another process."""
+        places = self.path / PLACES
+        begun = places.is_dir() and any(places.glob("*.safetensors"))
+        return begun or any(one.table != METADATA for one in self.records())
+
+    def _part(self, name: str | Part, n: int) -> Part:
+        if isinstance(name, Part):
+            return name
+        check_name("name", name)
+        return Part(name, name, 0, n, self.path / PLACES / f"{name}.safetensors")
+
+    def _free(self, name: str) -> Path:
+        path = self.path / f"{name}.safetensors"
+        if record_path(self.path, name).exists():
             raise InputError(f"{path} exists already: give another name")
         return path
+
+    def _finish(
+        self,
+        part: Part,
+        rows: Sequence[Mapping[str, Any]],
+        files: Sequence[Path] = (),
+        *,
+        table: str = RESULTS,
+    ) -> None:
+        write_record(
+            self.path,
+            part.name,
+            rows,
+            table=table,
+            files=files,
+            group=part.group,
+            first=part.first,
+        )
+        part.place.unlink(missing_ok=True)
+        if time.monotonic() >= self._next_view:
+            took = bring_up_to_date(self.path, wait=False)
+            self._next_view = time.monotonic() + SHARE * took
 
     def _check_space(self, path: Path, synthesis: Synthesis) -> None:
         # Twice: tensors, and images for tensorboard, whose writer hangs where a disk is full.
         images = 3 * synthesis.images.numel() * synthesis.images.element_size()
-        needed, free = 2 * images + MARGIN, shutil.disk_usage(self.path).free
+        frames = 0 if synthesis.frames is None else synthesis.frames.numel()
+        needed, free = 2 * images + frames + MARGIN, shutil.disk_usage(self.path).free
         if free < needed:
             raise InputError(
                 f"cannot write {path}: {free // 2**20} MiB are free and {-(-needed // 2**20)} MiB "
                 "needed; free some, or give another directory"
             )
-
-    def _rows(self, table: str) -> int:
-        return self._store[table].nrows if table in self._store.tables else 0
-
-    def _append(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        if not rows:
-            return
-        schema = _schema(rows)
-        kept = self._store.add_table(table, schema)
-        for row in rows:
-            kept.append_row({name: row.get(name) for name in schema})
 
     def _show(self, name: str, synthesis: Synthesis) -> None:
         writer = self.tensorboard
@@ -261,100 +446,30 @@ class ExperimentStore:
         writer.flush()
 
 
-@dataclass(frozen=True)
-class StoredExperiment:
-    """An experiment as `read_results` finds it.
-
-    Attributes
-    ----------
-    path
-        Its directory.
-    metadata
-        Settings and provenance. Empty where there are none.
-    results
-        One row per image, see `ExperimentStore.add`. Empty where there are none.
-    """
-
-    path: Path
-    metadata: dict[str, Any]
-    results: pd.DataFrame
-
-    @property
-    def tensors(self) -> dict[str, Path]:
-        """The files that `Synthesis.load` reads, by name."""
-        return {path.stem: path for path in sorted(self.path.glob("*.safetensors"))}
+def _facts(
+    experiment: str, settings: Mapping[str, Any], provenance: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Settings and provenance as JSON keeps them."""
+    facts = {**plain(settings), **plain(provenance or {})}
+    for name, value in plain(settings).items():
+        if facts[name] != value:
+            raise ValueError(f"{name!r} is both a setting and of the provenance")
+    return {**facts, "experiment": experiment}
 
 
-def read_results(out: str | Path) -> list[StoredExperiment]:
-    """The experiments in the directory `out`, in the order in which they were begun.
-
-    Also those of `robustness.train`, which have metadata and no results. Runs no code that the
-    stores may hold; see `trusting`.
-
-    Raises
-    ------
-    InputError
-        If `out` is no directory, or a store in it is damaged or held by a running process.
-    """
-    reader = CollectionReader(str(out))
-    try:
-        found = [
-            StoredExperiment(
-                Path(out, name), _metadata(reader, name), _table(reader, name, RESULTS)
-            )
-            for name in reader.stores
-        ]
-    finally:
-        reader.close()
-    return sorted(found, key=lambda one: (str(one.metadata.get("created", "")), one.path.name))
+def _earlier(out: Path, experiment: str) -> dict[Path, dict[str, Any]]:
+    """What `out` holds of an experiment: directories, and their metadata."""
+    found = {}
+    for path in sorted(out.glob(f"{experiment}-*")):
+        if record_path(path, METADATA).is_file():
+            (row,) = next(one for one in read_records(path) if one.name == METADATA).rows
+            if row.get("experiment") == experiment:
+                found[path] = row
+    return found
 
 
-def _table(reader: CollectionReader, name: str, table: str) -> pd.DataFrame:
-    import pandas as pd
-
-    if table not in reader.stores[name].tables:
-        return pd.DataFrame()
-    return reader.df(table, append_exp_id=False, exp_filter=lambda other: other == name)
-
-
-def _metadata(reader: CollectionReader, name: str) -> dict[str, Any]:
-    rows = _table(reader, name, METADATA).to_dict("records")
-    return {str(key): value for key, value in rows[-1].items()} if rows else {}
-
-
-def _check_name(what: str, name: str) -> None:
-    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*", name):
-        raise InputError(
-            f"{what} {name!r} cannot name a file: use letters, digits, '_', '-' and '.' only"
-        )
-
-
-def _plain(value: Any) -> Any:
-    """`value` as plain Python: what a store can keep and give back without running code."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if hasattr(value, "tolist"):
-        return _plain(value.tolist())
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    return str(value)
-
-
-def _schema(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """The types of columns that keep all `rows`; a value that is None is as good as not there."""
-    schema: dict[str, Any] | None = None
-    names: dict[str, None] = {}
-    for row in rows:
-        names.update(dict.fromkeys(row))
-        said = {name: _kind(value) for name, value in row.items() if value is not None}
-        schema = said if schema is None else merged(schema, said, "a table")
-    return {name: (schema or {}).get(name, Store.OBJECT) for name in names}
-
-
-def _kind(value: Any) -> Any:
-    natural = type(value) in (bool, float, str) or (
-        type(value) is int and -(2**63) <= value < 2**63
-    )
-    return type(value) if natural else Store.OBJECT
+def _difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
+    """The settings that differ, there and here."""
+    names = [name for name in {**there, **here} if name != "created"]
+    differing = [name for name in names if there.get(name) != here.get(name)]
+    return ", ".join(f"{name}={there.get(name)!r} (now {here.get(name)!r})" for name in differing)

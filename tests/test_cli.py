@@ -197,6 +197,7 @@ def test_a_damaged_image_is_named(command, checkpoint, folder, tmp_path):
             def __init__(self, data_path, **kwargs):
                 super().__init__(data_path)
                 self.custom_class = None
+                self.num_classes = 9
 
         patch.setitem(DATASETS, "folder", Folder)
         status, _, err = command(

@@ -17,7 +17,8 @@ import robust_reps_ext.store
 from robust_reps_ext.errors import InputError
 from robust_reps_ext.figures import Row, image_grid
 from robust_reps_ext.result import Synthesis
-from robust_reps_ext.store import ExperimentStore, read_results
+from robust_reps_ext.store import ExperimentStore
+from robust_reps_ext.view import faults, read_results
 
 SETTINGS = {"eps": 3.0, "iterations": 7, "layer": None, "use_best": False, "constraint": "2"}
 PROVENANCE = {"weights": "ab" * 32, "seed": 2**64 - 1, "versions": {"torch": "2.0"}}
@@ -165,15 +166,24 @@ def test_a_full_disk_later_keeps_what_was_there(tmp_path):
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     with create(tmp_path) as store:
         store.add("first", synthesis())
-        for limit, reason in ((100_000, "large.safetensors"), (2_000_000, "store.h5")):
-            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
-            try:
-                with pytest.raises(InputError, match=f"{reason}.*too large"):
-                    store.add("large", synthesis(n=8, size=64))
-            finally:
-                resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        assert not list(store.path.glob("*large*"))
-        store.add("large", synthesis(n=8, size=64))
+        store._next_view = 0.0
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+        try:
+            with pytest.raises(InputError, match=r"large\.safetensors.*too large"):
+                store.add("large", synthesis(n=8, size=64))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert not list(store.path.rglob("*large*"))
+        # Images and record fit, and so they are kept; the cox store does not.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, before[1]))
+        try:
+            with pytest.raises(InputError, match=r"store\.h5 cannot be .*too large.*store rebuild"):
+                store.add("large", synthesis(n=8, size=64))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        [problem] = faults(store.path)
+        assert "store.h5 has 3 rows, the records 11: robust-reps store rebuild" in problem
+    assert not faults(store.path)
     [found] = read_results(tmp_path)
     assert list(found.tensors) == ["first", "large"]
     assert len(found.results) == 10

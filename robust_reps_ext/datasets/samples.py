@@ -14,9 +14,10 @@ from torch import Tensor
 
 from ..errors import InputError
 
-__all__ = ["Samples", "open_data_set", "validation_samples", "validation_set"]
+__all__ = ["ALL", "Samples", "open_data_set", "validation_samples", "validation_set"]
 
 DRAWN = ("critters", "critters_fine")
+ALL = slice(None)
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,9 @@ def validation_set(data_set: DataSet) -> Any:
     return loader.dataset
 
 
-def validation_samples(data_set: DataSet, n: int, *, skip: int = 0, seed: int = 0) -> Samples:
+def validation_samples(
+    data_set: DataSet, n: int, *, skip: int = 0, seed: int = 0, part: slice = ALL
+) -> Samples:
     """Take `n` validation images in a random order that `seed` fixes.
 
     Parameters
@@ -107,6 +110,8 @@ def validation_samples(data_set: DataSet, n: int, *, skip: int = 0, seed: int = 
         How many to pass by first: with the same seed, ``skip=n`` gives `n` others.
     seed
         Fixes the order.
+    part
+        Which of the `n` to load.
 
     Raises
     ------
@@ -129,7 +134,7 @@ def validation_samples(data_set: DataSet, n: int, *, skip: int = 0, seed: int = 
             "ask for fewer"
         )
     generator = torch.Generator().manual_seed(seed)
-    indices = torch.randperm(len(found), generator=generator)[skip : skip + n]
+    indices = torch.randperm(len(found), generator=generator)[skip : skip + n][part]
     images, labels = zip(*(found[i] for i in indices.tolist()), strict=True)
     known = _class_names(data_set, found)
     numbers = [int(label) for label in labels]

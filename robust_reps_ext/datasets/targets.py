@@ -11,7 +11,7 @@ from ..errors import InputError
 from ..upstream.folder import EXTENSIONS, find_classes, make_dataset, pil_loader
 from .patterns import kaleidoscope
 from .photographs import PHOTOGRAPHS, photographs
-from .samples import Samples, validation_samples
+from .samples import ALL, Samples, validation_samples
 
 __all__ = ["TARGETS", "held_out_samples", "target_samples"]
 
@@ -20,7 +20,9 @@ TARGETS = ("data", "kaleidoscope", "photographs", "held-out")
 UNLABELLED = -1
 
 
-def target_samples(kind: str, data_set: DataSet, n: int, *, seed: int = 0) -> Samples:
+def target_samples(
+    kind: str, data_set: DataSet, n: int, *, seed: int = 0, part: slice = ALL
+) -> Samples:
     """Take `n` images of a kind, at the size of the data set's validation images.
 
     Parameters
@@ -35,6 +37,8 @@ def target_samples(kind: str, data_set: DataSet, n: int, *, seed: int = 0) -> Sa
         How many, 1 or more.
     seed
         Fixes which, and what is drawn; the photographs are always the first `n`.
+    part
+        Which of the `n` to return.
 
     Returns
     -------
@@ -56,19 +60,20 @@ def target_samples(kind: str, data_set: DataSet, n: int, *, seed: int = 0) -> Sa
     if kind not in TARGETS:
         raise InputError(f"targets={kind!r} is not known: choose {', '.join(TARGETS)}")
     if kind == "data":
-        return validation_samples(data_set, n, seed=seed)
+        return validation_samples(data_set, n, seed=seed, part=part)
     if kind == "held-out":
-        return held_out_samples(data_set, n, seed=seed)
+        return held_out_samples(data_set, n, seed=seed, part=part)
     side = validation_samples(data_set, 1, seed=seed).images.shape[-1]
     if kind == "kaleidoscope":
         images, names = kaleidoscope(n, size=side, seed=seed), ("kaleidoscope",) * n
     else:
         images = photographs(n, size=side)
         names = tuple(Path(name).stem for name in PHOTOGRAPHS[:n])
-    return Samples(images, torch.full((n,), UNLABELLED), names, torch.arange(n))
+    images, names, indices = images[part], names[part], torch.arange(n)[part]
+    return Samples(images, torch.full((len(images),), UNLABELLED), names, indices)
 
 
-def held_out_samples(data_set: DataSet, n: int, *, seed: int = 0) -> Samples:
+def held_out_samples(data_set: DataSet, n: int, *, seed: int = 0, part: slice = ALL) -> Samples:
     """Take `n` validation images of class folders that the data set leaves out (Fig. 14b).
 
     A model trained on Restricted ImageNet has seen 203 of ImageNet's classes; the other folders
@@ -82,6 +87,8 @@ def held_out_samples(data_set: DataSet, n: int, *, seed: int = 0) -> Samples:
         How many, 1 or more.
     seed
         Fixes the order.
+    part
+        Which of the `n` to load.
 
     Returns
     -------
@@ -116,11 +123,11 @@ def held_out_samples(data_set: DataSet, n: int, *, seed: int = 0) -> Samples:
             f"n={n}: {folder} has {len(files)} images of classes that {name!r} leaves out "
             f"({len(left_out)} folders): ask for fewer, or add some"
         )
-    order = torch.randperm(len(files), generator=torch.Generator().manual_seed(seed))[:n]
+    order = torch.randperm(len(files), generator=torch.Generator().manual_seed(seed))[:n][part]
     paths = [Path(files[i][0]) for i in order.tolist()]
     return Samples(
         images=torch.stack([data_set.transform_test(pil_loader(path)) for path in paths]),
-        labels=torch.full((n,), UNLABELLED),
+        labels=torch.full((len(paths),), UNLABELLED),
         names=tuple(path.relative_to(folder).parts[0] for path in paths),
         indices=order,
     )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from robustness.attacker import AttackerModel
@@ -17,7 +18,7 @@ from ..models.fast import fast_network
 from ..upstream.modes import device_of, evaluating
 from ..upstream.precision import amp_dtype, reduced
 
-__all__ = ["Accuracy", "evaluate"]
+__all__ = ["Accuracy", "added_up", "check_attack", "evaluate"]
 
 
 @dataclass(frozen=True)
@@ -103,10 +104,7 @@ def evaluate(
     >>> [accuracy.name for accuracy in rr.evaluate(model, data, eps=1.0, attack_steps=[2])]
     ['clean', 'PGD-2']
     """
-    if not (eps >= 0 and math.isfinite(eps)):
-        raise InputError(f"eps={eps}: give a radius, 0 or more")
-    if any(steps < 1 for steps in attack_steps):
-        raise InputError(f"attack_steps={tuple(attack_steps)}: give numbers of steps, 1 or more")
+    check_attack(eps, attack_steps)
     pgd = {
         "constraint": constraint,
         "eps": eps,
@@ -165,6 +163,32 @@ def _coarse(logits: Tensor, group: Tensor | None) -> Tensor:
         logits.device
     )
     return logits[:, None].masked_fill(~members, -torch.inf).logsumexp(dim=2)
+
+
+def check_attack(eps: float, attack_steps: Sequence[int]) -> None:
+    """Raise `InputError` for an attack that cannot be made."""
+    if not (eps >= 0 and math.isfinite(eps)):
+        raise InputError(f"eps={eps}: give a radius, 0 or more")
+    if any(steps < 1 for steps in attack_steps):
+        raise InputError(f"attack_steps={tuple(attack_steps)}: give numbers of steps, 1 or more")
+
+
+def added_up(counts: Iterable[Mapping[str, Any]]) -> list[Accuracy]:
+    """The accuracies of all images from counts of some: rows of ``attack, correct, n``.
+
+    Examples
+    --------
+    >>> from robust_reps_ext.experiments.accuracy import added_up
+    >>> added_up([{"attack": "clean", "correct": 3, "n": 4}] * 2)
+    [Accuracy(name='clean', correct=6, n=8)]
+    """
+    sums: dict[str, Accuracy] = {}
+    for row in counts:
+        before = sums.get(row["attack"], Accuracy(row["attack"], 0, 0))
+        sums[before.name] = Accuracy(
+            before.name, before.correct + row["correct"], before.n + row["n"]
+        )
+    return list(sums.values())
 
 
 def _cross_entropy(

@@ -43,6 +43,30 @@ class Curve:
     images: Tensor
     synthesis: Synthesis
 
+    @classmethod
+    def of(cls, run: Synthesis, radii: Tensor) -> Curve:
+        """What a run holds that has N images for each radius, one radius after the other."""
+        shape = (len(radii), len(run) // len(radii))
+        return cls(
+            radii=radii,
+            distance=run.objective.view(shape),
+            images=run.images.view(*shape, *run.images.shape[1:]),
+            synthesis=run,
+        )
+
+    @property
+    def sources(self) -> Tensor:
+        """(N, C, H, W), the images x1."""
+        return self.synthesis.start[: self.distance.shape[1]]
+
+    @property
+    def targets(self) -> Tensor:
+        """(N, C, H, W), the images x2."""
+        images = self.synthesis.target_images
+        if images is None:
+            raise InputError("the run was stored without its targets: make it again")
+        return images[: self.distance.shape[1]]
+
     @property
     def mean(self) -> Tensor:
         """(R,), the mean over pairs."""
@@ -138,12 +162,7 @@ def invert_within(
         seed=seed,
         progress=progress,
     )
-    return Curve(
-        radii=radius,
-        distance=result.objective.view(r, n),
-        images=result.images.view(r, *targets.shape),
-        synthesis=result,
-    )
+    return Curve.of(result, radius)
 
 
 def _checked(radii: Sequence[float], options: Options) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -81,10 +81,13 @@ def _encodable(text: Any) -> bool:
     return True
 
 
-def frame(row: Mapping[str, Any], schema: Schema) -> pd.DataFrame:
-    """`row` as a table of one line whose columns have the types of `schema`, whatever they hold."""
+def frame(rows: Sequence[Mapping[str, Any]], schema: Schema) -> pd.DataFrame:
+    """`rows` as a table whose columns have the types of `schema`, whatever they hold."""
     return pd.DataFrame(
-        {name: pd.Series([row[name]], dtype=_dtype(kind)) for name, kind in schema.items()}
+        {
+            name: pd.Series([row[name] for row in rows], dtype=_dtype(kind))
+            for name, kind in schema.items()
+        }
     )
 
 

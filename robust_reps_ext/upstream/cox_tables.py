@@ -154,7 +154,7 @@ class DurableRows(UpstreamTable):
         attributes = {COX_DATA_KEY: {"schema": dict(self._schema), "name": self._name}}
         if self._stored_schema is not None and self._stored_schema != self._schema:
             self._change_schema(attributes)
-        row_frame = cox_columns.frame(row, self._schema)
+        row_frame = cox_columns.frame([row], self._schema)
         hdf5.append_row(self._HDFStore, self._name, row_frame, attributes)
         self._has_initialized = True
         self._curr_row_data = None

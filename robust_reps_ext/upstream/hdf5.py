@@ -19,7 +19,17 @@ import pandas as pd
 from ..errors import InputError
 from . import safe_pickle
 
-__all__ = ["StoreFile", "append_row", "check_space", "guarded", "open_store", "rewrite"]
+__all__ = [
+    "HeldError",
+    "StoreFile",
+    "append_row",
+    "check_space",
+    "create_table",
+    "guarded",
+    "open_store",
+    "rewrite",
+    "size_of",
+]
 
 # What stands for a missing text. pandas' own, "nan", would make a text "nan" go missing.
 MISSING_TEXT = "\x1a"
@@ -27,8 +37,14 @@ MISSING_TEXT = "\x1a"
 TEXT_WIDTH = 64
 # What HDF5 may write beside the rows themselves, in bytes: chunks of up to 1 MiB and their index.
 OVERHEAD = 2**21
+# HDF5's words for a file that another process has locked.
+_HELD = "unable to lock file"
 
 _guard: ContextVar[bool] = ContextVar("robust_reps_ext_hdf5_guard", default=False)
+
+
+class HeldError(InputError):
+    """The store is open in another process, which writes to it."""
 
 
 @contextmanager
@@ -112,11 +128,12 @@ def open_store(path: str, mode: str) -> StoreFile:
             f"store {path} is open in this process already: close it first ({error})"
         ) from error
     except RuntimeError as error:  # tables.HDF5ExtError
-        raise InputError(f"store {path} {_reason(str(error))}") from error
+        kind = HeldError if _HELD in str(error) else InputError
+        raise kind(f"store {path} {_reason(str(error))}") from error
 
 
 def _reason(trace: str) -> str:
-    if "unable to lock file" in trace:
+    if _HELD in trace:
         if os.strerror(errno.EAGAIN) in trace:
             return (
                 "is held by another process: wait until it has finished, or let it call "
@@ -141,9 +158,9 @@ def append_row(file: StoreFile, name: str, row: pd.DataFrame, attributes: dict[s
         If the disk does not take it. The rows before stay as they are.
     """
     try:
-        check_space(file, _size(row))
+        check_space(file, size_of(row))
         if name not in file:
-            _create(file, name, row, attributes)
+            create_table(file, name, row, attributes)
         else:
             row.index += file.get_storer(name).nrows
             try:
@@ -195,7 +212,7 @@ def _no_space(file: StoreFile, size: int, reason: str) -> str:
     )
 
 
-def _size(table: pd.DataFrame) -> int:
+def size_of(table: pd.DataFrame) -> int:
     """Bytes that `table` takes on the disk, where every text is as wide as the longest."""
     texts = [table[name] for name in table if table[name].dtype.kind == "O"]
     lengths = [column.dropna().str.encode("utf-8").str.len().max() for column in texts]
@@ -205,17 +222,20 @@ def _size(table: pd.DataFrame) -> int:
 
 def rewrite(file: StoreFile, name: str, table: pd.DataFrame, attributes: dict[str, Any]) -> None:
     """Put `table` in the place of the table `name`, with room for its longest texts."""
-    check_space(file, _size(table))
+    check_space(file, size_of(table))
     spare = f"{name}__rewritten"
     if spare in file:
         file.remove(spare)
-    _create(file, spare, table, {})
+    create_table(file, spare, table, {})
     file.remove(name)
     file.get_node(spare)._f_rename(name.strip("/").rpartition("/")[2])
     _set_attributes(file, name, attributes)
 
 
-def _create(file: StoreFile, name: str, table: pd.DataFrame, attributes: dict[str, Any]) -> None:
+def create_table(
+    file: StoreFile, name: str, table: pd.DataFrame, attributes: dict[str, Any]
+) -> None:
+    """Write `table` under a `name` that is free, with room in its text columns."""
     file.append(
         name,
         table,
