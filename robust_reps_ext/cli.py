@@ -15,13 +15,21 @@ from typing import Annotated
 
 import typer
 
-from . import __version__, cli_experiments, cli_models, cli_paper, cli_scorecard, options
+from . import (
+    __version__,
+    cli_experiments,
+    cli_models,
+    cli_paper,
+    cli_scorecard,
+    cli_store,
+    options,
+)
 from .errors import InputError
+from .interruption import exit_status, raising
 
 __all__ = ["app", "main"]
 
 INPUT_ERROR = 2
-INTERRUPTED = 128 + 2
 
 app = typer.Typer(
     epilog="Training is robustness' own command: python -m robustness.main --help",
@@ -35,12 +43,13 @@ app = typer.Typer(
 def main() -> None:
     """Run the command line; what is the user's to mend ends it with one line and status 2."""
     try:
-        with _plain_messages():
+        with _plain_messages(), raising():
             app()
     except InputError as error:
         _stop(str(error), INPUT_ERROR)
-    except KeyboardInterrupt:
-        _stop("interrupted", INTERRUPTED)
+    except KeyboardInterrupt as interrupt:
+        kept = "; with the same --out, the same command goes on" if "--out" in sys.argv else ""
+        _stop(f"interrupted{kept}", exit_status(interrupt))
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
@@ -142,6 +151,7 @@ cli_experiments.register(app)
 cli_models.register(app)
 cli_paper.register(app)
 cli_scorecard.register(app)
+cli_store.register(app)
 
 
 @contextmanager

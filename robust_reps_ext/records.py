@@ -21,6 +21,8 @@ from .errors import InputError
 
 __all__ = [
     "FOLDER",
+    "METADATA",
+    "RESULTS",
     "Record",
     "check_name",
     "plain",
@@ -31,6 +33,8 @@ __all__ = [
 ]
 
 FOLDER = "records"
+METADATA = "metadata"
+RESULTS = "results"
 _FORMAT = "robust_reps_ext.Record/1"
 
 

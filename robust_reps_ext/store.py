@@ -18,10 +18,19 @@ from uuid import uuid4
 from .claims import claimed
 from .errors import InputError
 from .figures import save_figure
-from .records import Record, check_name, plain, read_records, record_path, write_record
+from .records import (
+    METADATA,
+    RESULTS,
+    Record,
+    check_name,
+    plain,
+    read_records,
+    record_path,
+    write_record,
+)
 from .result import Synthesis
+from .upstream.cox_view import bring_up_to_date
 from .upstream.safe_pickle import trusting
-from .view import METADATA, RESULTS, bring_up_to_date
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -81,8 +90,8 @@ class ExperimentStore:
 
     What a call has been given is on the disk when it returns: its record is written last, and
     whole. The cox store is made from the records, as a new file each time, and is at the latest
-    up to date when the experiment is closed; `robust_reps_ext.view` makes it again where it is
-    damaged or missing. `cox.readers.CollectionReader` reads OUT, also where this package is not
+    up to date when the experiment is closed; ``robust-reps store rebuild`` makes it again where it
+    is damaged or missing. `cox.readers.CollectionReader` reads OUT, also where this package is not
     installed. Several processes may work on one experiment, see `parts`.
 
     Attributes
@@ -97,7 +106,7 @@ class ExperimentStore:
     >>> import tempfile, torch
     >>> from robust_reps_ext.result import Synthesis
     >>> from robust_reps_ext.store import ExperimentStore
-    >>> from robust_reps_ext.view import read_results
+    >>> from robust_reps_ext.reading import read_results
     >>> start, images = torch.rand(2, 3, 8, 8), torch.rand(2, 3, 8, 8)
     >>> made = Synthesis(images, start, torch.rand(2), torch.rand(1, 2), torch.zeros(1), {}, {})
     >>> out = tempfile.mkdtemp()

@@ -12,7 +12,7 @@ from robustness.datasets import DATASETS
 import robust_reps_ext as rr
 from robust_reps_ext.experiments.paper import finished_units, run_paper
 from robust_reps_ext.experiments.paper_units import UNITS
-from robust_reps_ext.store import read_results
+from robust_reps_ext.reading import read_results
 
 pytestmark = pytest.mark.filterwarnings("ignore:the objective has no gradient")
 

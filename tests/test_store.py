@@ -16,9 +16,10 @@ from PIL import Image
 import robust_reps_ext.store
 from robust_reps_ext.errors import InputError
 from robust_reps_ext.figures import Row, image_grid
+from robust_reps_ext.reading import read_results
 from robust_reps_ext.result import Synthesis
 from robust_reps_ext.store import ExperimentStore
-from robust_reps_ext.view import faults, read_results
+from robust_reps_ext.upstream.cox_view import faults
 
 SETTINGS = {"eps": 3.0, "iterations": 7, "layer": None, "use_best": False, "constraint": "2"}
 PROVENANCE = {"weights": "ab" * 32, "seed": 2**64 - 1, "versions": {"torch": "2.0"}}

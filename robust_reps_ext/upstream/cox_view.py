@@ -1,137 +1,132 @@
-"""A whole cox store file from rows, and what is to be said of one that is there."""
+"""The cox stores of experiments as made from their records: brought up to date, and checked."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
+from filelock import FileLock, Timeout
 
 from ..errors import InputError
-from . import cox_columns, hdf5
-from .cox_columns import OBJECT
-from .cox_tables import COX_DATA_KEY
+from ..records import FOLDER, Record, read_records, sha256
+from .cox_store import STORE_BASENAME
+from .hdf5 import HeldError
+from .store_file import rows_in, write_store_file
 
-__all__ = ["rows_in", "table_of", "write_store_file"]
+__all__ = ["bring_up_to_date", "faults", "tables_of"]
 
-Rows = Sequence[Mapping[str, Any]]
+_LOCK = ".store.lock"
 
 
-def write_store_file(path: Path, tables: Mapping[str, Rows], *, others: bool = False) -> None:
-    """Write the file ``store.h5`` of a cox store with `tables`, whole or not at all.
+def bring_up_to_date(path: Path, *, wait: bool = True) -> float:
+    """Make the cox store of the experiment in `path` hold what its records say.
+
+    A store that cannot be read is kept beside as ``store.h5.damaged``, or ``-2``, ``-3``, ...
 
     Parameters
     ----------
     path
-        Where to; what stands there is replaced, and readers that have it open keep it.
-    tables
-        Name -> rows of plain values; rows need not have the same columns, see `_schema_of`.
-    others
-        Take over what other tables the file that stands there has.
+        The experiment's directory.
+    wait
+        Wait while another process does it; otherwise leave it to that one.
+
+    Returns
+    -------
+    float
+        Seconds that it took.
 
     Raises
     ------
     InputError
-        If the disk does not take it; what stood there is as it was.
+        If a record is damaged, or the store cannot be written. The records stay.
     """
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    began = time.monotonic()
     try:
-        file = hdf5.open_store(str(unfinished), "w")
-        try:
-            for name, rows in tables.items():
-                if rows:
-                    _write_table(file, name, rows)
-            if others:
-                _take_over(path, file)
-            file.flush(fsync=True)
-        finally:
-            file.close()
-        os.replace(unfinished, path)
-    except (OSError, RuntimeError) as error:
-        last = str(error).strip().splitlines()[-1]
-        raise InputError(f"store {path} cannot be written: {last}") from error
+        with FileLock(path / _LOCK, timeout=-1 if wait else 0):
+            tables = tables_of(read_records(path))
+            store = path / STORE_BASENAME
+            if store.exists() and _damage(store):
+                store.rename(_aside(store))
+            if store.exists() and _holds(store, tables):
+                return time.monotonic() - began
+            try:
+                write_store_file(store, tables, others=store.exists())
+            except InputError as error:
+                raise InputError(
+                    f"{error}; what is finished is kept in {path / FOLDER}: mend the cause, then "
+                    f"robust-reps store rebuild {path.parent}"
+                ) from error
+    except Timeout:
+        pass
+    return time.monotonic() - began
+
+
+def faults(path: Path, *, files: bool = True) -> list[str]:
+    """What is wrong with the experiment in `path`, one line each; nothing if all is well.
+
+    Parameters
+    ----------
+    path
+        The experiment's directory.
+    files
+        Also compare the digests of the files that the records name.
+
+    Returns
+    -------
+    list of str
+    """
+    try:
+        records = read_records(path)
     except InputError as error:
-        raise InputError(str(error).replace(str(unfinished), str(path))) from error
-    finally:
-        unfinished.unlink(missing_ok=True)
+        return [str(error)]
+    found = []
+    for one in records:
+        for name, digest in one.files.items():
+            if not (path / name).is_file():
+                found.append(f"{path / name} is missing: record {one.name} names it")
+            elif files and sha256(path / name) != digest:
+                found.append(f"{path / name} is damaged: its digest is not that of its record")
+    store, tables = path / STORE_BASENAME, tables_of(records)
+    if not store.exists():
+        found.append(f"{store} is missing: robust-reps store rebuild makes it from the records")
+    elif reason := _damage(store):
+        found.append(f"{reason}: robust-reps store rebuild makes it from the records")
+    elif not _holds(store, tables):
+        there = {name: n for name, n in rows_in(store).items() if name in tables}
+        found.append(
+            f"{store} has {sum(there.values())} rows, the records "
+            f"{sum(map(len, tables.values()))}: robust-reps store rebuild brings it up to date"
+        )
+    return found
 
 
-def _write_table(file: hdf5.StoreFile, name: str, rows: Rows) -> None:
-    from cox.store import obj_to_string
+def tables_of(records: list[Record]) -> dict[str, list[dict[str, Any]]]:
+    """The rows of each table, in the order of the records."""
+    tables: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for one in records:
+        tables[one.table] += one.rows
+    return dict(tables)
 
-    table, schema = _table(rows, obj_to_string)
-    hdf5.check_space(file, hdf5.size_of(table))
-    hdf5.create_table(file, name, table, {COX_DATA_KEY: {"schema": schema, "name": name}})
+
+def _holds(store: Path, tables: dict[str, list[dict[str, Any]]]) -> bool:
+    """Whether the store has as many rows as the records, or more: some may be older than they."""
+    there = rows_in(store)
+    return all(there.get(name, 0) >= len(rows) for name, rows in tables.items())
 
 
-def _take_over(path: Path, file: hdf5.StoreFile) -> None:
-    earlier = hdf5.open_store(str(path), "r")
+def _damage(store: Path) -> str:
+    """Why the store cannot be read, "" if it can."""
     try:
-        for key in earlier.keys():  # noqa: SIM118
-            if key not in file:
-                with hdf5.guarded():
-                    attributes = earlier.get_storer(key).attrs
-                    ours = COX_DATA_KEY in attributes
-                    kept = {COX_DATA_KEY: attributes[COX_DATA_KEY]} if ours else {}
-                table = earlier.get(key)
-                hdf5.check_space(file, hdf5.size_of(table))
-                hdf5.create_table(file, key.strip("/"), table, kept)
-    finally:
-        earlier.close()
+        rows_in(store)
+    except HeldError:
+        raise
+    except InputError as error:
+        return str(error)
+    return ""
 
 
-def table_of(rows: Rows) -> pd.DataFrame:
-    """`rows` as `cox.readers.CollectionReader` would give them back."""
-    return _table(rows, lambda value: value)[0]
-
-
-def _table(rows: Rows, keep: Callable[[Any], Any]) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """A table of `rows` and its schema; `keep` says how it holds what is no number or text."""
-    schema = _schema_of(rows)
-    kept = [
-        {
-            column: keep(row.get(column))
-            if kind == OBJECT
-            else cox_columns.faithful(row.get(column), kind, f"column {column}")
-            for column, kind in schema.items()
-        }
-        for row in rows
-    ]
-    return cox_columns.frame(kept, schema), schema
-
-
-def _schema_of(rows: Rows) -> dict[str, Any]:
-    """The types of columns that keep all `rows`; a value that is None is as good as not there."""
-    schema: dict[str, Any] | None = None
-    names: dict[str, None] = {}
-    for row in rows:
-        names.update(dict.fromkeys(row))
-        said = {name: _kind(value) for name, value in row.items() if value is not None}
-        schema = said if schema is None else cox_columns.merged(schema, said, "a table")
-    return {name: (schema or {}).get(name, OBJECT) for name in names}
-
-
-def _kind(value: Any) -> Any:
-    natural = type(value) in (bool, float, str) or (
-        type(value) is int and -(2**63) <= value < 2**63
-    )
-    return type(value) if natural else OBJECT
-
-
-def rows_in(path: Path) -> dict[str, int]:
-    """How many rows each table of a store file has.
-
-    Raises
-    ------
-    InputError
-        If it is missing, damaged, or held by another process.
-    """
-    file = hdf5.open_store(str(path), "r")
-    try:
-        return {key.strip("/"): int(file.get_storer(key).nrows) for key in file.keys()}  # noqa: SIM118
-    except Exception as error:  # a damaged table can raise anything
-        raise InputError(f"store {path} is damaged: {error}") from error
-    finally:
-        file.close()
+def _aside(store: Path) -> Path:
+    names = (f"{store.name}.damaged{'' if k == 1 else f'-{k}'}" for k in range(1, 1000))
+    return next(path for name in names if not (path := store.with_name(name)).exists())

@@ -14,6 +14,8 @@ import torch
 from robustness.tools import constants
 
 from .. import __version__
+from ..records import METADATA
+from .run_records import keep_row, mend
 from .training_arguments import given
 
 __all__ = ["RunStore", "setup_store_with_metadata"]
@@ -46,9 +48,12 @@ def setup_store_with_metadata(args: Any) -> Any:
         "torch_version": str(torch.__version__),
         "command_line": shlex.join(sys.orig_argv),
     }
+    if given(args, "exp_name") is not None:
+        mend(Path(args.out_dir, args.exp_name))
     store = cox.store.Store(args.out_dir, given(args, "exp_name"))
-    store.add_table("metadata", cox.store.schema_from_dict(values))
-    store["metadata"].append_row(values)
+    keep_row(store, METADATA, values)
+    store.add_table(METADATA, cox.store.schema_from_dict(values))
+    store[METADATA].append_row(values)
     return store
 
 

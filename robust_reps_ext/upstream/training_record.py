@@ -12,6 +12,7 @@ from robustness.tools import constants, helpers
 
 from ..errors import InputError
 from . import checkpoint_files
+from .run_records import keep_row
 from .training_arguments import given
 
 __all__ = ["NO_ADVERSARY", "TrainingRecord", "log_row"]
@@ -26,6 +27,7 @@ def log_row(store: Any, info: dict[str, Any]) -> None:
     """Append `info` to the store's logs table; do nothing without a store."""
     if not store:
         return
+    keep_row(store, constants.LOGS_TABLE, info)
     if constants.LOGS_TABLE not in store.tables:
         store.add_table(constants.LOGS_TABLE, constants.LOGS_SCHEMA)
     store[constants.LOGS_TABLE].append_row(info)

@@ -1,0 +1,261 @@
+"""What is finished stays: experiments that go on, stores made again, parts made by many."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from cox.readers import CollectionReader
+
+from robust_reps_ext import cli
+from robust_reps_ext.errors import InputError
+from robust_reps_ext.merging import merge
+from robust_reps_ext.reading import read_results
+from robust_reps_ext.records import read_records
+from robust_reps_ext.result import Synthesis
+from robust_reps_ext.store import ExperimentStore
+from robust_reps_ext.upstream.cox_view import bring_up_to_date, faults
+
+SETTINGS = {"iterations": 7, "eps": 3.0, "layer": None}
+
+
+def synthesis(numbers):
+    """A synthesis whose images say which they are."""
+    numbers = torch.as_tensor(numbers, dtype=torch.float32)
+    images = (numbers / 100).view(-1, 1, 1, 1).expand(-1, 3, 8, 8)
+    settings = {"eps": (numbers + 1).tolist(), "iterations": 7}
+    return Synthesis(images, images, numbers, numbers[None], torch.zeros(1), settings, {})
+
+
+def resume(out, **facts):
+    return ExperimentStore.resume(out, **{"experiment": "invert", "settings": SETTINGS, **facts})
+
+
+def finish(store, n=10, size=4, only=None):
+    """Make what is not finished of a whole; the numbers of the parts that were made."""
+    made = []
+    for part in store.parts("whole", n, size):
+        if only is not None and len(made) == only:
+            break
+        numbers = range(part.first, part.stop)
+        store.add(part, synthesis(numbers), [{"label": f"image {i}"} for i in numbers])
+        made.append(part.first)
+    return made
+
+
+def table(out):
+    reader = CollectionReader(str(out))
+    try:
+        return reader.df("results").to_dict("list")
+    finally:
+        reader.close()
+
+
+def test_a_whole_goes_on_where_it_stopped(tmp_path):
+    with resume(tmp_path) as store:
+        assert finish(store, only=2) == [0, 4]
+    with resume(tmp_path) as again:
+        assert again.path == store.path
+        assert finish(again) == [8]
+        assert finish(again) == []
+        found, rows = again.whole("whole")
+    assert found.objective.tolist() == list(range(10))
+    assert found.settings == {"eps": [float(i + 1) for i in range(10)], "iterations": 7}
+    assert [row["label"] for row in rows] == [f"image {i}" for i in range(10)]
+    assert table(tmp_path)["image"] == list(range(10))
+    assert len(read_results(tmp_path)) == 1
+
+
+def test_order_does_not_depend_on_who_was_first(tmp_path):
+    with resume(tmp_path) as store:
+        parts = list(store.parts("whole", 10, 4))
+        for part in reversed(parts):
+            store.add(part, synthesis(range(part.first, part.stop)))
+    assert table(tmp_path)["image"] == list(range(10))
+    assert store.whole("whole")[0].objective.tolist() == list(range(10))
+
+
+def test_other_settings_are_refused_with_the_difference(tmp_path):
+    with resume(tmp_path) as store:
+        finish(store)
+    with pytest.raises(InputError, match=r"iterations=7 \(now 8\).*--overwrite"):
+        resume(tmp_path, settings={**SETTINGS, "iterations": 8})
+    with pytest.raises(InputError, match=r"weights=None \(now 'ab'\)"):
+        resume(tmp_path, provenance={"weights": "ab"})
+    resume(tmp_path, experiment="curve", settings={}).close()
+    assert len(read_results(tmp_path)) == 2
+    with resume(tmp_path, settings={**SETTINGS, "iterations": 8}, overwrite=True) as other:
+        assert finish(other) == [0, 4, 8]
+    assert not store.path.exists()
+    assert sorted(one.metadata["experiment"] for one in read_results(tmp_path)) == [
+        "curve",
+        "invert",
+    ]
+
+
+def test_tensors_without_a_record_are_made_again(tmp_path):
+    with resume(tmp_path) as store:
+        finish(store)
+        (store.path / "records/whole-0000004.json").unlink()
+        (store.path / "whole-0000004.safetensors").write_bytes(b"half")
+        assert finish(store) == [4]
+    assert store.whole("whole")[0].objective.tolist() == list(range(10))
+    assert not faults(store.path)
+
+
+def test_a_store_truncated_anywhere_is_made_again_and_kept_aside(tmp_path):
+    with resume(tmp_path) as store:
+        finish(store)
+    before, file = table(tmp_path), store.path / "store.h5"
+    whole = file.read_bytes()
+    draw = random.Random(0)
+    for length in [0, 1, *(draw.randrange(len(whole)) for _ in range(20))]:
+        file.write_bytes(whole[:length])
+        [problem] = faults(store.path)
+        assert "store.h5" in problem
+        assert "store rebuild" in problem
+        bring_up_to_date(store.path)
+        assert not faults(store.path)
+        assert table(tmp_path) == before
+    aside = sorted(store.path.glob("store.h5.damaged*"))
+    assert len(aside) == 22
+    assert aside[0].read_bytes() == b""
+
+
+@pytest.mark.parametrize("what", ["missing", "behind"])
+def test_a_store_that_is_missing_or_behind_is_told_and_made_again(
+    tmp_path, capsys, monkeypatch, what
+):
+    def command(*words):
+        monkeypatch.setattr("sys.argv", ["robust-reps", "store", *map(str, words)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        return end.value.code or 0, capsys.readouterr().out
+
+    with resume(tmp_path) as store:
+        finish(store, only=1)
+        old = (store.path / "store.h5").read_bytes()
+        finish(store)
+    before = table(tmp_path)
+    if what == "missing":
+        (store.path / "store.h5").unlink()
+    else:
+        (store.path / "store.h5").write_bytes(old)
+    status, said = command("check", tmp_path)
+    assert status == 1
+    assert "is missing" in said if what == "missing" else "rows, the records 11" in said
+    assert command("rebuild", tmp_path) == (0, f"{store.path}: rebuilt\n")
+    assert command("rebuild", tmp_path) == (0, f"{store.path}: was up to date\n")
+    assert command("check", tmp_path) == (0, f"{store.path}: 3 finished, all as recorded\n")
+    assert table(tmp_path) == before
+
+
+def test_damaged_tensors_and_records_are_named(tmp_path):
+    with resume(tmp_path) as store:
+        finish(store)
+    tensors = store.path / "whole-0000004.safetensors"
+    content = bytearray(tensors.read_bytes())
+    content[-1] ^= 1
+    tensors.write_bytes(content)
+    (store.path / "whole-0000008.safetensors").unlink()
+    damaged, missing = faults(store.path)
+    assert str(tensors) in damaged
+    assert "digest" in damaged
+    assert "whole-0000008.safetensors is missing" in missing
+    record = store.path / "records/whole-0000000.json"
+    for text in ("", "{", "[]", '{"format": "other"}', "[" * 10**5, '{"format": 1, "name": "x"}'):
+        record.write_text(text)
+        [problem] = faults(store.path)
+        assert f"{record} is damaged" in problem
+        with pytest.raises(InputError, match="damaged"):
+            read_results(tmp_path)
+
+
+def test_a_record_names_only_files_of_its_experiment(tmp_path):
+    with resume(tmp_path) as store:
+        finish(store)
+    record = store.path / "records/whole-0000000.json"
+    kept = json.loads(record.read_text())
+    kept["files"] = {"../../secret": "ab"}
+    record.write_text(json.dumps(kept))
+    with pytest.raises(InputError, match="cannot name a file"):
+        read_records(store.path)
+
+
+def test_results_of_several_machines_are_merged(tmp_path):
+    for name, only in (("a", 2), ("b", None)):
+        with resume(tmp_path / name) as store:
+            if name == "b":
+                parts = list(store.parts("whole", 10, 4))[1:]
+                for part in parts:
+                    store.add(part, synthesis(range(part.first, part.stop)), [
+                        {"label": f"image {i}"} for i in range(part.first, part.stop)
+                    ])  # fmt: skip
+            else:
+                finish(store, only=only)
+    # Part 4 is in both, and the same.
+    sources = [tmp_path / "a", tmp_path / "b"]
+    [target] = merge(sources, tmp_path / "all")
+    assert table(tmp_path / "all")["image"] == list(range(10))
+    assert not faults(target)
+    with resume(tmp_path / "all") as store:
+        assert finish(store) == []
+    assert merge(sources, tmp_path / "all") == [target]
+    (tmp_path / "b" / target.name / "whole-0000004.safetensors").unlink()
+    with pytest.raises(InputError, match=r"whole-0000004\.safetensors is missing"):
+        merge([tmp_path / "b"], tmp_path / "other")
+    with pytest.raises(InputError, match="no experiment"):
+        merge([tmp_path / "nowhere"], tmp_path / "all")
+
+
+WORKER = """
+import sys, time, torch
+sys.path.insert(0, {here!r})
+from test_resuming import resume, synthesis
+with resume({out!r}) as store:
+    for part in store.parts("whole", 24, 2):
+        print(part.first, flush=True)
+        time.sleep(0.05)
+        numbers = range(part.first, part.stop)
+        store.add(part, synthesis(numbers), [{{"label": f"image {{i}}"}} for i in numbers])
+"""
+
+
+def test_several_processes_share_an_experiment_and_one_may_be_killed(tmp_path):
+    code = WORKER.format(here=os.path.dirname(__file__), out=str(tmp_path))
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(2)
+    ]
+    begun = workers[0].stdout.readline()
+    time.sleep(0.02)
+    workers[0].send_signal(signal.SIGKILL)
+    said = [begun + workers[0].communicate(timeout=120)[0], workers[1].communicate(timeout=120)[0]]
+    assert [one.returncode for one in workers] == [-signal.SIGKILL, 0]
+    made = [int(word) for some in said for word in some.split()]
+    assert set(made) == set(range(0, 24, 2))
+    # What the killed one had begun, and only that, was begun twice.
+    assert len(made) <= 13
+    assert table(tmp_path)["label"] == [f"image {i}" for i in range(24)]
+    [store] = tmp_path.iterdir()
+    assert not faults(store)
+    assert not [path for path in store.rglob("*") if "tmp" in path.name]
+
+
+def test_two_commands_at_once_do_not_wait_for_a_reader(tmp_path):
+    with resume(tmp_path) as store:
+        finish(store, only=1)
+        reader = CollectionReader(str(tmp_path))
+        finish(store)
+        seen = len(reader.df("results"))
+        reader.close()
+    assert seen == 4
+    assert len(table(tmp_path)["image"]) == 10
