@@ -24,7 +24,7 @@ from . import (
     cli_store,
     options,
 )
-from .errors import InputError
+from .errors import InputError, one_line
 from .interruption import exit_status, raising
 
 __all__ = ["app", "main"]
@@ -168,5 +168,5 @@ def _plain_messages() -> Iterator[None]:
 
 
 def _stop(message: str, status: int) -> None:
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {one_line(message)}", file=sys.stderr)
     sys.exit(status)

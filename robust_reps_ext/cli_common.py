@@ -52,6 +52,7 @@ class Common:
     dataset: options.DataSetName
     out: options.Out
     data: options.Data = None
+    on_bad_image: options.OnBad = options.OnBadImage.stop
     n: options.N = 8
     arch: options.Arch = None
     layer: options.Layer = None
@@ -91,7 +92,7 @@ class Common:
         from .settings import Settings
 
         Settings.paper(torch.empty(1, 3, 1, 1), self.given)
-        return open_data_set(self.dataset, self.data)
+        return open_data_set(self.dataset, self.data, on_bad_image=self.on_bad_image.value)
 
     @cached_property
     def validation_set(self) -> Any:
@@ -139,7 +140,7 @@ class Common:
 
     def validation(self, n: int | None) -> tuple[Iterable[Any], list[int]]:
         """Batches of the validation set, or of n of its images; and their places in it."""
-        import torch
+        from .datasets.samples import validation_places
 
         found = self.validation_set
         most = len(found)
@@ -149,8 +150,7 @@ class Common:
                 f"{asked}the validation set of {self.dataset!r} has {most} images; "
                 "give a folder with some, or ask for 1 to that many"
             )
-        order = torch.randperm(most, generator=torch.Generator().manual_seed(self.seed))
-        positions = list(range(most)) if n is None else sorted(order[:n].tolist())
+        positions = sorted(validation_places(self.data_set, n, seed=self.seed))
         return self.batches(positions), positions
 
     def batches(self, positions: Sequence[int]) -> Iterable[Any]:

@@ -50,6 +50,7 @@ def paper(
     dataset: options.DataSetName,
     out: options.Out,
     data: options.Data = None,
+    on_bad_image: options.OnBad = options.OnBadImage.stop,
     vgg: Vgg = None,
     quick: Annotated[bool, typer.Option("--quick", help="Minutes, few images and steps.")] = False,
     full: Annotated[bool, typer.Option("--full", help="As many steps as the paper.")] = False,
@@ -70,7 +71,7 @@ def paper(
         raise InputError("--quick and --full: give one of them")
     names = {"robust": robust, "standard": standard, **({"vgg": vgg} if vgg else {})}
     scale = "quick" if quick else "full" if full else "default"
-    _run(names, dataset, data, out, scale, eps, trust_checkpoint, device, seed)
+    _run(names, dataset, data, out, scale, eps, trust_checkpoint, device, seed, on_bad_image.value)
 
 
 def demo(
@@ -116,6 +117,7 @@ def _run(
     trust: bool,
     device: str | None,
     seed: int,
+    on_bad_image: str = "stop",
 ) -> None:
     import torch
 
@@ -129,7 +131,7 @@ def _run(
     check_folders(out=out, data=data)
     if eps is not None and not 0 <= eps < math.inf:
         raise InputError(f"--eps {eps}: give a radius, 0 or more")
-    data_set = open_data_set(dataset, data)
+    data_set = open_data_set(dataset, data, on_bad_image=on_bad_image)
     where = device or ("cuda" if torch.cuda.is_available() else "cpu")
     models = {
         role: load_model(name, dataset=data_set, trust=trust, device=where)

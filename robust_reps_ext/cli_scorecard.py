@@ -36,6 +36,7 @@ def scorecard(
     dataset: options.DataSetName,
     out: options.Out,
     data: options.Data = None,
+    on_bad_image: options.OnBad = options.OnBadImage.stop,
     judge: Annotated[
         str | None,
         typer.Option(
@@ -73,7 +74,7 @@ def scorecard(
     began = time.monotonic()
     if out.exists() and not out.is_dir():
         raise InputError(f"--out {out} is a file: give a folder")
-    data_set = open_data_set(dataset, data)
+    data_set = open_data_set(dataset, data, on_bad_image=on_bad_image.value)
     names = {"robust": model, "standard": against}
     referee = judge or (BUNDLED_JUDGE if dataset == "critters_fine" else NOBODY)
     if referee != NOBODY:

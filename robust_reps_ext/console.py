@@ -49,7 +49,7 @@ def progress(what: str, unit: str, value: str = "") -> Iterator[Callable[..., No
         ``move(done, in_all)`` or ``move(done, in_all, value)``.
     """
     columns: list[ProgressColumn] = [
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),  # names of files may have brackets
         BarColumn(),
         MofNCompleteColumn(),
         _Rate(unit),
@@ -59,14 +59,20 @@ def progress(what: str, unit: str, value: str = "") -> Iterator[Callable[..., No
     ]
     if value:
         columns.append(TextColumn(f"{value} {{task.fields[value]}}"))
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(what, total=None, value="", visible=False)
+    bar = Progress(*columns, console=Console(stderr=True))
+    task = bar.add_task(what, total=None, value="")
 
-        def move(done: int, in_all: int, now: float | None = None) -> None:
-            shown = "" if now is None else f"{now:.3f}"
-            bar.update(task, completed=done, total=in_all, value=shown, visible=True)
+    def move(done: int, in_all: int, now: float | None = None) -> None:
+        shown = "" if now is None else f"{now:.3f}"
+        bar.update(task, completed=done, total=in_all, value=shown)
+        bar.start()
 
+    try:
         yield move
+    finally:
+        # A bar that never moved leaves no trace; stopping it would print an empty line.
+        if bar.live.is_started:
+            bar.stop()
 
 
 @contextmanager

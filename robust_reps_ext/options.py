@@ -21,6 +21,8 @@ __all__ = [
     "Model",
     "N",
     "Number",
+    "OnBad",
+    "OnBadImage",
     "Out",
     "Overwrite",
     "Precision",
@@ -38,6 +40,13 @@ class Layout(str, Enum):
 
     imagenet = "imagenet"
     folder = "folder"
+
+
+class OnBadImage(str, Enum):
+    """What an image that cannot be read does to the run."""
+
+    stop = "stop"
+    skip = "skip"
 
 
 class Start(str, Enum):
@@ -88,6 +97,7 @@ Data = Annotated[
     Path | None,
     _option("--data", "Folder of the data set; critters do without one.", "Data", "DIR"),
 ]
+OnBad = Annotated[OnBadImage, _option("--on-bad-image", "At an image that cannot be read.", "Data")]
 N = Annotated[int, _option("--n", "Number of validation images.", "Data", "N")]
 Eps = Annotated[
     float | None, _option("--eps", "L2 radius; default: the paper's.", "Optimisation", "R")

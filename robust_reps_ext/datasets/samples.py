@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 import os
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice
 from typing import Any
 from urllib.error import URLError
 
@@ -13,8 +15,16 @@ from robustness.datasets import DATASETS, DataSet
 from torch import Tensor
 
 from ..errors import InputError
+from ..upstream.bad_images import BadImages, readable, record_of
 
-__all__ = ["ALL", "Samples", "open_data_set", "validation_samples", "validation_set"]
+__all__ = [
+    "ALL",
+    "Samples",
+    "open_data_set",
+    "validation_places",
+    "validation_samples",
+    "validation_set",
+]
 
 DRAWN = ("critters", "critters_fine")
 ALL = slice(None)
@@ -42,8 +52,20 @@ class Samples:
     indices: Tensor
 
 
-def open_data_set(name: str, data: str | os.PathLike[str] | None = None) -> DataSet:
+def open_data_set(
+    name: str, data: str | os.PathLike[str] | None = None, *, on_bad_image: str = "stop"
+) -> DataSet:
     """The data set that `robustness` knows as `name`, with its files in the folder `data`.
+
+    Parameters
+    ----------
+    name
+        A key of `robustness.datasets.DATASETS`.
+    data
+        The folder; critters do without one.
+    on_bad_image
+        ``"stop"``: an image file that cannot be read is an error. ``"skip"``: it is passed over,
+        a log line names it, and ``bad_images.skipped`` of the data set holds it.
 
     Raises
     ------
@@ -67,6 +89,7 @@ def open_data_set(name: str, data: str | os.PathLike[str] | None = None) -> Data
         raise InputError(f"data set {name!r} cannot be opened by name: {reason}") from error
     if not folder and name not in DRAWN:
         raise InputError(f"data set {name!r} is read from a folder: give it as --data (data=)")
+    found.bad_images = BadImages(on_bad_image)
     return found
 
 
@@ -116,7 +139,8 @@ def validation_samples(
     Raises
     ------
     InputError
-        If there are not that many, or their files are missing or damaged.
+        If there are not that many, or their files are missing or damaged. (Damaged ones are passed
+        over where the data set was opened so.)
 
     Examples
     --------
@@ -133,17 +157,67 @@ def validation_samples(
             f"n={n}{beside}: the validation set of {data_set.ds_name!r} has {len(found)} images; "
             "ask for fewer"
         )
-    generator = torch.Generator().manual_seed(seed)
-    indices = torch.randperm(len(found), generator=generator)[skip : skip + n][part]
-    images, labels = zip(*(found[i] for i in indices.tolist()), strict=True)
+    indices = validation_places(data_set, skip + n, seed=seed)[skip:][part]
+    images, labels = zip(*(found[i] for i in indices), strict=True)
     known = _class_names(data_set, found)
     numbers = [int(label) for label in labels]
     return Samples(
         images=torch.stack(images),
         labels=torch.tensor(numbers),
         names=tuple(known[number] if known else str(number) for number in numbers),
-        indices=indices,
+        indices=torch.tensor(indices),
     )
+
+
+def validation_places(data_set: DataSet, n: int | None, *, seed: int = 0) -> list[int]:
+    """The places of `n` validation images in a random order that `seed` fixes.
+
+    Where the data set passes over images that cannot be read, all that are asked for are read
+    once to find these; else none is.
+
+    Parameters
+    ----------
+    data_set
+        As `open_data_set` returns it.
+    n
+        How many; None for all.
+    seed
+        Fixes the order.
+
+    Raises
+    ------
+    InputError
+        If there are not that many that can be read.
+
+    Examples
+    --------
+    >>> from robust_reps_ext.datasets.samples import open_data_set, validation_places
+    >>> len(validation_places(open_data_set("critters"), 3))
+    3
+    """
+    found = validation_set(data_set)
+    if record_of(found).action == "skip":
+        places = list(_readable_places(data_set, n, seed))
+    else:
+        places = _order(found, seed)[:n]
+    if len(places) < (n or 1):
+        raise InputError(
+            f"n={n}: {len(places)} of the {len(found)} validation images of "
+            f"{data_set.ds_name!r} can be read; ask for fewer, or mend them"
+        )
+    return places
+
+
+@lru_cache(maxsize=8)
+def _readable_places(data_set: DataSet, n: int | None, seed: int) -> tuple[int, ...]:
+    found = validation_set(data_set)
+    return tuple(islice((place for place, _ in readable(found, _order(found, seed))), n))
+
+
+def _order(found: Any, seed: int) -> list[int]:
+    generator = torch.Generator().manual_seed(seed)
+    order: list[int] = torch.randperm(len(found), generator=generator).tolist()
+    return order
 
 
 def _class_names(data_set: Any, found: Any) -> list[str]:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 import torch
+from PIL import Image
 from robustness.datasets import DataSet
 
 from ..errors import InputError
-from ..upstream.folder import EXTENSIONS, find_classes, make_dataset, pil_loader
+from ..upstream.bad_images import BadImages
+from ..upstream.folder import EXTENSIONS, find_classes, make_dataset
+from ..upstream.image_files import BadImageError, pil_loader
 from .patterns import kaleidoscope
 from .photographs import PHOTOGRAPHS, photographs
 from .samples import ALL, Samples, validation_samples
@@ -123,14 +128,31 @@ def held_out_samples(data_set: DataSet, n: int, *, seed: int = 0, part: slice = 
             f"n={n}: {folder} has {len(files)} images of classes that {name!r} leaves out "
             f"({len(left_out)} folders): ask for fewer, or add some"
         )
-    order = torch.randperm(len(files), generator=torch.Generator().manual_seed(seed))[:n][part]
-    paths = [Path(files[i][0]) for i in order.tolist()]
+    order = torch.randperm(len(files), generator=torch.Generator().manual_seed(seed)).tolist()
+    record = vars(data_set).get("bad_images") or BadImages()
+    if record.action == "skip":
+        order = list(islice((i for i, _ in _read(files, order, record)), n))
+        if len(order) < n:
+            raise InputError(f"n={n}: only {len(order)} of these images can be read; ask for fewer")
+    taken = list(_read(files, order[:n][part], record))
     return Samples(
-        images=torch.stack([data_set.transform_test(pil_loader(path)) for path in paths]),
-        labels=torch.full((len(paths),), UNLABELLED),
-        names=tuple(path.relative_to(folder).parts[0] for path in paths),
-        indices=order,
+        images=torch.stack([data_set.transform_test(image) for _, image in taken]),
+        labels=torch.full((len(taken),), UNLABELLED),
+        names=tuple(Path(files[i][0]).relative_to(folder).parts[0] for i, _ in taken),
+        indices=torch.tensor([i for i, _ in taken]),
     )
+
+
+def _read(
+    files: Sequence[tuple[str, int]], order: Iterable[int], record: BadImages
+) -> Iterator[tuple[int, Image.Image]]:
+    for position in order:
+        try:
+            yield position, pil_loader(files[position][0])
+        except BadImageError as error:
+            if record.action == "stop":
+                raise
+            record.skip(error)
 
 
 def _any_file(folder: Path, classes: dict[str, int]) -> bool:

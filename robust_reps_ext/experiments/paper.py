@@ -22,6 +22,7 @@ from ..models.loading import weights_digest
 from ..settings import PAPER_SIZE
 from ..store import ExperimentStore
 from ..synthesis import Progress
+from ..upstream.bad_images import readable
 from .paper_study import SCALES, Found, Study
 from .paper_units import SCORECARD, UNITS, Heading, Unit
 
@@ -114,7 +115,8 @@ def run_paper(
     if vgg is not None:
         models["vgg"] = vgg
     _, loader = data_set.make_loaders(0, 1, only_val=True, shuffle_val=False)
-    side = loader.dataset[0][0].shape[-1]
+    _, (first, _) = next(readable(loader.dataset, range(len(loader.dataset))))
+    side = first.shape[-1]
     study = Study(
         models=models,
         data_set=data_set,

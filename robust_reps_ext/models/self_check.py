@@ -11,6 +11,7 @@ from robustness.attacker import AttackerModel
 from torch import Tensor, nn
 
 from ..errors import InputError
+from ..upstream.bad_images import readable
 from ..upstream.modes import device_of, evaluating
 from .representation import RepresentationModel
 
@@ -137,18 +138,24 @@ def check_accuracy(
     order = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))[:n]
     if not len(order):
         return None
-    correct = 0
+    correct = seen = 0
     with evaluating(model), torch.no_grad():
         for places in order.split(20):
-            images, labels = zip(*(data[int(i)] for i in places), strict=True)
+            items = [item for _, item in readable(data, places.tolist())]
+            if not items:
+                continue
+            seen += len(items)
+            images, labels = zip(*items, strict=True)
             logits = model(torch.stack(images), with_image=False)
             correct += int((logits.argmax(1).cpu() == torch.tensor(labels)).sum())
-    found = 100 * correct / len(order)
-    error = math.sqrt(expected * (100 - expected) / len(order))
+    if not seen:
+        return None
+    found = 100 * correct / seen
+    error = math.sqrt(expected * (100 - expected) / seen)
     if abs(found - expected) > _SIGNIFICANT * error + 2:
         logger.warning(
             "accuracy on %d images is %.1f%%, %s says %.1f%%: %s",
-            *(len(order), found, name, expected, _cause(found, expected, data_set)),
+            *(seen, found, name, expected, _cause(found, expected, data_set)),
         )
     return found
 

@@ -13,6 +13,7 @@ import torch
 
 from ..errors import InputError
 from . import registration
+from .bad_images import BadImages
 from .mends import Mend
 
 __all__ = ["MENDS", "DataSets"]
@@ -89,7 +90,10 @@ def _keep_the_validation_order(module: ModuleType) -> None:
         shuffle_val: bool = False,
         subset_seed: int | None = None,
     ) -> tuple[Any, Any]:
-        """Make the training and the validation loader, see `robustness.loaders.make_loaders`."""
+        """Make the training and the validation loader, see `robustness.loaders.make_loaders`.
+
+        What becomes of images that cannot be read, ``self.bad_images`` says.
+        """
         loaders = upstream(
             self,
             workers,
@@ -105,6 +109,11 @@ def _keep_the_validation_order(module: ModuleType) -> None:
             subset_seed=subset_seed,
         )
         _check_classes(self, loaders[1].dataset)
+        record = vars(self).setdefault("bad_images", BadImages())
+        for loader in loaders:
+            if loader is not None:
+                images = getattr(loader.dataset, "dataset", loader.dataset)  # within a Subset
+                images.bad_images = record
         return loaders
 
     module.DataSet.make_loaders = make_loaders

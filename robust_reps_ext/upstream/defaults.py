@@ -12,6 +12,7 @@ from robustness import defaults as upstream
 
 from ..errors import InputError
 from . import registration
+from .bad_images import ACTIONS
 from .mends import Mend
 from .training_arguments import given, missing
 
@@ -38,6 +39,7 @@ _ADVERSARY_OPTIONS = [
 ]  # fmt: skip
 _MODEL_OPTIONS = [
     ["trust-checkpoint", [0, 1], "run whatever code the checkpoint file holds", 0],
+    ["on-bad-image", list(ACTIONS), "at an image that cannot be read", "stop"],
 ]
 _HELP = {
     "resume": "checkpoint to resume from, or its directory; bare: the newest one in --out-dir",

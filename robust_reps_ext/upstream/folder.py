@@ -1,4 +1,4 @@
-"""Mends `robustness.tools.folder`: which files are images, and how one is read."""
+"""Mends `robustness.tools.folder`: which files are images, and what of one that is not."""
 
 from __future__ import annotations
 
@@ -8,44 +8,25 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import numpy as np
-from PIL import Image
-
-from ..errors import InputError
+from ..errors import InputError, one_line
+from .bad_images import record_of
+from .image_files import BadImageError, pil_loader
 from .mends import Mend
 
-__all__ = ["EXTENSIONS", "MENDS", "find_classes", "make_dataset", "pil_loader"]
+__all__ = ["EXTENSIONS", "MENDS", "find_classes", "make_dataset"]
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp", ".jfif")
-
-
-def pil_loader(path: str | os.PathLike[str]) -> Image.Image:
-    """Read an image file as RGB.
-
-    Transparency is dropped, and 16-bit grey is scaled to 8 bits.
-
-    Raises
-    ------
-    InputError
-        If the file is missing, cut short, or no image.
-    """
-    try:
-        with Image.open(path) as image:
-            return _rgb(image)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise InputError(
-            f"cannot read the image {path} ({reason}): replace or remove the file"
-        ) from error
 
 
 def find_classes(folder: str | os.PathLike[str]) -> tuple[list[str], dict[str, int]]:
     """Class folders in `folder`, sorted, and the position of each; hidden folders are no classes.
 
+    A link to a folder is a folder.
+
     Raises
     ------
     InputError
-        If `folder` is missing or has no class folder.
+        If `folder` is missing or has no class folder, or the name of one is no text.
     """
     try:
         with os.scandir(folder) as entries:
@@ -56,6 +37,12 @@ def find_classes(folder: str | os.PathLike[str]) -> tuple[list[str], dict[str, i
         raise InputError(f"cannot read the folder {folder}: {error.strerror}") from error
     if not classes:
         raise InputError(f"{folder} has no class folders: put the images of each class in one")
+    for name in classes:
+        if one_line(name) != name:
+            raise InputError(
+                f"{folder} has a class folder {one_line(name)}, with control characters or no text "
+                "in its name: rename it"
+            )
     return classes, {name: position for position, name in enumerate(classes)}
 
 
@@ -64,10 +51,12 @@ def make_dataset(
 ) -> list[tuple[str, int]]:
     """Every image under the class folders, as (path, label), sorted by folder and path.
 
+    Links to files are followed; links to folders only where they are class folders.
+
     Raises
     ------
     InputError
-        If there is none.
+        If there is none, or a folder cannot be read.
     """
     root = Path(dir).expanduser()
     images = [
@@ -85,20 +74,15 @@ def make_dataset(
 
 
 def _files(folder: Path) -> Iterator[str]:
-    for parent, _, names in sorted(os.walk(folder)):
+    for parent, _, names in sorted(os.walk(folder, onerror=_stop)):
         for name in sorted(names):
             if not name.startswith("."):  # macOS leaves "._photo.jpg" beside photo.jpg
                 yield os.path.join(parent, name)
 
 
-def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):  # convert() would clip all above 255 to white
-        values = np.asarray(image)
-        if values.max(initial=0) > 255 or image.mode != "I":
-            image = Image.fromarray((values / 257).round().clip(0, 255).astype(np.uint8))
-    elif image.mode == "P" and "transparency" in image.info:
-        image = image.convert("RGBA")
-    return image.convert("RGB")
+def _stop(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):  # a class without a folder has no images
+        raise InputError(f"cannot read the folder {error.filename}: {error.strerror}") from error
 
 
 def _know_more_extensions(module: ModuleType) -> None:
@@ -112,6 +96,20 @@ def _find_classes_by(module: ModuleType) -> None:
         return find_classes(dir)
 
     module.DatasetFolder._find_classes = _find_classes
+
+
+def _give_errors_where_asked(module: ModuleType) -> None:
+    upstream = module.DatasetFolder.__getitem__
+
+    def __getitem__(self: Any, index: int) -> Any:
+        try:
+            return upstream(self, index)
+        except BadImageError as error:
+            if record_of(self).action == "stop":
+                raise
+            return BadImageError(str(error))
+
+    module.DatasetFolder.__getitem__ = __getitem__
 
 
 MENDS: tuple[Mend, ...] = (
@@ -142,5 +140,14 @@ MENDS: tuple[Mend, ...] = (
         why="A hidden folder becomes a class and moves the labels of those after it.",
         present=lambda module: "sys" in module.DatasetFolder._find_classes.__code__.co_names,
         apply=_find_classes_by,
+    ),
+    Mend(
+        name="DatasetFolder.__getitem__",
+        where="tools/folder.py:129",
+        why="An image that cannot be read ends a run of days, and cannot be passed over.",
+        present=lambda module: (
+            "BadImageError" not in module.DatasetFolder.__getitem__.__code__.co_names
+        ),
+        apply=_give_errors_where_asked,
     ),
 )

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 
 from ..errors import InputError
 from . import loader_wrappers
+from .bad_images import Rest, collate, record_of
 from .mends import Mend
 
 __all__ = ["MENDS", "Loader", "make_loaders"]
@@ -23,14 +24,33 @@ DEFAULT_SUBSET_SEED = 1  # what upstream's documentation promises
 
 
 class Loader(DataLoader[Any]):
-    """A `DataLoader` whose workers report an unreadable image in the one line that names it."""
+    """A `DataLoader` that reports images that cannot be read, or passes them over.
+
+    An error in a worker becomes its own one line; and a batch gets shorter, or is left out, where
+    the data set passes images over, see `bad_images.BadImages`.
+    """
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         try:
-            yield from super().__iter__()
+            for batch in super().__iter__():
+                if not isinstance(batch, Rest):
+                    yield batch
+                    continue
+                for reason in batch.bad:
+                    record_of(self.dataset).skip(reason)
+                if batch.batch is not None:
+                    yield batch.batch
         except InputError as error:
             # A worker's error arrives with the worker's traceback in front.
-            raise InputError(str(error).rstrip().rpartition("InputError: ")[2]) from error
+            kind = type(error)
+            raise kind(str(error).rstrip().rpartition(f"{kind.__name__}: ")[2]) from error
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error) or str(error).startswith("Caught "):
+                raise
+            raise InputError(
+                f"a worker that reads images is gone ({str(error).splitlines()[0]}): give fewer "
+                "--workers if memory is short, or 0 to see what happens"
+            ) from error
 
 
 def make_loaders(
@@ -187,6 +207,7 @@ def _loader(images: Dataset[Any], batch_size: int, shuffle: bool, workers: int) 
         batch_size=batch_size,
         shuffle=shuffle,
         num_workers=workers,
+        collate_fn=collate,
         pin_memory=torch.cuda.is_available(),
         generator=generator,
         worker_init_fn=_leave_interrupts_to_the_trainer,

@@ -16,10 +16,11 @@ from robustness.datasets import DATASETS
 from robustness.model_utils import make_and_restore_model
 from robustness.tools import helpers
 
-from ..errors import InputError
+from ..errors import InputError, one_line
 from ..interruption import exit_status, raising
 from . import random_state, registration
 from .arithmetic import number
+from .bad_images import BadImages
 from .config_file import fill_from_file
 from .mends import Mend
 from .resuming import resolve_resume
@@ -110,6 +111,7 @@ def main(args: Any, store: Any = None) -> Any:
         random_state.seed_all(seed)
     eval_only = bool(given(args, "eval_only", 0))
     dataset = _data_set(args)
+    dataset.bad_images = BadImages(given(args, "on_bad_image", "stop"))
     loaders = dataset.make_loaders(
         args.workers,
         args.batch_size,
@@ -177,7 +179,7 @@ def _command(words: list[str]) -> int:
 
 
 def _fail(message: str) -> int:
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {one_line(message)}", file=sys.stderr)
     return 2
 
 
