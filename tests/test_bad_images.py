@@ -28,11 +28,11 @@ from robust_reps_ext.datasets.samples import (
 from robust_reps_ext.datasets.targets import held_out_samples
 from robust_reps_ext.errors import InputError, one_line
 from robust_reps_ext.models.small import critters_resnet
+from robust_reps_ext.reading import read_results
 from robust_reps_ext.upstream.bad_images import BadImages
 from robust_reps_ext.upstream.folder import find_classes, make_dataset
 from robust_reps_ext.upstream.image_files import MOST_ELONGATED, BadImageError, pil_loader
 from robust_reps_ext.upstream.main import run as training
-from robust_reps_ext.view import read_results
 
 # Python 3.12 warns whenever a process with threads forks, as every DataLoader with workers does.
 FORKS = pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
