@@ -11,7 +11,7 @@ from filelock import FileLock, Timeout
 
 from .errors import InputError
 
-__all__ = ["claimed", "lock_of"]
+__all__ = ["claimed", "lock_of", "rank_and_world"]
 
 
 def claimed(
@@ -103,9 +103,11 @@ def lock_of(unit: str | os.PathLike[str]) -> str:
 
 
 def _from_own_place(units: list[Path]) -> list[Path]:
-    rank, world = (int(os.environ.get(name, default)) for name, default in _PLACE)
-    first = rank * len(units) // max(1, world)
+    rank, world = rank_and_world()
+    first = rank * len(units) // world
     return units[first:] + units[:first]
 
 
-_PLACE = (("RANK", "0"), ("WORLD_SIZE", "1"))
+def rank_and_world() -> tuple[int, int]:
+    """Which of how many processes ``torchrun`` has made of this one; (0, 1) without it."""
+    return int(os.environ.get("RANK", "0")), max(1, int(os.environ.get("WORLD_SIZE", "1")))

@@ -5,10 +5,11 @@ from __future__ import annotations
 import errno
 import json
 import logging
+import os
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -24,6 +25,7 @@ from . import (
     cli_store,
     options,
 )
+from .claims import rank_and_world
 from .errors import InputError, one_line
 from .interruption import exit_status, raising
 
@@ -43,7 +45,7 @@ app = typer.Typer(
 def main() -> None:
     """Run the command line; what is the user's to mend ends it with one line and status 2."""
     try:
-        with _plain_messages(), raising():
+        with _plain_messages(), raising(), _one_voice():
             app()
     except InputError as error:
         _stop(str(error), INPUT_ERROR)
@@ -167,6 +169,18 @@ def _plain_messages() -> Iterator[None]:
         warnings.formatwarning = formatted
 
 
+@contextmanager
+def _one_voice() -> Iterator[None]:
+    """Of the processes that torchrun has made, only the first shows results."""
+    if rank_and_world()[0] == 0:
+        yield
+        return
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
+        yield
+
+
 def _stop(message: str, status: int) -> None:
-    print(f"error: {one_line(message)}", file=sys.stderr)
+    rank, world = rank_and_world()
+    of = f"rank {rank}: " if world > 1 else ""
+    print(f"error: {of}{one_line(message)}", file=sys.stderr)
     sys.exit(status)

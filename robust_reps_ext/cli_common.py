@@ -178,6 +178,7 @@ class Common:
 
     def store(self, experiment: str, **settings: Any) -> ExperimentStore:
         """Go on with an experiment on the disk, or begin it; a setting of None is the paper's."""
+        from .models.loading import weights_digest
         from .store import ExperimentStore
 
         return ExperimentStore.resume(
@@ -188,6 +189,7 @@ class Common:
                 "model": self.model,
                 "dataset": self.dataset,
                 "data": str(self.data or ""),
+                "weights": weights_digest(self.network),
                 **self.network.card,
             },
             overwrite=self.overwrite,
@@ -256,17 +258,16 @@ def with_common_options(command: Callable[..., None], n: int) -> Callable[..., N
 
 def load(model: str, data_set: DataSet, common: Common) -> AttackerModel:
     """Load a model as the options say."""
-    import torch
-
     from .models.loading import load_model
     from .models.self_check import check_accuracy
+    from .upstream.modes import own_device
 
     loaded = load_model(
         model,
         arch=common.arch,
         dataset=data_set,
         trust=common.trust_checkpoint,
-        device=common.device or ("cuda" if torch.cuda.is_available() else "cpu"),
+        device=common.device or own_device(),
     )
     if common.data is not None:
         check_accuracy(loaded, data_set)

@@ -74,6 +74,7 @@ def evaluate(
     from . import console
     from .experiments.accuracy import added_up, check_attack
     from .experiments.accuracy import evaluate as measure
+    from .models.loading import weights_digest
     from .plots import Line, accuracy_figure
     from .store import ExperimentStore
 
@@ -108,7 +109,10 @@ def evaluate(
             "dataset": dataset,
             "data": str(data or ""),
             "seed": seed,
-            "models": {name: network.card for name, network in networks.items()},
+            "models": {
+                name: {"weights": weights_digest(network), **network.card}
+                for name, network in networks.items()
+            },
         },
         overwrite=overwrite,
     ) as store:

@@ -58,6 +58,7 @@ def paper(
     trust_checkpoint: options.TrustCheckpoint = False,
     device: options.Device = None,
     seed: options.Seed = 0,
+    overwrite: options.Overwrite = False,
 ) -> None:
     """Make every figure and table of the paper, and a page that shows them.
 
@@ -70,14 +71,26 @@ def paper(
     if quick and full:
         raise InputError("--quick and --full: give one of them")
     names = {"robust": robust, "standard": standard, **({"vgg": vgg} if vgg else {})}
-    scale = "quick" if quick else "full" if full else "default"
-    _run(names, dataset, data, out, scale, eps, trust_checkpoint, device, seed, on_bad_image.value)
+    _run(
+        names,
+        dataset,
+        out,
+        data=data,
+        scale="quick" if quick else "full" if full else "default",
+        eps=eps,
+        trust=trust_checkpoint,
+        device=device,
+        seed=seed,
+        overwrite=overwrite,
+        on_bad_image=on_bad_image.value,
+    )
 
 
 def demo(
     out: Annotated[Path, typer.Option("--out", help="Folder of the results.")] = Path("demo"),
     device: options.Device = None,
     seed: options.Seed = 0,
+    overwrite: options.Overwrite = False,
 ) -> None:
     """Make the paper's figures with the bundled models, in minutes.
 
@@ -97,26 +110,27 @@ def demo(
     _run(
         names,
         "critters_fine",
-        None,
         out,
-        "quick",
-        card(names["robust"])["eps"],
-        False,
-        device,
-        seed,
+        scale="quick",
+        eps=card(names["robust"])["eps"],
+        device=device,
+        seed=seed,
+        overwrite=overwrite,
     )
 
 
 def _run(
     names: dict[str, str],
     dataset: str,
-    data: Path | None,
     out: Path,
+    *,
     scale: str,
     eps: float | None,
-    trust: bool,
     device: str | None,
     seed: int,
+    overwrite: bool,
+    data: Path | None = None,
+    trust: bool = False,
     on_bad_image: str = "stop",
 ) -> None:
     import torch
@@ -126,13 +140,14 @@ def _run(
     from .experiments.paper import run_paper
     from .models.loading import load_model
     from .report.page import write_report
+    from .upstream.modes import own_device
 
     began = time.monotonic()
     check_folders(out=out, data=data)
     if eps is not None and not 0 <= eps < math.inf:
         raise InputError(f"--eps {eps}: give a radius, 0 or more")
     data_set = open_data_set(dataset, data, on_bad_image=on_bad_image)
-    where = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    where = device or own_device()
     models = {
         role: load_model(name, dataset=data_set, trust=trust, device=where)
         for role, name in names.items()
@@ -150,6 +165,7 @@ def _run(
             group=torch.arange(162) // 18 if dataset == "critters_fine" else None,
             seed=seed,
             names=names,
+            overwrite=overwrite,
             watch=_watch(out, tell),
         )
         page = write_report(out)

@@ -62,14 +62,13 @@ def scorecard(
     robust-reps scorecard --model critters-robust --against critters-standard \\
       --dataset critters_fine --out out
     """
-    import torch
-
     from . import console
     from .datasets.samples import open_data_set
     from .experiments.scorecard import QUICK, Amounts
     from .experiments.scorecard import scorecard as test_claims
     from .models.loading import load_model
     from .report.page import write_report
+    from .upstream.modes import own_device
 
     began = time.monotonic()
     if out.exists() and not out.is_dir():
@@ -79,7 +78,7 @@ def scorecard(
     referee = judge or (BUNDLED_JUDGE if dataset == "critters_fine" else NOBODY)
     if referee != NOBODY:
         names["judge"] = referee
-    where = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    where = device or own_device()
     models = {
         role: load_model(name, dataset=data_set, trust=trust_checkpoint, device=where)
         for role, name in names.items()

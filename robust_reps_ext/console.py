@@ -24,6 +24,8 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from .claims import rank_and_world
+
 if TYPE_CHECKING:
     from .doctor import Examination
 
@@ -59,12 +61,13 @@ def progress(what: str, unit: str, value: str = "") -> Iterator[Callable[..., No
     ]
     if value:
         columns.append(TextColumn(f"{value} {{task.fields[value]}}"))
-    bar = Progress(*columns, console=Console(stderr=True))
+    shown = Console(stderr=True, quiet=rank_and_world()[0] > 0)
+    bar = Progress(*columns, console=shown)
     task = bar.add_task(what, total=None, value="")
 
     def move(done: int, in_all: int, now: float | None = None) -> None:
-        shown = "" if now is None else f"{now:.3f}"
-        bar.update(task, completed=done, total=in_all, value=shown)
+        number = "" if now is None else f"{now:.3f}"
+        bar.update(task, completed=done, total=in_all, value=number)
         bar.start()
 
     try:

@@ -35,7 +35,7 @@ from .upstream.safe_pickle import trusting
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["ExperimentStore", "Part", "trusting"]
+__all__ = ["ExperimentStore", "Part", "difference", "trusting"]
 
 PLACES = "places"
 # What an experiment takes on the disk beside its images, in bytes.
@@ -196,7 +196,7 @@ class ExperimentStore:
         elif there:
             newest = max(there, key=lambda one: str(there[one]["created"]))
             raise InputError(
-                f"{newest} was made with {_difference(there[newest], facts)}: give these again to "
+                f"{newest} was made with {difference(there[newest], facts)}: give these again to "
                 "go on, another --out, or --overwrite to remove it and begin anew"
             )
         return cls._begin(path, facts)
@@ -477,8 +477,25 @@ def _earlier(out: Path, experiment: str) -> dict[Path, dict[str, Any]]:
     return found
 
 
-def _difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
-    """The settings that differ, there and here."""
-    names = [name for name in {**there, **here} if name != "created"]
-    differing = [name for name in names if there.get(name) != here.get(name)]
-    return ", ".join(f"{name}={there.get(name)!r} (now {here.get(name)!r})" for name in differing)
+def difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
+    """The settings that differ, there and here; of nested ones, those inside.
+
+    Examples
+    --------
+    >>> difference({"n": 1, "model": {"name": "a"}}, {"n": 2, "model": {"name": "b"}})
+    "n=1 (now 2), model.name='a' (now 'b')"
+    """
+    return ", ".join(
+        f"{name}={old!r} (now {new!r})" for name, old, new in _differing(there, here, "")
+    )
+
+
+def _differing(
+    there: Mapping[str, Any], here: Mapping[str, Any], within: str
+) -> Iterator[tuple[str, Any, Any]]:
+    for name in {**there, **here}:
+        old, new = there.get(name), here.get(name)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            yield from _differing(old, new, f"{within}{name}.")
+        elif old != new and name != "created":
+            yield f"{within}{name}", old, new

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from contextlib import contextmanager
 
 import pytest
@@ -79,9 +80,26 @@ def test_finished_units_are_skipped_and_other_settings_are_not(interrupted, pair
     made: list[str] = []
     run_paper(*pair, out, watch=watching(made), **TINY)
     assert made == []
-    for change in ({"seed": 1}, {"scale": "quick"}, {"eps": 2.0}):
-        with pytest.raises(Stop):
-            run_paper(*pair, out, watch=watching(made, UNITS[0].id), **{**TINY, **change})
+    for change, difference in (
+        ({"seed": 1}, r"seed=0 \(now 1\)"),
+        ({"scale": "quick"}, r"scale.name='default' \(now 'quick'\)"),
+        ({"eps": 2.0}, r"eps=0\.857.* \(now 2.0\)"),
+    ):
+        with pytest.raises(rr.InputError, match=f"made with .*{difference}.*--overwrite"):
+            run_paper(*pair, out, watch=watching(made), **{**TINY, **change})
+    assert made == []
+
+
+def test_overwritten_figures_are_made_again(interrupted, pair, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(interrupted[0], out)
+    made: list[str] = []
+    with pytest.raises(Stop):
+        run_paper(
+            *pair, out, overwrite=True, watch=watching(made, UNITS[1].id), **{**TINY, "seed": 1}
+        )
+    assert made == [UNITS[0].id]
+    assert [unit.manifest["study"]["seed"] for unit in finished_units(out)] == [1]
 
 
 def test_a_unit_without_its_manifest_is_not_finished(interrupted):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
@@ -16,11 +17,12 @@ from safetensors.torch import save
 from torch import Tensor
 
 from ..atomic import writing
+from ..claims import claimed
 from ..errors import InputError
 from ..figures import Row, image_grid
 from ..models.loading import weights_digest
 from ..settings import PAPER_SIZE
-from ..store import ExperimentStore
+from ..store import ExperimentStore, difference
 from ..synthesis import Progress
 from ..upstream.bad_images import readable
 from .paper_study import SCALES, Found, Study
@@ -29,6 +31,8 @@ from .paper_units import SCORECARD, UNITS, Heading, Unit
 __all__ = ["MANIFEST", "FinishedUnit", "finished_units", "keep", "run_paper"]
 
 MANIFEST = "unit.json"
+# What is being worked on, and how far it is.
+CLAIMS = ".claims"
 _FORMAT = 2
 
 
@@ -61,6 +65,7 @@ def run_paper(
     group: Tensor | None = None,
     seed: int = 0,
     names: Mapping[str, str] | None = None,
+    overwrite: bool = False,
     watch: Callable[[Unit], AbstractContextManager[Progress | bool]] | None = None,
     **changes: Any,
 ) -> list[FinishedUnit]:
@@ -73,7 +78,8 @@ def run_paper(
     data_set
         As `open_data_set` returns it; its validation part is used.
     out
-        Directory of results. The same call goes on where one was interrupted.
+        Directory of results. The same call goes on where one was interrupted, and several
+        processes that are called alike share the work.
     scale
         ``"quick"``, ``"default"`` or ``"full"``, the paper's; see `SCALES`.
     eps
@@ -85,6 +91,9 @@ def run_paper(
         Chooses images, noise and coordinates.
     names
         What the models are called in the report, by role; default the roles.
+    overwrite
+        Remove what `out` holds of figures and tables that were made with other settings; without
+        it, they are an error.
     watch
         ``with watch(unit) as progress`` is put around each unit.
     **changes
@@ -98,7 +107,8 @@ def run_paper(
     Raises
     ------
     InputError
-        If the scale is not known, or the data has too few images.
+        If the scale is not known, the data has too few images, or `out` was made with other
+        settings, which are named.
 
     Examples
     --------
@@ -128,13 +138,41 @@ def run_paper(
     )
     facts = _facts(study, scale, side, names or {})
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-    done = {unit.manifest["id"]: unit for unit in finished_units(out, digest=digest)}
-    for unit in UNITS:
-        if unit.id not in done:
-            with nullcontext(False) if watch is None else watch(unit) as progress:
-                found = unit.compute(study, progress)
-                done[unit.id] = keep(out, unit, found, {"digest": digest, "study": facts})
-    return [done[unit.id] for unit in UNITS]
+    _check_earlier(Path(out), facts, overwrite)
+    claims = Path(out, CLAIMS)
+    claims.mkdir(parents=True, exist_ok=True)
+    units = {claims / unit.id: unit for unit in UNITS}
+
+    def done() -> dict[str, FinishedUnit]:
+        return {unit.manifest["id"]: unit for unit in finished_units(out, digest=digest)}
+
+    for claim in claimed(list(units), finished=lambda path: units[path].id in done()):
+        unit = units[claim]
+        with nullcontext(False) if watch is None else watch(unit) as progress:
+            found = unit.compute(replace(study, places=claims / f"{unit.id}-places"), progress)
+            keep(out, unit, found, {"digest": digest, "study": facts})
+        shutil.rmtree(claims / f"{unit.id}-places", ignore_errors=True)
+    made = done()
+    return [made[unit.id] for unit in UNITS]
+
+
+def _check_earlier(out: Path, facts: Mapping[str, Any], overwrite: bool) -> None:
+    """Refuse, or remove, figures that were made with other settings."""
+    others = [
+        unit
+        for unit in (_read(out) if out.is_dir() else ())
+        if unit.manifest["id"] != SCORECARD.id and unit.manifest["study"] != facts
+    ]
+    if not others:
+        return
+    if not overwrite:
+        raise InputError(
+            f"{others[-1].path} was made with {difference(others[-1].manifest['study'], facts)}: "
+            "give these again to go on, another --out, or --overwrite to remove it and begin anew"
+        )
+    for unit in others:
+        shutil.rmtree(unit.path)
+    shutil.rmtree(out / CLAIMS, ignore_errors=True)
 
 
 def finished_units(out: str | Path, *, digest: str | None = None) -> list[FinishedUnit]:

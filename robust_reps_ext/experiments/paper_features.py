@@ -27,8 +27,7 @@ def features(study: Study, progress: bool | Progress) -> Found:
             seeds=seeds,
             seed=study.seed,
             progress=progress,
-            iterations=study.scale.feature_iterations,
-            precision=study.scale.precision,
+            **study.visualization(name),
         )
         for name, model in study.models.items()
     }
@@ -54,8 +53,7 @@ def activations(study: Study, progress: bool | Progress) -> Found:
             seeds=grey,
             seed=study.seed,
             progress=progress,
-            iterations=study.scale.feature_iterations,
-            precision=study.scale.precision,
+            **study.visualization(name),
         ).synthesis
         facts["coordinates"][name] = chosen
         for end, extreme in (("most", found.most), ("least", found.least)):
@@ -79,8 +77,7 @@ def additions(study: Study, progress: bool | Progress) -> Found:
             each,
             seed=study.seed,
             progress=progress,
-            iterations=study.scale.addition_iterations,
-            precision=study.scale.precision,
+            **study.addition(name),
         )
         seen = study.predicted(model, runs[name].images)
         facts["captions"][name] = [f"{i}: {label}" for i, label in zip(each, seen, strict=True)]

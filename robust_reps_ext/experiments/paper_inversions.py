@@ -55,7 +55,7 @@ def within_radii(study: Study, progress: bool | Progress) -> Found:
             radii=[radius * scale for radius in study.scale.radii],
             seed=study.seed,
             progress=progress,
-            **study.inversion,
+            **study.inversion(name),
         )
         for name, model in study.both.items()
     }
@@ -88,7 +88,7 @@ def interpolations(study: Study, progress: bool | Progress) -> Found:
             steps=study.scale.steps,
             seed=study.seed,
             progress=progress,
-            **study.inversion,
+            **study.inversion(name),
         )
         for name, model in study.both.items()
     }
@@ -109,9 +109,10 @@ def _inversions(
     *,
     frames: int | None = None,
 ) -> Found:
-    options: Options = {**study.inversion, "frames": frames}
-    runs = {
-        name: invert(model, targets, start=start, seed=study.seed, progress=progress, **options)
-        for name, model in study.both.items()
-    }
+    runs = {}
+    for name, model in study.both.items():
+        options: Options = {**study.inversion(name), "frames": frames}
+        runs[name] = invert(
+            model, targets, start=start, seed=study.seed, progress=progress, **options
+        )
     return Found(runs, {"labels": labels, "start": start if isinstance(start, str) else "images"})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -98,6 +99,8 @@ class Study:
         Coarse label of each class, see `evaluate`; None: the classes themselves.
     seed
         Chooses images, noise and coordinates.
+    places
+        The folder in which runs keep their places; None: they keep none.
     """
 
     models: Mapping[str, AttackerModel]
@@ -107,15 +110,26 @@ class Study:
     eps: float
     group: Tensor | None
     seed: int
+    places: Path | None = None
 
-    @property
-    def inversion(self) -> Options:
-        """The keywords of every inversion."""
+    def inversion(self, name: str) -> Options:
+        """The keywords of every inversion, of the model `name`."""
         return {
             "iterations": self.scale.iterations,
-            "precision": self.scale.precision,
             "schedule": self.scale.schedule,
+            **self._every(name),
         }
+
+    def visualization(self, name: str) -> Options:
+        """The keywords of every visualisation, of the model `name`."""
+        return {"iterations": self.scale.feature_iterations, **self._every(name)}
+
+    def addition(self, name: str) -> Options:
+        """The keywords of every addition, of the model `name`."""
+        return {"iterations": self.scale.addition_iterations, **self._every(name)}
+
+    def _every(self, name: str) -> Options:
+        return {"precision": self.scale.precision}
 
     @property
     def both(self) -> dict[str, AttackerModel]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import nn
 
-__all__ = ["device_of", "evaluating"]
+__all__ = ["device_of", "evaluating", "own_device"]
 
 
 @contextmanager
@@ -32,3 +33,10 @@ def device_of(model: nn.Module) -> torch.device:
         for tensor in tensors:
             return tensor.device
     return torch.device("cpu")
+
+
+def own_device() -> str:
+    """The card of this process, each of which has one under ``torchrun``; without CUDA, the CPU."""
+    if not torch.cuda.is_available():
+        return "cpu"
+    return f"cuda:{int(os.environ.get('LOCAL_RANK', '0')) % torch.cuda.device_count()}"
