@@ -9,6 +9,7 @@ from functools import lru_cache
 from itertools import islice
 from typing import Any
 from urllib.error import URLError
+from weakref import WeakKeyDictionary
 
 import torch
 from robustness.datasets import DATASETS, DataSet
@@ -108,6 +109,8 @@ def validation_set(data_set: DataSet) -> Any:
     >>> image.shape
     torch.Size([3, 64, 64])
     """
+    if data_set in _opened:
+        return _opened[data_set]
     try:
         _, loader = data_set.make_loaders(0, 1, only_val=True, shuffle_val=False)
     except URLError as error:
@@ -115,7 +118,12 @@ def validation_set(data_set: DataSet) -> Any:
             f"the files of data set {data_set.ds_name!r} are not in {data_set.data_path} and "
             "cannot be fetched: put them there, or give another folder"
         ) from error
+    _opened[data_set] = loader.dataset
     return loader.dataset
+
+
+# A folder takes long to list, and is listed once.
+_opened: WeakKeyDictionary[DataSet, Any] = WeakKeyDictionary()
 
 
 def validation_samples(
