@@ -115,13 +115,13 @@ class Network(torch.nn.Module):
         return (self.fc(flat), flat) if with_latent else self.fc(flat)
 
 
-def train_in(out, *, workers, resume=False, hook=None, **changed):
+def train_in(out, *, workers, resume=False, hook=None, network=Network, **changed):
     """A run of two epochs of six steps in the directory `out`."""
     out.mkdir(exist_ok=True)
     torch.manual_seed(3)
     random.seed(3)
     statistics = Namespace(mean=torch.full((3,), 0.4), std=torch.full((3,), 0.3))
-    model = AttackerModel(Network(), statistics)
+    model = AttackerModel(network(), statistics)
     options = {
         **dict.fromkeys(("use_best", "random_restarts"), 0),
         **dict.fromkeys(("adv_train", "log_iters", "random_start", "step_lr"), 1),

@@ -500,7 +500,9 @@ def test_custom_losses_train_and_attack(tmp_path):
     )
     train.train_model(args, new_model(), loaders())
     assert calls.count("train") == 9
-    assert calls.count("adv") == 6 * 3  # two steps and the final loss, use_best
+    # Two steps and the final loss, use_best; and for training and for evaluation, once on the
+    # network and once on its copy, to compare them.
+    assert calls.count("adv") == 6 * 3 + 2 * 2
 
 
 def test_an_error_in_a_metric_is_an_error(tmp_path):

@@ -21,7 +21,7 @@ from .folding import bare, foldable, folded_weights, is_weighted, rest_of
 from .hooks import ReplacedReLU, straight_through
 from .representation import RepresentationModel
 
-__all__ = ["FastCopy", "UpToRepresentation", "fast_network"]
+__all__ = ["FastCopy", "UpToRepresentation", "checked_copy", "fast_network"]
 
 logger = logging.getLogger("robust_reps_ext")
 
@@ -43,6 +43,8 @@ class FastCopy:
     ----------
     network
         The copy: same names of modules, evaluation mode, no gradients for weights.
+    chosen
+        What to run: the copy, or the part of it that is needed, see `checked_copy`.
     folded
         Layer to the batch normalisation that went into it, by name.
 
@@ -73,6 +75,7 @@ class FastCopy:
                     if bare(module) and (kind := cheaper(module)) is not None:
                         module.__class__ = kind
                 self.network.to(memory_format=torch.channels_last)
+        self.chosen: nn.Module = self.network
 
     def reduce(self, dtype: torch.dtype) -> None:
         """Hold weights in `dtype`, for use inside `torch.autocast`: it need not cast them then."""
@@ -142,10 +145,10 @@ class _Reached(Exception):
     """The representation is known."""
 
 
-def fast_network(
+def checked_copy(
     network: nn.Module, x: Tensor, loss: Loss, *, dtype: torch.dtype | None = None
-) -> nn.Module:
-    """A copy of `network` on which `loss` has the same value, or `network` itself.
+) -> FastCopy | None:
+    """A copy of `network` on which `loss` has the same value, if there is one.
 
     Parameters
     ----------
@@ -161,8 +164,8 @@ def fast_network(
 
     Returns
     -------
-    Module
-        Where there is no copy, the log ``robust_reps_ext`` says why.
+    FastCopy or None
+        `FastCopy.chosen` is what to run. Without a copy, the log ``robust_reps_ext`` says why.
     """
     try:
         fast = FastCopy(network, x)
@@ -174,15 +177,24 @@ def fast_network(
     # Networks and objectives are anyone's code: what fails on the copy still runs on the network.
     except Exception as error:
         logger.warning("no fast copy of %s: %s: %s", *_named(network, type(error)), error)
-        return network
+        return None
     if chosen is None:
         logger.warning(
             "no fast copy of %s: the objective's value is another on it", *_named(network)
         )
-        return network
+        return None
     if dtype is not None:
         fast.reduce(dtype)
-    return chosen
+    fast.chosen = chosen
+    return fast
+
+
+def fast_network(
+    network: nn.Module, x: Tensor, loss: Loss, *, dtype: torch.dtype | None = None
+) -> nn.Module:
+    """What `checked_copy` chose to run instead of `network`, or `network` itself."""
+    fast = checked_copy(network, x, loss, dtype=dtype)
+    return network if fast is None else fast.chosen
 
 
 def _agrees(loss: Loss, network: nn.Module, expected: tuple[Tensor, Any]) -> bool:

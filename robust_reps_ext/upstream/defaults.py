@@ -32,6 +32,13 @@ _TRAINING_OPTIONS = [
         "seconds between checkpoints within an epoch, 0 for none",
         60,
     ],
+    [
+        "fast",
+        [0, 1],
+        "attack a copy of the network with batch norm folded in, channels last: the same numbers "
+        "to rounding; 0: upstream's arithmetic",
+        1,
+    ],
 ]
 _ADVERSARY_OPTIONS = [
     ["adv-objective", sorted(registration.OBJECTIVES), "what the adversary optimises instead of "

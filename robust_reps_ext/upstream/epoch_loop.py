@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from ..errors import InputError
 from . import registration
+from .attack_copy import AttackCopy
 from .epoch_progress import EpochProgress
 from .modes import device_of, evaluating
 from .precision import amp_dtype, mixed
@@ -81,6 +82,7 @@ def model_loop(
     model.train(training)
     device = device_of(model)
     attack = _attack_options(args, epoch, training, device) if adv else {}
+    copy = AttackCopy(args, model) if adv else None
     criterion = given(args, "custom_train_loss", nn.functional.cross_entropy)
     regularizer = given(args, "regularizer")
     hook = given(args, "iteration_hook")
@@ -93,8 +95,11 @@ def model_loop(
             inp = inp.to(device, non_blocking=True)
             target = target.to(device, non_blocking=True)
             with _precision(args, device):
-                aim = _aim(attack, model, inp, target)
-                output, final_inp = model(inp, make_adv=adv, **{"target": target, **aim})
+                aim = {"target": target, **_aim(attack, model, inp, target)}
+            if copy is not None:
+                aim |= copy.options(inp, aim["target"], aim["custom_loss"])
+            with _precision(args, device):
+                output, final_inp = model(inp, make_adv=adv, **aim)
                 loss = criterion(output, target).mean()
             logits = output[0] if isinstance(output, tuple) else output
             accuracies = _accuracies(args, logits.detach(), target)

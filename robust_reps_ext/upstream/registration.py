@@ -13,6 +13,7 @@ from ..errors import InputError
 
 __all__ = [
     "DATA_SETS",
+    "FAST_COPY",
     "OBJECTIVES",
     "TRAINING_DEFAULTS",
     "load",
@@ -44,6 +45,9 @@ OBJECTIVES = {
     "coordinate_maximization": "robust_reps_ext.objectives:CoordinateMaximization",
     "interpolation_target": "robust_reps_ext.objectives:InterpolationTarget",
 }
+
+FAST_COPY = "robust_reps_ext.models.fast:checked_copy"
+"""What makes the copy of a network that attacks run on."""
 
 
 def load(address: str) -> Any:

@@ -43,7 +43,7 @@ def train_model(
         for adversarial training or evaluation ``constraint, eps, attack_lr, attack_steps,
         use_best, random_restarts``. Optional: ``adv_eval, save_ckpt_iters, step_lr,
         save_interval, step_lr_gamma, custom_lr_multiplier, lr_interpolation, custom_eps_multiplier,
-        random_start, mixed_precision, seed, adv_objective``, and the functions
+        random_start, mixed_precision, seed, adv_objective, fast``, and the functions
         ``custom_train_loss, custom_adv_loss, custom_accuracy, regularizer, iteration_hook,
         epoch_hook`` of upstream's documentation.
     model
@@ -133,7 +133,7 @@ def eval_model(args: Any, model: nn.Module, loader: Any, store: Any = None) -> d
     """
     check_required_args(args, eval_only=True)
     read_numbers(args)
-    parallel = on_devices(model)
+    parallel = on_devices(args, model)
     tell_if_refused(args, device_of(model))
     writer = store.tensorboard if store else None
     seed = given(args, "seed")

@@ -30,8 +30,11 @@ SAVE_INTERVAL = 60
 """Seconds between checkpoints in the midst of an epoch."""
 
 
-def on_devices(model: nn.Module, device_ids: list[int] | None = None) -> nn.DataParallel:
+def on_devices(args: Any, model: nn.Module, device_ids: list[int] | None = None) -> nn.DataParallel:
     """The model on CUDA if there is any, in the wrapper that gives checkpoints their prefix.
+
+    Unless ``args.fast`` is 0, its weights lie as convolutions are fastest: channels last, which
+    changes numbers by rounding only.
 
     Raises
     ------
@@ -42,8 +45,8 @@ def on_devices(model: nn.Module, device_ids: list[int] | None = None) -> nn.Data
         raise InputError("the model is in DataParallel already: give model.module")
     if torch.cuda.is_available():
         model.cuda()
-    # The layout that convolutions are fastest in; it changes numbers by rounding only.
-    model.to(memory_format=torch.channels_last)
+    if given(args, "fast", 1):
+        model.to(memory_format=torch.channels_last)
     return nn.DataParallel(model, device_ids=device_ids)
 
 
@@ -77,7 +80,7 @@ class TrainingRun:
         self.loaders = tuple(loaders)
         self.train_loader, self.val_loader = self.loaders
         self.model = model
-        self.parallel = on_devices(model, device_ids)
+        self.parallel = on_devices(args, model, device_ids)
         tell_if_refused(args, device_of(model))
         self.opt, self.schedule = make_optimizer_and_schedule(
             args, model, checkpoint, update_params
