@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +17,9 @@ Progress = Callable[[int, int, float], None]
 """``progress(steps_done, steps_in_all, mean_objective)``."""
 
 RECORDED_STEPS = 100
+
+# An accelerator would have to wait for its queue each time it is asked for the mean.
+TOLD_EVERY = 10
 
 
 def frame_steps(frames: int, iterations: int) -> list[int]:
@@ -43,20 +45,19 @@ class Recorder:
     Its `step` is the callback of PGD, between `begin_batch` and `end_batch`.
     """
 
-    def __init__(self, settings: Settings, n: int, progress: bool | Progress) -> None:
+    def __init__(self, settings: Settings, progress: bool | Progress) -> None:
         every = max(1, settings.iterations // RECORDED_STEPS)
         self.trace_steps = list(range(0, settings.iterations, every))
         self.frame_steps = (
             frame_steps(settings.frames, settings.iterations) if settings.frames else []
         )
         self.iterations = settings.iterations
-        self.total = self.iterations * math.ceil(n / settings.batch_size)
-        self.done = 0
+        self.done = self.total = 0
         self.traces: list[Tensor] = []
         self.frames: list[Tensor] = []
         self._values: list[Tensor] = []
         self._images: list[Tensor] = []
-        self._bar = tqdm(total=self.total, unit="step", disable=progress is not True)
+        self._bar = tqdm(unit="step", disable=progress is not True)
         self._tell = progress if callable(progress) else None
 
     def __enter__(self) -> Recorder:
@@ -65,21 +66,29 @@ class Recorder:
     def __exit__(self, *error: Any) -> None:
         self._bar.close()
 
+    def expect(self, batches: int) -> None:
+        """So many batches are still to come, or to begin again."""
+        self.total = self.done + self.iterations * batches
+        self._bar.total = self.total
+        self._bar.refresh()
+
     def begin_batch(self) -> None:
         self._values, self._images = [], []
+        self._move_bar(0)
 
     def step(self, iteration: int, images: Tensor, losses: Tensor) -> None:
-        self._bar.update()
+        self._move_bar(iteration + 1)
         if iteration in self.frame_steps[len(self._images) : len(self._images) + 1]:
             self._images.append(_as_bytes(images))
         if iteration in self.trace_steps[len(self._values) : len(self._values) + 1]:
             self._values.append(losses)
-            if self._tell is not None:
+            if self._tell is not None and (losses.is_cpu or iteration % TOLD_EVERY == 0):
                 self._tell(self.done + iteration + 1, self.total, float(losses.mean()))
 
     def end_batch(self, result: Tensor) -> None:
         """Complete the batch: where all images stopped early, their last values and frames stay."""
         self.done += self.iterations
+        self._move_bar(0)
         if self._tell is not None:
             self._tell(self.done, self.total, float(self._values[-1].mean()))
         values = _padded(self._values, len(self.trace_steps))
@@ -87,6 +96,32 @@ class Recorder:
         if self.frame_steps:
             images = _padded(self._images, len(self.frame_steps) - 1)
             self.frames.append(torch.stack([*images, _as_bytes(result)]))
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything recorded so far, by name."""
+        lists = {"trace": self.traces, "frame": self.frames}
+        lists |= {"value": self._values, "image": self._images}
+        named = {f"{key}.{i}": one for key, group in lists.items() for i, one in enumerate(group)}
+        return {"done": torch.tensor(self.done), **named}
+
+    def take_up(self, found: dict[str, Tensor], device: torch.device) -> None:
+        """Go on where `tensors` was read."""
+
+        def group(key: str) -> list[Tensor]:
+            names = sorted(
+                (name for name in found if name.startswith(f"{key}.")),
+                key=lambda name: int(name.rpartition(".")[2]),
+            )
+            return [found[name] for name in names]
+
+        self.done = int(found["done"])
+        self.traces, self.frames, self._images = group("trace"), group("frame"), group("image")
+        self._values = [one.to(device) for one in group("value")]
+        self._move_bar(0)
+
+    def _move_bar(self, steps: int) -> None:
+        """To so many steps of this batch."""
+        self._bar.update(self.done + steps - self._bar.n)
 
 
 def _padded(recorded: list[Tensor], length: int) -> list[Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypedDict
@@ -11,9 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from .errors import InputError
+from .place import check_place
 from .upstream.step_schedules import SCHEDULES
 
-__all__ = ["Options", "Settings"]
+__all__ = ["Options", "Settings", "recorded"]
 
 PAPER_SIZE = 224
 
@@ -57,6 +59,18 @@ class Options(TypedDict, total=False):
     fake_relu
         Let the gradient pass straight through the representation's ReLU (default), or not: for
         the ablation.
+    first
+        Number of the first image among all that are drawn with the seed, by default 0. What is
+        drawn for an image depends on the seed and its own number, so that a run over images
+        [a, b) of many with ``first=a`` draws what one over all of them does.
+    place
+        A file in which the run keeps its place, by default none. A run that was interrupted, or
+        killed, goes on from it when it is called again, and ends in the same bits on the same
+        machine. It is deleted when the run has ended. With a place, SIGINT and SIGTERM wait for
+        the end of the step, write the file, and raise `Interrupted`; a second one leaves at once.
+    place_interval
+        Seconds between two writes of the place, by default 60, and never less than 20 times as
+        long as a write takes; 0 for one after every step.
     """
 
     layer: str | Callable[[nn.Module], nn.Module] | None
@@ -68,6 +82,9 @@ class Options(TypedDict, total=False):
     precision: str | None
     frames: int | None
     fake_relu: bool | None
+    first: int | None
+    place: str | os.PathLike[str] | None
+    place_interval: float | None
 
 
 @dataclass(frozen=True)
@@ -76,8 +93,10 @@ class Settings:
 
     Attributes
     ----------
-    eps, step_size, iterations, schedule, batch_size, precision, layer, frames, fake_relu
+    eps, step_size, iterations, schedule, batch_size, precision, layer, frames, fake_relu, first
         See `Options`.
+    place, place_interval
+        See `Options`; as they do not decide the result, they are not recorded.
     constraint
         One of upstream's: ``"2"``, ``"inf"``, ``"unconstrained"``, ``"fourier"``, or a subclass
         of its `AttackerStep`.
@@ -100,6 +119,9 @@ class Settings:
     frames: int | None = None
     fake_relu: bool = True
     patience: int | None = None
+    first: int = 0
+    place: str | os.PathLike[str] | None = None
+    place_interval: float = 60.0
 
     @classmethod
     def paper(
@@ -144,6 +166,14 @@ class Settings:
             raise InputError(
                 f"frames={self.frames}: give a whole number, 2 (the start and the result) or more"
             )
+        if self.first < 0 or self.first != int(self.first):
+            raise InputError(f"first={self.first}: give a whole number, 0 or more")
+        if not self.place_interval >= 0:
+            raise InputError(
+                f"place_interval={self.place_interval}: give seconds, 0 (after every step) or more"
+            )
+        if self.place is not None:
+            check_place(self.place)
         for name, known in {
             "schedule": tuple(SCHEDULES),
             "precision": ("auto", "float32", "bfloat16"),
@@ -160,6 +190,15 @@ class Settings:
                 )
         if not bool(torch.as_tensor(self.step_size).isfinite().all()):
             raise InputError(f"step_size={self.step_size}: give a finite length")
+
+
+def recorded(settings: Settings) -> dict[str, Any]:
+    """The settings that decide the result."""
+    return {
+        name: value
+        for name, value in vars(settings).items()
+        if name not in ("place", "place_interval")
+    }
 
 
 def _faster(paper: Settings, given: dict[str, Any], width: float) -> dict[str, Any]:

@@ -3,33 +3,54 @@
 from __future__ import annotations
 
 import platform
-import warnings
 from collections.abc import Callable
-from dataclasses import asdict
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 from robustness.attacker import AttackerModel
-from torch import Tensor, nn
+from torch import Tensor
 
+from .batches import Batches
+from .draws import NOISE, check_seed, normal, own_generators
+from .engine import Engine
 from .errors import InputError
-from .models.fast import fast_network
+from .interruption import deferred
 from .models.loading import weights_digest
 from .models.representation import at_layer
 from .objectives import Objective
+from .place import Place, described
 from .recording import Progress, Recorder
 from .result import Synthesis
-from .settings import Settings
+from .settings import Settings, recorded
 from .upstream.modes import device_of, evaluating
-from .upstream.precision import amp_dtype, reduced
 
 __all__ = ["Progress", "check_images", "noise", "synthesize"]
 
 
-def noise(like: Tensor, *, seed: int = 0) -> Tensor:
-    """Gaussian noise N(0, 1) / 20 + 0.5 in the shape of `like`: the paper's start (Fig. 6)."""
-    generator = torch.Generator().manual_seed(seed)
-    draw = torch.randn(like.shape, generator=generator) / 20 + 0.5
+def noise(like: Tensor, *, seed: int = 0, first: int = 0) -> Tensor:
+    """Gaussian noise N(0, 1) / 20 + 0.5 in the shape of `like`: the paper's start (Fig. 6).
+
+    Parameters
+    ----------
+    like
+        Images, (N, C, H, W).
+    seed
+        Of the draw, 0 or more.
+    first
+        Number of the first image among all that are drawn with this seed. An image depends on
+        the seed and its own number only.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from robust_reps_ext.synthesis import noise
+    >>> images = torch.empty(5, 3, 8, 8)
+    >>> torch.equal(noise(images)[2:], noise(images[2:], first=2))
+    True
+    """
+    numbers = range(first, first + len(like))
+    draw = normal(numbers, like.shape[1:], seed=seed, stream=NOISE) / 20 + 0.5
     return draw.clamp(0, 1).to(like.device)
 
 
@@ -43,6 +64,7 @@ def synthesize(
     origin: Tensor | None = None,
     stop_when: Callable[[Tensor, Any], Tensor] | None = None,
     target_images: Tensor | None = None,
+    numbers: Tensor | None = None,
     seed: int = 0,
     progress: bool | Progress = False,
 ) -> Synthesis:
@@ -67,8 +89,13 @@ def synthesize(
         are left as they are.
     target_images
         The images behind `target`, kept for figures.
+    numbers
+        (N,), the number of each image among all that are drawn with `seed`; by default from
+        ``settings.first`` on.
     seed
-        Recorded, and used for the noise that nudges starts whose gradient is exactly zero.
+        Recorded, and used for the noise that nudges starts whose gradient is exactly zero. An
+        objective that draws from torch's global generators meets the same numbers in every
+        batch, and leaves the generators as they were.
     progress
         True for a bar, or a function.
 
@@ -79,7 +106,11 @@ def synthesize(
     Raises
     ------
     InputError
-        If shapes disagree, images leave [0, 1], or a setting is out of range.
+        If shapes disagree, images leave [0, 1], a setting is out of range, or the file
+        ``settings.place`` is damaged or of another run.
+    Interrupted
+        After SIGINT or SIGTERM, once the step is finished and the place written; only where
+        there is a place.
 
     Examples
     --------
@@ -102,41 +133,28 @@ def synthesize(
             f"{len(start)} starts, {len(target)} targets, {len(origin)} origins: "
             "give as many of each, and origins of the size of the starts"
         )
+    check_seed(seed)
+    numbers = torch.arange(len(start)) + settings.first if numbers is None else numbers.cpu()
     read = at_layer(model, settings.layer)
-    recorder = Recorder(settings, len(start), progress)
-    images = []
-    with evaluating(read), recorder:
-        begin, nudged = _off_zero_gradients(read, objective, target, start, seed)
-        engine = _Engine(read, objective, target, begin, settings.precision)
-        for rows in torch.arange(len(start)).split(settings.batch_size):
-            while True:
-                recorder.begin_batch()
-                _, found = read(
-                    begin[rows],
-                    target[rows],
-                    make_adv=True,
-                    custom_loss=objective,
-                    targeted=objective.targeted,
-                    constraint=settings.constraint,
-                    eps=_of(settings.eps, rows),
-                    step_size=_of(settings.step_size, rows),
-                    iterations=settings.iterations,
-                    orig_input=origin[rows],
-                    use_best=settings.use_best,
-                    mixed_precision=engine.reduced,
-                    stop_when=stop_when,
-                    callback=recorder.step,
-                    schedule=settings.schedule,
-                    patience=settings.patience,
-                    drop_finished=True,
-                    network=engine.network,
-                )
-                if engine.trusted(found, rows):
-                    break
-            recorder.end_batch(found)
-            images.append(found.to(start.device))
-        final = torch.cat(images)
-        value = _values(read, objective, target, final, settings.batch_size)
+    engine = Engine(read, objective, target, precision=settings.precision, seed=seed)
+    recorder = Recorder(settings, progress)
+    place = None
+    if settings.place is not None:
+        run = _described(
+            model, objective, target, start, origin, settings, stop_when, numbers, seed
+        )
+        place = Place(settings.place, settings.place_interval, run)
+    kept = {} if place is None else place.read()
+    waiting = nullcontext(None) if place is None else deferred()
+    with evaluating(read), recorder, own_generators(engine.device), waiting as pending:
+        begin, nudged = engine.off_zero_gradients(start, numbers, settings.batch_size)
+        engine.prepare(begin)
+        batches = Batches(engine, recorder, settings, origin, stop_when, place, pending, kept)
+        final = batches.run()
+        value = engine.values(final, batches.size)
+        batches.keep()
+    if place is not None:
+        place.remove()
     return Synthesis(
         images=final,
         start=start,
@@ -146,7 +164,7 @@ def synthesize(
         settings={
             "objective": objective.name,
             "targeted": objective.targeted,
-            **_plain(asdict(settings)),
+            **_plain(recorded(settings)),
             "zero_gradient_starts": int(nudged.sum()),
         },
         provenance={
@@ -161,106 +179,33 @@ def synthesize(
     )
 
 
-class _Engine:
-    """The copy of the network that PGD runs on, and what it computes in."""
-
-    TOLERANCE = 0.01
-
-    def __init__(
-        self,
-        model: AttackerModel,
-        objective: Objective,
-        target: Tensor,
-        begin: Tensor,
-        precision: str,
-    ) -> None:
-        self.model, self.objective, self.target, self.begin = model, objective, target, begin
-        self.device = device_of(model)
-        self.reduced = reduced(precision, self.device)
-        self.may_fall_back = precision == "auto"
-        self.network = self._made()
-
-    def trusted(self, found: Tensor, rows: Tensor) -> bool:
-        """Whether the result stands; if not, the network computes in float32 from now on.
-
-        Under ``precision="auto"``, the objective in reduced precision may be off by 1% of what it
-        is in float32, here or at the start (near 0, where it ends, all digits are lost at once),
-        over the batch (a unit that is off has no digits to lose).
-        """
-        if not (self.reduced and self.may_fall_back):
-            return True
-        target = self.target[rows]
-        exact, first = (
-            _values(self.model, self.objective, target, x, len(rows))
-            for x in (found, self.begin[rows])
-        )
-        with torch.autocast(self.device.type, amp_dtype(self.device)), torch.no_grad():
-            x, t = self.model.normalizer(found.to(self.device)), target.to(self.device)
-            rough = self.objective(self.network, x, t)[0].float().cpu()
-        off = float((rough - exact).abs().mean())
-        size = float(torch.maximum(exact.abs(), first.abs()).mean())
-        if off <= self.TOLERANCE * size:
-            return True
-        warnings.warn(
-            f"in reduced precision the objective, about {size:.3g}, is off by {off:.3g}: "
-            "computing in float32 instead",
-            stacklevel=3,
-        )
-        self.reduced = False
-        self.network = self._made()
-        return False
-
-    def _made(self) -> nn.Module:
-        x = self.model.normalizer(self.begin[:2].to(self.device))
-        target = self.target[:2].to(self.device)
-        return fast_network(
-            self.model.model,
-            x,
-            lambda network: self.objective(network, x, target),
-            dtype=amp_dtype(self.device) if self.reduced else None,
-        )
-
-
-def _values(
-    model: AttackerModel, objective: Objective, target: Tensor, images: Tensor, batch_size: int
-) -> Tensor:
-    """The objective of each image in float32, (N,), on the CPU."""
-    device = model.normalizer.new_mean.device
-    with torch.no_grad():
-        values = [
-            objective(model.model, model.normalizer(x.to(device)), t.to(device))[0]
-            for x, t in zip(images.split(batch_size), target.split(batch_size), strict=True)
-        ]
-    return torch.cat(values).float().cpu()
-
-
-def _off_zero_gradients(
-    model: AttackerModel, objective: Objective, target: Tensor, start: Tensor, seed: int
-) -> tuple[Tensor, Tensor]:
-    """Starts at which the objective has a gradient: N(0, 1) / 100 is added where it has none.
-
-    A flat image can leave every unit before the representation switched off; PGD would then
-    return the start as if it were the optimum.
-    """
-    device = model.normalizer.new_mean.device
-    flat = []
-    for x, t in zip(start.split(32), target.split(32), strict=True):
-        with torch.enable_grad():
-            leaf = x.to(device).clone().requires_grad_(True)
-            values, _ = objective(model.model, model.normalizer(leaf), t.to(device))
-            (gradient,) = torch.autograd.grad(values.sum(), [leaf])
-        flat.append((gradient.flatten(1) == 0).all(dim=1) & (values.detach() != 0))
-    nudged = torch.cat(flat).to(start.device)
-    if nudged.any():
-        warnings.warn(
-            f"the objective has no gradient at {int(nudged.sum())} of {len(start)} starts: "
-            "noise N(0, 1) / 100 was added to those",
-            stacklevel=3,
-        )
-        generator = torch.Generator().manual_seed(seed)
-        push = torch.randn(start.shape, generator=generator).to(start.device) / 100
-        start = torch.where(nudged[:, None, None, None], (start + push).clamp(0, 1), start)
-    return start, nudged
+def _described(
+    model: AttackerModel,
+    objective: Objective,
+    target: Tensor,
+    start: Tensor,
+    origin: Tensor,
+    settings: Settings,
+    stop_when: Callable[[Tensor, Any], Tensor] | None,
+    numbers: Tensor,
+    seed: int,
+) -> dict[str, str]:
+    """What decides the result, to tell one run from another."""
+    return {
+        **{name: described(value) for name, value in recorded(settings).items()},
+        "weights": weights_digest(model),
+        "normalizer": described(model.normalizer),
+        "objective": objective.name,
+        "objective's parts": described(objective),
+        "target": described(target),
+        "start": described(start),
+        "origin": described(origin),
+        "stop_when": described(stop_when),
+        "numbers": described(numbers),
+        "seed": str(seed),
+        "device": device_of(model).type,
+        "torch": torch.__version__,
+    }
 
 
 def check_images(name: str, images: Tensor) -> Tensor:
@@ -277,11 +222,6 @@ def check_images(name: str, images: Tensor) -> Tensor:
             "(uint8 images: divide by 255; normalised images: give them before normalisation)"
         )
     return images
-
-
-def _of(value: Any, rows: Tensor) -> Any:
-    """A setting for some rows of the batch: one number for all, or one per image."""
-    return value[rows] if isinstance(value, Tensor) and value.dim() else value
 
 
 def _plain(settings: dict[str, Any]) -> dict[str, Any]:

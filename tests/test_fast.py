@@ -217,7 +217,7 @@ def small():
 
 
 def without_copies(monkeypatch):
-    monkeypatch.setattr("robust_reps_ext.synthesis.fast_network", lambda network, *_, **__: network)
+    monkeypatch.setattr("robust_reps_ext.engine.fast_network", lambda network, *_, **__: network)
     monkeypatch.setattr(
         "robust_reps_ext.experiments.accuracy.fast_network", lambda network, *_, **__: network
     )

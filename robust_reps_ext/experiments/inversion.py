@@ -75,7 +75,7 @@ def invert(
         model,
         RepresentationMatching(fake_relu=settings.fake_relu),
         target=representation(model, targets, layer=settings.layer),
-        start=sources(start, targets, seed=seed),
+        start=sources(start, targets, seed=seed, first=settings.first),
         settings=settings,
         target_images=targets,
         seed=seed,
@@ -83,7 +83,7 @@ def invert(
     )
 
 
-def sources(start: str | Tensor, targets: Tensor, *, seed: int) -> Tensor:
+def sources(start: str | Tensor, targets: Tensor, *, seed: int, first: int = 0) -> Tensor:
     """The images x1 that an inversion starts from."""
     if isinstance(start, Tensor):
         if start.shape != targets.shape:
@@ -93,7 +93,7 @@ def sources(start: str | Tensor, targets: Tensor, *, seed: int) -> Tensor:
             )
         return start
     if start == "noise":
-        return noise(targets, seed=seed)
+        return noise(targets, seed=seed, first=first)
     if start == "grey":
         return torch.full_like(targets, 0.5)
     raise InputError(f'start={start!r} is not known: give "noise", "grey", or images')

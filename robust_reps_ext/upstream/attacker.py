@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from ..errors import InputError
 from .mends import Mend
 from .modes import evaluating
-from .pgd import PGD, Callback, StopWhen, where
+from .pgd import PGD, Callback, OnNonFinite, StopWhen
+from .pgd_state import Keeper, where
 from .precision import amp_dtype
 from .step_schedules import SCHEDULES
 
@@ -51,6 +52,12 @@ class Attacker(upstream.Attacker):
         Images that are left as they are cost nothing more. For targets with one row per image.
     network
         What losses are computed on instead of the model: a copy that is the same function.
+    on_non_finite
+        Given, an image whose loss or gradient is not finite is left at its last iterate where
+        both were, and in the end this is called with a bool tensor (N,) that says which.
+    keeper
+        What keeps the state of the run from step to step, and gives it back after an
+        interruption, see `pgd_state.Keeper`. For a single run without random start.
 
     With `random_restarts`, starts after the first are random, and each image keeps the worst
     case (for the loss) of all of them. Losses are summed over the batch, so that no step depends
@@ -89,6 +96,8 @@ class Attacker(upstream.Attacker):
         patience: int | None = None,
         drop_finished: bool = False,
         network: nn.Module | None = None,
+        on_non_finite: OnNonFinite | None = None,
+        keeper: Keeper | None = None,
     ) -> Tensor:
         """Search the set around `orig_input` for the images that maximise (or minimise) the loss.
 
@@ -100,7 +109,8 @@ class Attacker(upstream.Attacker):
         Raises
         ------
         InputError
-            For an unknown constraint or schedule, or eps, step_size or iterations out of range.
+            For an unknown constraint or schedule, eps, step_size or iterations out of range, or a
+            `keeper` of a run with random starts.
         """
         device = self.normalize.new_mean.device
         with torch.inference_mode(False), torch.enable_grad():
@@ -122,6 +132,11 @@ class Attacker(upstream.Attacker):
                     f"schedule='lbfgs' follows the gradient, constraint={constraint!r} uses none: "
                     "choose schedule='paper'"
                 )
+            if keeper is not None and (random_start or random_restarts):
+                raise InputError(
+                    f"random_start={random_start}, random_restarts={random_restarts}: a run that "
+                    "keeps its place has neither"
+                )
             attack = PGD(
                 loss=self._loss(
                     self.model if network is None else network,
@@ -141,6 +156,8 @@ class Attacker(upstream.Attacker):
                 schedule=schedule,
                 patience=patience,
                 drop_finished=drop_finished,
+                on_non_finite=on_non_finite,
+                keeper=keeper,
             )
             found, worst = None, None
             for restart in range(max(1, int(random_restarts))):

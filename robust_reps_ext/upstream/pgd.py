@@ -12,18 +12,19 @@ from robustness.tools import helpers
 from torch import Tensor
 from tqdm import tqdm
 
+from .pgd_state import Keeper, State, where
 from .step_schedules import SCHEDULES
 
-__all__ = ["GAIN", "PGD", "Callback", "StopWhen", "where"]
+__all__ = ["PGD", "Callback", "OnNonFinite", "StopWhen"]
 
 StopWhen = Callable[[Tensor, Any], Tensor]
 Callback = Callable[[int, Tensor, Tensor], None]
-
-GAIN = 0.01
-"""An image has stopped gaining if `patience` steps bettered its loss by less than this share."""
+OnNonFinite = Callable[[Tensor], None]
 
 # An accelerator would have to wait for its queue each time it is asked who is finished.
 LOOK_EVERY = 10
+# Where images are left only because of a loss that is not finite, which is rare.
+LOOK_SELDOM = 100
 
 
 @dataclass(frozen=True)
@@ -43,58 +44,89 @@ class PGD:
     schedule: str
     patience: int | None
     drop_finished: bool
+    on_non_finite: OnNonFinite | None
+    keeper: Keeper | None
 
     def run(self, x: Tensor, score: bool) -> tuple[Tensor, Any]:
         """The best (or last) iterate, and its losses when `score` or `use_best` needs them."""
-        step, target = self.step, self.target
-        move = SCHEDULES[self.schedule](step, self.patience or max(1, self.iterations))
-        best, best_losses = x, None
-        active = torch.ones(len(x), dtype=torch.bool, device=x.device)
-        stops = self.stop_when is not None or self.patience is not None
-        everyone, plateau = _Everyone(x), _Plateau(self.sign)
-        for iteration in tqdm(range(self.iterations), disable=not self.do_tqdm):
-            x = x.detach().requires_grad_(True)
+        now, step, target = self._begun(x)
+        guarded = self.on_non_finite is not None
+        stops = guarded or self.stop_when is not None or self.patience is not None
+        for iteration in tqdm(range(now.iteration, self.iterations), disable=not self.do_tqdm):
+            x = now.x.detach().requires_grad_(True)
             losses, output = self.loss(step.to_image(x), target)
             gradient = self._gradient(losses, x, step, target)
             x, losses = x.detach(), losses.detach()
             with torch.no_grad():
+                if guarded:
+                    x, losses = now.finite(x, losses, gradient)
                 if self.callback is not None:
-                    seen, values = everyone.including(x, losses)
+                    seen, values = now.everyone(x, losses)
                     self.callback(iteration, self.step.to_image(seen), values)
                 if self.use_best:
-                    best, best_losses = self._better(x, losses, best, best_losses, active)
+                    now.best, now.best_losses = self._better(x, losses, now)
                 if self.stop_when is not None:
-                    finished = active & self.stop_when(losses, output)
-                    best = where(finished, x, best)
-                    if best_losses is not None:
-                        best_losses = where(finished, losses, best_losses)
-                    active = active & ~finished
+                    finished = now.active & self.stop_when(losses, output)
+                    now.best = where(finished, x, now.best)
+                    if now.best_losses is not None:
+                        now.best_losses = where(finished, losses, now.best_losses)
+                    now.active = now.active & ~finished
                 if self.patience is not None:
-                    active = active & ~plateau.reached(losses, iteration, self.patience)
+                    ascent = self.sign * losses
+                    gains = ~now.plateau.reached(ascent, iteration, self.patience)
+                    now.active = now.active & gains
                 if stops and self.use_best:
-                    x = where(active, x, best)
-                if stops and (x.device.type == "cpu" or iteration % LOOK_EVERY == 0):
-                    if not active.any():
+                    x = where(now.active, x, now.best)
+                if stops and self._looks(iteration, x.device):
+                    if not now.active.any():
+                        now.x = x
                         break
-                    if self.drop_finished and not active.all():
-                        kept = active.nonzero().squeeze(1)
-                        everyone.leave(x, losses if best_losses is None else best_losses, kept)
-                        x, best = x[kept], best[kept]
+                    if self.drop_finished and not now.active.all():
+                        kept = now.active.nonzero().squeeze(1)
+                        x = now.leave(x, losses, kept)
                         gradient = None if gradient is None else gradient[kept]
-                        best_losses = None if best_losses is None else best_losses[kept]
-                        active, target = active[kept], target[kept]
-                        step = _for_rows(self.step, everyone.rows)
-                        move.keep(step, kept)
-                        plateau.keep(kept)
-                moved = step.project(move(x, gradient, iteration))
-                x = where(active, moved, x) if stops else moved
-        if not (self.use_best or score):
-            return everyone.including(x, None)
+                        step, target = _for_rows(self.step, now.rows), target[kept]
+                        now.move.keep(step, kept)
+                moved = step.project(now.move(x, gradient, iteration))
+                now.x = where(now.active, moved, x) if stops else moved
+            now.iteration = iteration + 1
+            if self.keeper is not None:
+                self.keeper.stepped(now)
+        return self._ended(now, step, target, score)
+
+    def _begun(self, x: Tensor) -> tuple[State, Any, Any]:
+        """The state, the set and the target of the images in the batch."""
+        step, target = self.step, self.target
+        found = {} if self.keeper is None else self.keeper.found()
+        rows = found.get("rows")
+        if rows is not None and len(rows) < len(x):
+            step, target = _for_rows(step, rows), target[rows]
+        now = State.at_start(
+            x, SCHEDULES[self.schedule](step, self.patience or self.iterations or 1)
+        )
+        if found:
+            now.take_up(found)
+        return now, step, target
+
+    def _ended(self, now: State, step: Any, target: Any, score: bool) -> tuple[Tensor, Any]:
+        x = now.x
+        if not (self.use_best or score or self.on_non_finite is not None):
+            return now.everyone(x, None)
         with torch.no_grad():
             losses, _ = self.loss(step.to_image(x), target)
+            if self.on_non_finite is not None:
+                x, losses = now.finite(x, losses, None)
+                self.on_non_finite(now.failed)
             if self.use_best:
-                x, losses = self._better(x, losses, best, best_losses, active)
-            return everyone.including(x, losses)
+                x, losses = self._better(x, losses, now)
+            return now.everyone(x, losses)
+
+    def _looks(self, iteration: int, device: torch.device) -> bool:
+        """Whether to ask at this step who is finished."""
+        if device.type == "cpu":
+            return True
+        often = self.stop_when is not None or self.patience is not None
+        return iteration % (LOOK_EVERY if often else LOOK_SELDOM) == 0
 
     def _gradient(self, losses: Tensor, x: Tensor, step: Any, target: Any) -> Tensor | None:
         if not step.use_grad:
@@ -108,60 +140,12 @@ class PGD:
 
         return helpers.calc_est_grad(ascent, x, target, *self.est_grad)
 
-    def _better(
-        self, x: Tensor, losses: Tensor, best: Tensor, best_losses: Tensor | None, active: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def _better(self, x: Tensor, losses: Tensor, now: State) -> tuple[Tensor, Tensor]:
         """Per image, the iterate with the higher `sign * loss`; finished images stay."""
-        if best_losses is None:
-            return x.detach(), losses
-        better = (self.sign * losses > self.sign * best_losses) & active
-        return where(better, x.detach(), best), where(better, losses, best_losses)
-
-
-class _Everyone:
-    """All images of the batch, while some have left it."""
-
-    def __init__(self, x: Tensor) -> None:
-        self.images = x.detach()
-        self.losses: Tensor | None = None
-        self.rows: Tensor | None = None
-
-    def leave(self, x: Tensor, losses: Tensor, kept: Tensor) -> None:
-        """All but the rows `kept` of the present batch leave it with these images and losses."""
-        self.images, self.losses = self.including(x, losses)
-        self.rows = kept if self.rows is None else self.rows[kept]
-
-    def including(self, x: Tensor, losses: Tensor | None) -> tuple[Tensor, Any]:
-        """Images and losses of the present batch, and of those that left it, in their order."""
-        if self.rows is None:
-            return x.detach(), losses
-        images = self.images.index_copy(0, self.rows, x.detach())
-        if losses is None or self.losses is None:
-            return images, None
-        return images, self.losses.index_copy(0, self.rows, losses)
-
-
-class _Plateau:
-    """Whether the best loss of an image has stopped gaining."""
-
-    def __init__(self, sign: int) -> None:
-        self.sign = sign
-        self.best: Tensor | None = None
-        self.marked: Tensor | None = None
-
-    def reached(self, losses: Tensor, iteration: int, patience: int) -> Tensor:
-        """(N,), false between the ends of `patience` steps."""
-        ascent = self.sign * losses
-        self.best = ascent if self.best is None else torch.maximum(self.best, ascent)
-        never = torch.zeros_like(ascent, dtype=torch.bool)
-        if iteration % patience:
-            return never
-        marked, self.marked = self.marked, self.best
-        return never if marked is None else self.best - marked < GAIN * marked.abs()
-
-    def keep(self, rows: Tensor) -> None:
-        self.best = None if self.best is None else self.best[rows]
-        self.marked = None if self.marked is None else self.marked[rows]
+        if now.best_losses is None:
+            return x, losses
+        better = (self.sign * losses > self.sign * now.best_losses) & now.active
+        return where(better, x, now.best), where(better, losses, now.best_losses)
 
 
 def _for_rows(step: Any, rows: Any) -> Any:
@@ -172,8 +156,3 @@ def _for_rows(step: Any, rows: Any) -> Any:
         if isinstance(value, Tensor) and value.dim():
             setattr(fewer, name, value[rows])
     return fewer
-
-
-def where(mask: Tensor, yes: Tensor, no: Tensor) -> Tensor:
-    """Rows of `yes` where the mask (N,) holds, else rows of `no`."""
-    return torch.where(mask.view(-1, *[1] * (yes.dim() - 1)), yes, no).detach()

@@ -32,6 +32,14 @@ class Schedule(Protocol):
         """Go on with some images of the batch only, and their set."""
         ...
 
+    def state(self) -> dict[str, Tensor]:
+        """What it remembers of the steps before, by name."""
+        ...
+
+    def take_up(self, state: dict[str, Tensor]) -> None:
+        """Go on where `state` was read."""
+        ...
+
 
 class Constant:
     """x + s(g), the paper's: a move s of constant length along the gradient."""
@@ -45,6 +53,12 @@ class Constant:
 
     def keep(self, step: Any, rows: Tensor) -> None:
         self.step = step
+
+    def state(self) -> dict[str, Tensor]:
+        return {}
+
+    def take_up(self, state: dict[str, Tensor]) -> None:
+        pass
 
 
 class CosineMomentum:
@@ -70,6 +84,12 @@ class CosineMomentum:
         self.step = step
         if self.velocity is not None:
             self.velocity = self.velocity[rows]
+
+    def state(self) -> dict[str, Tensor]:
+        return {} if self.velocity is None else {"velocity": self.velocity}
+
+    def take_up(self, state: dict[str, Tensor]) -> None:
+        self.velocity = state.get("velocity")
 
 
 class LBFGS:
@@ -123,6 +143,17 @@ class LBFGS:
         self.pairs = [tuple(one[rows] for one in pair) for pair in self.pairs]
         self.last = tuple(one[rows] for one in self.last)
         self.scale = self.scale[rows] if self.scale.dim() else self.scale
+
+    def state(self) -> dict[str, Tensor]:
+        groups = {"last": self.last, **{f"pair{i}": pair for i, pair in enumerate(self.pairs)}}
+        named = {f"{key}.{i}": one for key, group in groups.items() for i, one in enumerate(group)}
+        return {"scale": self.scale, **named}
+
+    def take_up(self, state: dict[str, Tensor]) -> None:
+        self.scale = state["scale"]
+        self.last = tuple(state[f"last.{i}"] for i in range(2) if f"last.{i}" in state)
+        count = sum(key.startswith("pair") for key in state) // 3
+        self.pairs = [tuple(state[f"pair{i}.{j}"] for j in range(3)) for i in range(count)]
 
 
 def _cosine(iteration: int, period: int) -> float:

@@ -1,0 +1,154 @@
+"""The images of a run, batch after batch, and all that it needs to go on in the midst of one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .batching import tried
+from .engine import Engine
+from .interruption import Pending
+from .place import Place
+from .recording import Recorder
+from .settings import Settings
+from .upstream.pgd_state import State
+
+__all__ = ["Batches"]
+
+
+class Batches:
+    """One run over all images; it is the keeper of PGD's state, see `pgd_state.Keeper`.
+
+    Attributes
+    ----------
+    size
+        Images in a batch.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        recorder: Recorder,
+        settings: Settings,
+        origin: Tensor,
+        stop_when: Callable[[Tensor, Any], Tensor] | None,
+        place: Place | None,
+        pending: Pending | None,
+        kept: dict[str, Tensor],
+    ) -> None:
+        self.engine, self.recorder, self.settings = engine, recorder, settings
+        self.origin, self.stop_when = origin, stop_when
+        self.place, self.pending = place, pending
+        self.size = settings.batch_size
+        self.finished: list[Tensor] = []
+        self._interrupted: dict[str, Tensor] = {}
+        if kept:
+            self._take_up(kept)
+
+    def run(self) -> Tensor:
+        """The synthesised images, on the device of the starts."""
+        begin = self.engine.begin
+        done = sum(map(len, self.finished))
+        while done < len(begin):
+            self.recorder.expect(math.ceil((len(begin) - done) / self.size))
+            rows = torch.arange(done, min(done + self.size, len(begin)))
+            found, fewer = tried(partial(self._batch, rows), len(rows))
+            if found is None:
+                self.size = fewer
+                continue
+            self.recorder.end_batch(found)
+            self.finished.append(found.to(begin.device))
+            done += len(rows)
+            self.keep()
+        return torch.cat(self.finished)
+
+    def found(self) -> dict[str, Tensor]:
+        """The state of the batch that was interrupted, once."""
+        found, self._interrupted = self._interrupted, {}
+        return {name: one.to(self.engine.device) for name, one in found.items()}
+
+    def stepped(self, state: State) -> None:
+        """Write the place when it is time, or when a signal has come; then leave."""
+        self.keep(state)
+
+    def keep(self, state: State | None = None) -> None:
+        """The same, in the midst of a batch or after one."""
+        if self.place is None:
+            return
+        if self.pending or self.place.due():
+            self.place.write(self._tensors(state))
+        if self.pending is not None:
+            self.pending.check()
+
+    def _batch(self, rows: Tensor) -> Tensor:
+        engine, settings, model = self.engine, self.settings, self.engine.model
+        while True:
+            if not self._interrupted:
+                self.recorder.begin_batch()
+                engine.reseed()
+            found: Tensor = model.attacker(
+                engine.begin[rows],
+                engine.target[rows],
+                custom_loss=engine.objective,
+                targeted=engine.objective.targeted,
+                constraint=settings.constraint,
+                eps=_of(settings.eps, rows),
+                step_size=_of(settings.step_size, rows),
+                iterations=settings.iterations,
+                orig_input=self.origin[rows],
+                use_best=settings.use_best,
+                mixed_precision=engine.reduced,
+                stop_when=self.stop_when,
+                callback=self.recorder.step,
+                schedule=settings.schedule,
+                patience=settings.patience,
+                drop_finished=True,
+                network=engine.network,
+                keeper=None if self.place is None else self,
+            )
+            if engine.trusted(found, rows):
+                return found
+
+    def _tensors(self, state: State | None) -> dict[str, Tensor]:
+        device = self.engine.device
+        return {
+            "size": torch.tensor(self.size),
+            "reduced": torch.tensor(self.engine.reduced),
+            "random": torch.get_rng_state(),
+            **({"random.cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {}),
+            **{f"finished.{i}": one for i, one in enumerate(self.finished)},
+            **{f"recorder.{name}": one for name, one in self.recorder.tensors().items()},
+            **({f"pgd.{name}": one for name, one in state.tensors().items()} if state else {}),
+        }
+
+    def _take_up(self, kept: dict[str, Tensor]) -> None:
+        def part(prefix: str) -> dict[str, Tensor]:
+            return {
+                name.removeprefix(prefix): one
+                for name, one in kept.items()
+                if name.startswith(prefix)
+            }
+
+        device = self.engine.device
+        self.size = int(kept["size"])
+        if self.engine.reduced and not kept["reduced"]:
+            self.engine.fall_back()
+        finished = part("finished.")
+        self.finished = [
+            finished[str(i)].to(self.engine.begin.device) for i in range(len(finished))
+        ]
+        self.recorder.take_up(part("recorder."), device)
+        self._interrupted = part("pgd.")
+        torch.set_rng_state(kept["random"])
+        if "random.cuda" in kept:
+            torch.cuda.set_rng_state(kept["random.cuda"], device)
+
+
+def _of(value: Any, rows: Tensor) -> Any:
+    """A setting for some rows of the batch: one number for all, or one per image."""
+    return value[rows] if isinstance(value, Tensor) and value.dim() else value
