@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -20,7 +20,7 @@ def claimed(
     finished: Callable[[Path], bool] = Path.exists,
     wait: bool = True,
     interval: float = 0.2,
-) -> Iterator[Path]:
+) -> Generator[Path, None, None]:
     """Go through the units that are not finished, each while no other process has it.
 
     A unit is claimed by a lock on a file beside it, which the operating system lets go when the
@@ -46,6 +46,11 @@ def claimed(
     pathlib.Path
         A unit that is unfinished and this process's own until the next one is asked for. No unit
         is given twice, even if the body of the loop leaves it unfinished.
+
+    Notes
+    -----
+    A loop that may be left by an exception goes ``with contextlib.closing(claimed(...)) as units``:
+    the traceback would keep the lock otherwise.
 
     Raises
     ------

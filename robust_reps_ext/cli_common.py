@@ -218,12 +218,14 @@ class Common:
 
         n = self.n if n is None else n
         what, value = said
-        for part in store.parts(name, n, size or max(1, (self.batch_size or BATCH) // each)):
-            label = what if len(part) == n else f"{what} {part.first + 1}-{part.stop} of {n}"
-            given: Options = {**self.given}
-            with console.progress(label, "steps", value) as progress:
-                found, rows = make(part, given, progress)
-            store.add(part, found, made_with(found, rows))
+        size = size or max(1, (self.batch_size or BATCH) // each)
+        with store.parts(name, n, size) as parts:
+            for part in parts:
+                label = what if len(part) == n else f"{what} {part.first + 1}-{part.stop} of {n}"
+                given: Options = {**self.given}
+                with console.progress(label, "steps", value) as progress:
+                    found, rows = make(part, given, progress)
+                store.add(part, found, made_with(found, rows))
         return store.whole(name)
 
 

@@ -121,26 +121,24 @@ def evaluate(
             for labels, group in groups.items():
                 said = {"model": name, "labels": labels}
                 whole = f"{k}-{labels.replace(' ', '-')}"
-                for part in store.parts(whole, len(positions), CHUNK):
-                    some = positions[part.images]
-                    with console.progress(f"{name}, {labels}", "images") as progress:
-                        counts = measure(
-                            network,
-                            counted(common.batches(some), len(some), progress),
-                            eps=radius,
-                            attack_steps=steps,
-                            step_size=step_size,
-                            group=group,
-                            precision=precision.value,
-                        )
-                    store.add_rows(
-                        part,
-                        [
+                with store.parts(whole, len(positions), CHUNK) as parts:
+                    for part in parts:
+                        some = positions[part.images]
+                        with console.progress(f"{name}, {labels}", "images") as progress:
+                            counts = measure(
+                                network,
+                                counted(common.batches(some), len(some), progress),
+                                eps=radius,
+                                attack_steps=steps,
+                                step_size=step_size,
+                                group=group,
+                                precision=precision.value,
+                            )
+                        counted_here = [
                             {**said, "attack": one.name, "correct": one.correct, "n": one.n}
                             for one in counts
-                        ],
-                        table="counts",
-                    )
+                        ]
+                        store.add_rows(part, counted_here, table="counts")
                 rows += [{**said, **_accuracy(one)} for one in added_up(store.rows(whole))]
         names = [f"{row['labels']}, {row['attack']}" for row in rows if row["model"] == model[0]]
         lines = [
@@ -152,8 +150,9 @@ def evaluate(
             )
             for name in networks
         ]
-        for part in store.parts("accuracy", len(rows), len(rows)):
-            store.add_rows(part, [{**row, "name": "accuracy"} for row in rows])
+        with store.parts("accuracy", len(rows), len(rows)) as parts:
+            for part in parts:
+                store.add_rows(part, [{**row, "name": "accuracy"} for row in rows])
         picture = store.add_figure("accuracy", accuracy_figure(names, lines))
     print(f"L2 eps {radius:.4g}")
     tell(tuple(rows[0]), (row.values() for row in rows), [store.path, picture])

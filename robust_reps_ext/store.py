@@ -7,7 +7,7 @@ import json
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import cached_property
@@ -219,7 +219,8 @@ class ExperimentStore:
             undo.pop_all()
         return self
 
-    def parts(self, group: str, n: int, size: int) -> Iterator[Part]:
+    @contextmanager
+    def parts(self, group: str, n: int, size: int) -> Iterator[Iterator[Part]]:
         """What is to be done of a whole of `n` images, in parts of at most `size`.
 
         Each part is this process' own while the caller works on it, and finished once it was
@@ -235,6 +236,17 @@ class ExperimentStore:
             Its images.
         size
             Images of each part but the last.
+
+        Yields
+        ------
+        iterator of Part
+            At the end of the ``with`` block nothing is this process' own any more.
+
+        Examples
+        --------
+        >>> with store.parts("inversion", 100, 32) as parts:  # doctest: +SKIP
+        ...     for part in parts:
+        ...         store.add(part, rr.invert(model, images[part.images]))
         """
         if n < 1:
             raise InputError(f"n={n}: ask for 1 or more")
@@ -246,8 +258,8 @@ class ExperimentStore:
             place = folder / f"{name}.safetensors"
             part = Part(name, group, first, min(n, first + size), place)
             parts[record_path(self.path, name)] = part
-        for record in claimed(list(parts)):
-            yield parts[record]
+        with closing(claimed(list(parts))) as records:
+            yield (parts[record] for record in records)
 
     def records(self) -> list[Record]:
         """All that is finished, see `robust_reps_ext.records.read_records`."""

@@ -39,13 +39,19 @@ def resume(out, **facts):
 def finish(store, n=10, size=4, only=None):
     """Make what is not finished of a whole; the numbers of the parts that were made."""
     made = []
-    for part in store.parts("whole", n, size):
-        if only is not None and len(made) == only:
-            break
-        numbers = range(part.first, part.stop)
-        store.add(part, synthesis(numbers), [{"label": f"image {i}"} for i in numbers])
-        made.append(part.first)
+    with store.parts("whole", n, size) as parts:
+        for part in parts:
+            if only is not None and len(made) == only:
+                break
+            numbers = range(part.first, part.stop)
+            store.add(part, synthesis(numbers), [{"label": f"image {i}"} for i in numbers])
+            made.append(part.first)
     return made
+
+
+def listed(store, n=10, size=4):
+    with store.parts("whole", n, size) as parts:
+        return list(parts)
 
 
 def table(out):
@@ -71,9 +77,24 @@ def test_a_whole_goes_on_where_it_stopped(tmp_path):
     assert len(read_results(tmp_path)) == 1
 
 
+def test_a_part_that_failed_is_free_again(tmp_path):
+    with resume(tmp_path) as store:
+
+        def fail():
+            with store.parts("whole", 10, 4) as parts:
+                for _ in parts:
+                    raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError) as kept:
+            fail()
+        # The traceback is still there, and what it refers to.
+        assert kept.tb is not None
+        assert finish(store) == [0, 4, 8]
+
+
 def test_order_does_not_depend_on_who_was_first(tmp_path):
     with resume(tmp_path) as store:
-        parts = list(store.parts("whole", 10, 4))
+        parts = listed(store)
         for part in reversed(parts):
             store.add(part, synthesis(range(part.first, part.stop)))
     assert table(tmp_path)["image"] == list(range(10))
@@ -191,7 +212,7 @@ def test_results_of_several_machines_are_merged(tmp_path):
     for name, only in (("a", 2), ("b", None)):
         with resume(tmp_path / name) as store:
             if name == "b":
-                parts = list(store.parts("whole", 10, 4))[1:]
+                parts = listed(store)[1:]
                 for part in parts:
                     store.add(part, synthesis(range(part.first, part.stop)), [
                         {"label": f"image {i}"} for i in range(part.first, part.stop)
@@ -218,11 +239,12 @@ import sys, time, torch
 sys.path.insert(0, {here!r})
 from test_resuming import resume, synthesis
 with resume({out!r}) as store:
-    for part in store.parts("whole", 24, 2):
-        print(part.first, flush=True)
-        time.sleep(0.05)
-        numbers = range(part.first, part.stop)
-        store.add(part, synthesis(numbers), [{{"label": f"image {{i}}"}} for i in numbers])
+    with store.parts("whole", 24, 2) as parts:
+        for part in parts:
+            print(part.first, flush=True)
+            time.sleep(0.05)
+            numbers = range(part.first, part.stop)
+            store.add(part, synthesis(numbers), [{{"label": f"image {{i}}"}} for i in numbers])
 """
 
 

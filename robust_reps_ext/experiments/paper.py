@@ -6,7 +6,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -146,12 +146,13 @@ def run_paper(
     def done() -> dict[str, FinishedUnit]:
         return {unit.manifest["id"]: unit for unit in finished_units(out, digest=digest)}
 
-    for claim in claimed(list(units), finished=lambda path: units[path].id in done()):
-        unit = units[claim]
-        with nullcontext(False) if watch is None else watch(unit) as progress:
-            found = unit.compute(replace(study, places=claims / f"{unit.id}-places"), progress)
-            keep(out, unit, found, {"digest": digest, "study": facts})
-        shutil.rmtree(claims / f"{unit.id}-places", ignore_errors=True)
+    with closing(claimed(list(units), finished=lambda path: units[path].id in done())) as free:
+        for claim in free:
+            unit, places = units[claim], claims / f"{units[claim].id}-places"
+            with nullcontext(False) if watch is None else watch(unit) as progress:
+                found = unit.compute(replace(study, places=places), progress)
+                keep(out, unit, found, {"digest": digest, "study": facts})
+            shutil.rmtree(places, ignore_errors=True)
     made = done()
     return [made[unit.id] for unit in UNITS]
 
