@@ -65,6 +65,7 @@ class Common:
     precision: options.Precision = options.Number.float32
     device: options.Device = None
     seed: options.Seed = 0
+    save_interval: options.SaveInterval = 60.0
     overwrite: options.Overwrite = False
 
     def __post_init__(self) -> None:
@@ -91,7 +92,8 @@ class Common:
         from .datasets.samples import open_data_set
         from .settings import Settings
 
-        Settings.paper(torch.empty(1, 3, 1, 1), self.given)
+        interval: Options = {"place_interval": self.save_interval}
+        Settings.paper(torch.empty(1, 3, 1, 1), {**self.given, **interval})
         return open_data_set(self.dataset, self.data, on_bad_image=self.on_bad_image.value)
 
     @cached_property
@@ -222,7 +224,12 @@ class Common:
         with store.parts(name, n, size) as parts:
             for part in parts:
                 label = what if len(part) == n else f"{what} {part.first + 1}-{part.stop} of {n}"
-                given: Options = {**self.given}
+                given: Options = {
+                    **self.given,
+                    "first": part.first * each,
+                    "place": part.place,
+                    "place_interval": self.save_interval,
+                }
                 with console.progress(label, "steps", value) as progress:
                     found, rows = make(part, given, progress)
                 store.add(part, found, made_with(found, rows))

@@ -26,6 +26,7 @@ __all__ = [
     "Out",
     "Overwrite",
     "Precision",
+    "SaveInterval",
     "Schedule",
     "Seed",
     "Start",
@@ -130,6 +131,10 @@ Seed = Annotated[
         min=0,
         max=2**63 - 1,
     ),
+]
+SaveInterval = Annotated[
+    float,
+    _option("--save-interval", "Seconds between two places of an unfinished part.", "Run", "S"),
 ]
 Overwrite = Annotated[
     bool, _option("--overwrite", "Remove what --out holds of this command; begin anew.", "Run")

@@ -129,7 +129,11 @@ class Study:
         return {"iterations": self.scale.addition_iterations, **self._every(name)}
 
     def _every(self, name: str) -> Options:
-        return {"precision": self.scale.precision}
+        if self.places is None:
+            return {"precision": self.scale.precision}
+        self.places.mkdir(parents=True, exist_ok=True)
+        place = self.places / f"{name}.place"
+        return {"precision": self.scale.precision, "place": place}
 
     @property
     def both(self) -> dict[str, AttackerModel]:
