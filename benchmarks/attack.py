@@ -14,9 +14,8 @@ from types import SimpleNamespace
 import foolbox
 import torch
 import torchattacks
-from robustness import imagenet_models
 from robustness.attacker import AttackerModel
-from timing import in_turns, machine, table
+from timing import in_turns, machine, random_resnet50, table
 from torch import Tensor, nn
 
 from robust_reps_ext.models.fast import fast_network
@@ -57,11 +56,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args()
     torch.manual_seed(0)
-    network = imagenet_models.resnet50(num_classes=9).eval()
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.running_mean.normal_(0, 0.1)
-            module.running_var.uniform_(0.5, 1.5)
+    network = random_resnet50()
     model = AttackerModel(network, STATISTICS).eval()
     logits = Logits(model).eval()
     x = torch.rand(given.batch, 3, 224, 224)

@@ -13,10 +13,8 @@ from functools import partial
 from types import SimpleNamespace
 
 import torch
-from robustness import imagenet_models
 from robustness.attacker import AttackerModel
-from timing import in_turns, machine, matmul_rate, table
-from torch import nn
+from timing import in_turns, machine, matmul_rate, random_resnet50, table
 from upstream_attacker import upstream_attacker, without_cuda
 
 import robust_reps_ext as rr
@@ -34,11 +32,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     given = parser.parse_args()
     torch.manual_seed(0)
-    network = imagenet_models.resnet50(num_classes=9).eval()
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.running_mean.normal_(0, 0.1)
-            module.running_var.uniform_(0.5, 1.5)
+    network = random_resnet50()
     model = AttackerModel(network, STATISTICS).eval()
     theirs = upstream_attacker().AttackerModel(network, STATISTICS).eval()
     start, image = torch.rand(2, given.batch, 3, 224, 224)

@@ -10,8 +10,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
+from robustness import imagenet_models
+from torch import nn
 
-__all__ = ["in_turns", "machine", "matmul_rate", "table"]
+__all__ = ["in_turns", "machine", "matmul_rate", "random_resnet50", "table"]
 
 
 def in_turns(
@@ -41,6 +43,18 @@ def matmul_rate(dtype: torch.dtype, size: int = 2048) -> float:
     """Floating-point operations a second of a square matrix product, best of 20."""
     a, b = (torch.randn(size, size).to(dtype) for _ in range(2))
     return 2 * size**3 / min(in_turns({"": lambda: a @ b}, 20)[""])
+
+
+def random_resnet50() -> nn.Module:
+    """A ResNet-50 for nine classes with random weights and statistics, in evaluation mode."""
+    network: nn.Module = imagenet_models.resnet50(num_classes=9).eval()
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            assert module.running_mean is not None
+            assert module.running_var is not None
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.5, 1.5)
+    return network
 
 
 def machine() -> str:
