@@ -89,7 +89,7 @@ def curve_figure(radii: Any, lines: Sequence[Line]) -> Figure:
     axes.set_ylabel("relative distance to the target")
     axes.grid(alpha=0.25, linewidth=0.6)
     if any(line.label for line in lines):
-        axes.legend(frameon=False)
+        _as_written(axes.legend(frameon=False))
     return figure
 
 
@@ -141,7 +141,9 @@ def accuracy_figure(names: Sequence[str], lines: Sequence[Line]) -> Figure:
     axes.grid(axis="x", alpha=0.25, linewidth=0.6)
     axes.set_axisbelow(True)
     if any(line.label for line in lines):
-        axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)
+        _as_written(
+            axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)
+        )
     return figure
 
 
@@ -152,6 +154,12 @@ def _empty(*, width: float, height: float) -> tuple[Figure, Any]:
     axes = figure.add_subplot()
     axes.spines[["top", "right"]].set_visible(False)
     return figure, axes
+
+
+def _as_written(legend: Any) -> None:
+    """Names of files are no formulas, though they may have dollar signs."""
+    for text in legend.get_texts():
+        text.set_parse_math(False)
 
 
 def _colored(lines: Sequence[Line], n: int) -> list[tuple[Line, str]]:

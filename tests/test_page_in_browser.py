@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import pytest
 import torch
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 from robustness.datasets import DATASETS
 
 import robust_reps_ext as rr
+from robust_reps_ext.datasets.critters import CLASSES
 from robust_reps_ext.experiments.paper import run_paper
 from robust_reps_ext.report.page import write_report
 
@@ -123,8 +125,7 @@ def test_frames_play_from_noise_to_the_result(page):
     page.locator(slider).press("ArrowRight")
     assert page.locator("#fig6 .player output").inner_text() == "step 1 of 4"
     page.locator("#fig6 .play").click()
-    page.wait_for_function("document.querySelector('#fig6 .player output').textContent"
-                           " === 'step 4 of 4'")  # fmt: skip
+    expect(page.locator("#fig6 .player output")).to_have_text("step 4 of 4", timeout=30_000)
     assert sources(page, images) == result
 
 
@@ -160,3 +161,51 @@ def test_a_cell_is_pinned_by_keyboard_and_let_go(page):
     page.keyboard.press("Escape")
     assert not inspector.is_visible()
     assert page.locator('.cell[aria-pressed="true"]').count() == 0
+
+
+HOSTILE = (
+    """"'><img src=x onerror="hacked=1"></script><script>hacked=1</script>{{7*7}}${hacked=1}"""
+)
+
+
+def with_hostile_names(value):
+    """Every name in a unit: of classes, models, their files and the folder of the data."""
+    if isinstance(value, dict):
+        return {
+            key: HOSTILE if key in ("arch", "folder", "name") else with_hostile_names(one)
+            for key, one in value.items()
+        }
+    if isinstance(value, list):
+        return [with_hostile_names(one) for one in value]
+    return HOSTILE if isinstance(value, str) and value in CLASSES else value
+
+
+def test_names_run_nothing(browser, written, tmp_path):
+    shutil.copytree(written.parent.parent, tmp_path / "out")
+    for path in (tmp_path / "out").glob("*/unit.json"):
+        unit = json.loads(path.read_text())
+        lines = unit["facts"].pop("lines", None)  # their names are those of roles
+        unit |= {key: with_hostile_names(unit[key]) for key in ("facts", "study")}
+        if lines:
+            unit["facts"]["lines"] = lines
+        path.write_text(json.dumps(unit))
+    context = browser.new_context()
+    opened = context.new_page()
+    said: list[str] = []
+    opened.on("pageerror", lambda error: said.append(str(error)))
+    opened.on("console", lambda message: said.append(message.text))
+    opened.goto(write_report(tmp_path / "out").as_uri())
+    for cell in opened.locator(".cell:visible").all()[:40]:
+        cell.focus()
+    opened.locator(".tile").first.click()
+    text = opened.locator("body").inner_text()
+    hacked = opened.evaluate("typeof hacked")
+    # Were a name to get through, the page would still run its own script only.
+    opened.evaluate("document.body.insertAdjacentHTML('beforeend',"
+                    " '<img src=x onerror=\"hacked=1\">')")  # fmt: skip
+    opened.wait_for_timeout(200)
+    then = opened.evaluate("typeof hacked")
+    context.close()
+    assert (hacked, then) == ("undefined", "undefined")
+    assert text.count(HOSTILE) > 10
+    assert not [one for one in said if "Content Security Policy" not in one]

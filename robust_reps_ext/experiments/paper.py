@@ -21,6 +21,7 @@ from ..claims import claimed
 from ..errors import InputError
 from ..figures import Row, image_grid
 from ..models.loading import weights_digest
+from ..records import check_name
 from ..settings import PAPER_SIZE
 from ..store import ExperimentStore, difference
 from ..synthesis import Progress
@@ -34,6 +35,11 @@ MANIFEST = "unit.json"
 # What is being worked on, and how far it is.
 CLAIMS = ".claims"
 _FORMAT = 2
+_PARTS: Mapping[type, tuple[str, ...]] = {
+    str: ("finished", "id", "kind", "numbers", "title", "digest"),
+    dict: ("facts", "study"),
+    list: ("runs", "pictures"),
+}
 
 
 @dataclass(frozen=True)
@@ -197,10 +203,24 @@ def _read(out: Path) -> Iterator[FinishedUnit]:
     for path in out.glob(f"*/{MANIFEST}"):
         try:
             manifest = json.loads(path.read_text("utf-8"))
-        except ValueError as error:
+            if not isinstance(manifest, dict):
+                raise ValueError("it is no JSON object")
+            if manifest.get("format") != _FORMAT:
+                continue
+            _check(manifest)
+        except (OSError, ValueError, RecursionError) as error:
             raise InputError(f"{path} is damaged: {error}; delete {path.parent}") from error
-        if manifest.get("format") == _FORMAT:
-            yield FinishedUnit(path.parent, manifest)
+        yield FinishedUnit(path.parent, manifest)
+
+
+def _check(manifest: Mapping[str, Any]) -> None:
+    """Refuse a manifest that lacks what readers of units rely on, or names files elsewhere."""
+    for kind, keys in _PARTS.items():
+        for key in keys:
+            if not isinstance(manifest.get(key), kind):
+                raise ValueError(f"{key!r} is no {kind.__name__}")
+    for name in (*manifest["runs"], *manifest["pictures"]):
+        check_name("file", str(name))
 
 
 def keep(
