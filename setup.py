@@ -113,6 +113,7 @@ setup(
         "tqdm>=4.66",
         "typer>=0.16",
         "typing_extensions>=4.12",
+        "webdataset>=0.2.100",
     ],
     extras_require={
         "photographs": ["scikit-image>=0.22"],

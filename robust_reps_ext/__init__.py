@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .experiments.constrained import invert_within as invert_within
     from .experiments.interpolation import interpolate as interpolate
     from .experiments.inversion import invert as invert
+    from .experiments.robust_data import robustify as robustify
     from .experiments.scorecard import scorecard as scorecard
     from .experiments.visualization import visualize as visualize
     from .models.loading import load_model as load_model
@@ -37,6 +38,7 @@ _WHERE = {
     "invert": "experiments.inversion",
     "invert_within": "experiments.constrained",
     "most_activating": "experiments.activations",
+    "robustify": "experiments.robust_data",
     "scorecard": "experiments.scorecard",
     "visualize": "experiments.visualization",
     "load_model": "models.loading",

@@ -8,6 +8,7 @@ from .cli_common import with_common_options
 from .cli_evaluation import evaluate
 from .cli_features import activations, add_feature, visualize
 from .cli_inversion import curve, interpolate, invert
+from .cli_robust_data import robustify
 
 __all__ = ["register"]
 
@@ -24,3 +25,4 @@ def register(app: typer.Typer) -> None:
     ):
         app.command(name)(with_common_options(command, n))
     app.command("evaluate")(evaluate)
+    app.command("robustify")(robustify)

@@ -129,6 +129,21 @@ INPUTS = (
     "evaluate --model good.pt --dataset critters --data critters --out out --batch-size 0",
     "evaluate --model good.pt --dataset critters --data critters --out out --n 1000",
     "evaluate --model good.pt --dataset critters --data critters --out text.txt",
+    f"robustify {FIXED} --n 0",
+    f"robustify {FIXED} --n 1000",
+    f"robustify {FIXED} --start grey",
+    f"robustify {FIXED} --shard-size 0",
+    f"robustify {FIXED} --iterations 0",
+    f"robustify {FIXED} --layer nosuch",
+    f"robustify {FIXED} --device nosuch",
+    f"robustify {FIXED} --out text.txt",
+    f"robustify {FIXED} --out text.txt/out",
+    f"robustify {FIXED} --out shards",
+    "robustify --model good.pt --dataset cifar --out out",
+    "evaluate --model good.pt --dataset webshards --out out",
+    "evaluate --model good.pt --dataset webshards --data missing --out out",
+    "evaluate --model good.pt --dataset webshards --data empty --out out",
+    "evaluate --model good.pt --dataset webshards --data shards --out out",
     f"paper {PAPER} --quick --full",
     "paper --robust missing.pt --standard good.pt --dataset critters --data critters --out out",
     "paper --robust good.pt --standard good.pt --dataset cifar --out out",
@@ -161,9 +176,10 @@ def folder(tmp_path_factory):
     (root / "broken.safetensors").write_bytes(b"\xff" * 64)
     (root / "empty.pt").write_bytes(b"")
     (root / "text.txt").write_text("a text")
-    for name in ("critters", "empty"):
+    for name in ("critters", "empty", "shards"):
         (root / name).mkdir()
-    FEW_CRITTERS(str(root / "critters")).make_loaders(0, 1, only_val=True)
+    (root / "shards" / "shard-000000.tar").write_bytes(b"")
+    FEW_CRITTERS(str(root / "critters")).make_loaders(0, 1)
     write_plain_layout(root / "pictures", per_class=1, val_per_class=1, size=32)
     for image in (root / "pictures").rglob("*.png"):
         image.write_bytes(b"no picture")

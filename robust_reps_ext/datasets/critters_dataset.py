@@ -45,6 +45,8 @@ class CrittersDataSet(DataSet):
         The names, in the order of the labels.
     size : int
         Height and width of the images.
+    arguments : dict
+        Which images they are, beside the folder: `size` and `custom_class_args` as given.
 
     Raises
     ------
@@ -80,6 +82,7 @@ class CrittersDataSet(DataSet):
             "custom_class_args": own_args,
         }
         self.size = size
+        self.arguments = {"size": size, "custom_class_args": kwargs.get("custom_class_args") or {}}
         chosen = self.override_args(defaults, kwargs)
         chosen["custom_class_args"] = {**own_args, **(chosen["custom_class_args"] or {})}
         super().__init__(self._name, "" if data_path is None else os.fspath(data_path), **chosen)

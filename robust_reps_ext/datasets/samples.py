@@ -21,7 +21,9 @@ from ..upstream.bad_images import BadImages, readable, record_of
 __all__ = [
     "ALL",
     "Samples",
+    "class_names",
     "open_data_set",
+    "training_set",
     "validation_places",
     "validation_samples",
     "validation_set",
@@ -54,7 +56,11 @@ class Samples:
 
 
 def open_data_set(
-    name: str, data: str | os.PathLike[str] | None = None, *, on_bad_image: str = "stop"
+    name: str,
+    data: str | os.PathLike[str] | None = None,
+    *,
+    on_bad_image: str = "stop",
+    **arguments: Any,
 ) -> DataSet:
     """The data set that `robustness` knows as `name`, with its files in the folder `data`.
 
@@ -67,6 +73,8 @@ def open_data_set(
     on_bad_image
         ``"stop"``: an image file that cannot be read is an error. ``"skip"``: it is passed over,
         a log line names it, and ``bad_images.skipped`` of the data set holds it.
+    **arguments
+        What else its class takes.
 
     Raises
     ------
@@ -84,7 +92,7 @@ def open_data_set(
         raise InputError(f"unknown data set {name!r}: try {', '.join(close)}")
     folder = "" if data is None else os.fspath(data)
     try:
-        found = DATASETS[name](folder)
+        found = DATASETS[name](folder, **arguments)
     except (AssertionError, TypeError) as error:
         reason = str(error) or "it needs more than a folder"
         raise InputError(f"data set {name!r} cannot be opened by name: {reason}") from error
@@ -109,17 +117,40 @@ def validation_set(data_set: DataSet) -> Any:
     >>> image.shape
     torch.Size([3, 64, 64])
     """
-    if data_set in _opened:
-        return _opened[data_set]
+    if data_set not in _opened:
+        _opened[data_set] = _loaders(data_set, only_val=True)[1].dataset
+    return _opened[data_set]
+
+
+def training_set(data_set: DataSet) -> Any:
+    """The images of the training part with their labels, as the test transform gives them.
+
+    Raises
+    ------
+    InputError
+        If its files are neither in the folder nor can be fetched.
+
+    Examples
+    --------
+    >>> from robust_reps_ext.datasets.critters import CrittersDataSet
+    >>> from robust_reps_ext.datasets.samples import training_set
+    >>> len(training_set(CrittersDataSet(custom_class_args={"n_train": 9, "n_val": 9})))
+    9
+    """
+    return _loaders(data_set, only_val=False)[0].dataset
+
+
+def _loaders(data_set: DataSet, *, only_val: bool) -> tuple[Any, Any]:
     try:
-        _, loader = data_set.make_loaders(0, 1, only_val=True, shuffle_val=False)
+        loaders: tuple[Any, Any] = data_set.make_loaders(
+            0, 1, data_aug=False, only_val=only_val, shuffle_train=False, shuffle_val=False
+        )
     except URLError as error:
         raise InputError(
             f"the files of data set {data_set.ds_name!r} are not in {data_set.data_path} and "
             "cannot be fetched: put them there, or give another folder"
         ) from error
-    _opened[data_set] = loader.dataset
-    return loader.dataset
+    return loaders
 
 
 # A folder takes long to list, and is listed once.
@@ -167,7 +198,7 @@ def validation_samples(
         )
     indices = validation_places(data_set, skip + n, seed=seed)[skip:][part]
     images, labels = zip(*(found[i] for i in indices), strict=True)
-    known = _class_names(data_set, found)
+    known = class_names(data_set, found)
     numbers = [int(label) for label in labels]
     return Samples(
         images=torch.stack(images),

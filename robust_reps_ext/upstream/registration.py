@@ -25,6 +25,7 @@ DATA_SETS = {
     "restricted_imagenet": "robust_reps_ext.datasets.restricted_imagenet:RestrictedImageNet",
     "critters": "robust_reps_ext.datasets.critters:CrittersDataSet",
     "critters_fine": "robust_reps_ext.datasets.critters:CrittersFineDataSet",
+    "webshards": "robust_reps_ext.datasets.webshards:WebShards",
 }
 
 # Restricted ImageNet: paper Table 2. Critters: docs/critters.md.
