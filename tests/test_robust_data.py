@@ -242,7 +242,9 @@ def test_the_same_call_makes_what_is_missing_and_nothing_else(shards, model, dat
 
 def test_other_settings_are_refused_unless_shards_may_be_replaced(shards, model, data):
     before = contents(shards)
-    with pytest.raises(InputError, match=r"made with other settings \(seed 0, not 2, iterations 3, not 2"):
+    with pytest.raises(
+        InputError, match=r"made with other settings \(seed 0, not 2, iterations 3, not 2"
+    ):
         rr.robustify(model, data, shards, seed=2, **{**FAST, "iterations": 2})
     torch.manual_seed(1)
     another = rr.load_model(CrittersResNet(width=8), dataset=data)
@@ -281,26 +283,22 @@ def started(folder, out, log, steps, rank=0, world=1):
     )
 
 
-def test_a_kill_loses_a_shard_at_most_and_two_processes_share(made, folder, data, tmp_path):
+def test_two_processes_share_and_a_kill_loses_a_shard_at_most(made, folder, data, tmp_path):
     out, log = tmp_path / "out", tmp_path / "log"
-    first = started(folder, out, log, 3)
-    end = time.monotonic() + 120
-    while not list(out.glob("*.tar")):
+    killed, other = (started(folder, out, log, 3, rank, 2) for rank in range(2))
+    end = time.monotonic() + 300
+    while not (log.exists() and log.read_text()):
         assert time.monotonic() < end
-        assert first.poll() is None
         time.sleep(0.002)
-    first.send_signal(signal.SIGKILL)
-    first.wait()
-    survived = contents(out)
-    assert survived
-    both = [started(folder, out, log, 3, rank, 2) for rank in range(2)]
-    assert [process.wait(120) for process in both] == [0, 0]
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    assert other.wait(300) == 0
     assert contents(out) == contents(made)
-    logged = log.read_text().split()
-    # The kill may have come between the shard and its line.
-    assert sorted({*logged, *survived}) == NAMES
-    assert len(logged) == len(set(logged))
+    made_once = log.read_text().split()
+    # The kill may have come between a shard and its line.
+    assert len(NAMES) - 1 <= len(made_once) == len(set(made_once))
     assert (out / "index.json").exists()
+    assert not list(out.glob(".*"))
 
 
 # -- as a data set ---------------------------------------------------------------------------------
@@ -408,6 +406,10 @@ def test_a_flipped_bit_in_an_image_is_named(shards):
     loader, _ = open_data_set("webshards", shards).make_loaders(1, 4)
     with pytest.raises(InputError, match=f"^the shard .*{NAMES[0]} is damaged .image 3"):
         list(loader)
+    skipping = open_data_set("webshards", shards, on_bad_image="skip")
+    loader, _ = skipping.make_loaders(1, 4)
+    assert sum(len(labels) for _, labels in loader) == IN_ALL - 1
+    assert len(skipping.bad_images.skipped) == 1
 
 
 @pytest.mark.parametrize(
@@ -438,7 +440,7 @@ def test_an_image_of_another_size_is_named(shards):
     Image.new("RGB", (16, 32)).save(buffer, "png")
     members[2] = (members[2][0], buffer.getvalue())
     rewrite(shards / NAMES[0], members)
-    with pytest.raises(InputError, match=r"image 0 has \(32, 16\) pixels, not \(32, 32\)"):
+    with pytest.raises(InputError, match=r"image 0: \(32, 16\) pixels, not \(32, 32\)"):
         ShardImages(shards)[0]
 
 

@@ -259,6 +259,7 @@ def _order(found: Any, seed: int) -> list[int]:
     return order
 
 
-def _class_names(data_set: Any, found: Any) -> list[str]:
+def class_names(data_set: Any, found: Any = None) -> list[str]:
+    """Names of the labels, of the data set or of its images; empty where neither has some."""
     names = getattr(data_set, "classes", None) or getattr(found, "classes", None) or ()
     return [str(name) for name in names]

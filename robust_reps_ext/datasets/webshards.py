@@ -15,7 +15,9 @@ from robustness.datasets import DATASETS, DataSet
 from torch.utils.data import Dataset
 from torchvision import transforms
 
-from ..errors import InputError
+from ..errors import InputError, one_line
+from ..upstream.bad_images import record_of
+from ..upstream.image_files import BadImageError
 from .samples import open_data_set, validation_set
 from .shards import INDEX, Index, damaged, read_index, read_members
 
@@ -25,7 +27,7 @@ NAME = "webshards"
 ARGUMENTS = ("size", "custom_class_args")
 
 
-class ShardImages(Dataset[tuple[Any, int]]):
+class ShardImages(Dataset[Any]):
     """The images of a folder of shards, in any order and with any number of workers.
 
     Where each image lies in its file is found out once, here; an image is then read by itself.
@@ -47,7 +49,8 @@ class ShardImages(Dataset[tuple[Any, int]]):
     Raises
     ------
     InputError
-        If the folder is incomplete, or a shard is damaged.
+        If the folder is incomplete, or a shard is damaged. An image that cannot be read is a
+        `BadImageError`, raised or given in its place as ``--on-bad-image`` says.
 
     Examples
     --------
@@ -76,8 +79,13 @@ class ShardImages(Dataset[tuple[Any, int]]):
     def __len__(self) -> int:
         return len(self.targets)
 
-    def __getitem__(self, i: int) -> tuple[Any, int]:
-        image: Any = self._image(i)
+    def __getitem__(self, i: int) -> Any:
+        try:
+            image: Any = self._image(i)
+        except BadImageError as error:
+            if record_of(self).action == "stop":
+                raise
+            return BadImageError(str(error))
         if self.transform is not None:
             image = self.transform(image)
         return image, self.targets[i]
@@ -88,12 +96,12 @@ class ShardImages(Dataset[tuple[Any, int]]):
             with path.open("rb") as file:
                 file.seek(self._offset[i])
                 png = file.read(self._length[i])
-            found = Image.open(io.BytesIO(png), formats=["PNG"]).convert("RGB")
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            raise damaged(path, f"image {i}: {_reason(error)}") from error
-        if found.size[::-1] != self.index.size:
-            raise damaged(path, f"image {i} has {found.size[::-1]} pixels, not {self.index.size}")
-        return found
+            with Image.open(io.BytesIO(png), formats=["PNG"]) as image:
+                if image.size[::-1] != self.index.size:
+                    raise ValueError(f"{image.size[::-1]} pixels, not {self.index.size}")
+                return image.convert("RGB")
+        except Exception as error:  # a damaged file makes Pillow raise anything
+            raise BadImageError(str(damaged(path, f"image {i}: {_reason(error)}"))) from error
 
 
 class WebShards(DataSet):
@@ -219,4 +227,4 @@ def _check(path: Path, images: int, labels: np.ndarray, num_classes: int) -> Non
 
 
 def _reason(error: Exception) -> str:
-    return str(error).partition("\n")[0] or type(error).__name__
+    return one_line(str(error).partition("\n")[0][:160] or type(error).__name__)

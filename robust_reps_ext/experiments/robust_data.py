@@ -124,8 +124,8 @@ def robustify(
     """
     _check(start, shard_size, options)
     images = training_set(data_set)
-    chosen = _chosen(len(images), n, seed)
-    first = images[chosen[0]][0][None]
+    chosen = _chosen(len(images), n, seed, start)
+    first = _pair(images[chosen[0]])[0][None]
     settings = Settings.paper(first, options, **STEPS)  # type: ignore[arg-type]
     folder = Path(out).expanduser()
     facts = {
@@ -174,7 +174,7 @@ class _Inversion:
         self.start, self.seed, self.digest = start, seed, _digest(facts)
 
     def __call__(self, indices: Sequence[int], progress: bool | Progress) -> list[Sample]:
-        loaded = [self.images[i] for i in indices]
+        loaded = [_pair(self.images[i]) for i in indices]
         targets = torch.stack([image for image, _ in loaded])
         starts, from_where = zip(
             *(self._start(i, image) for i, (image, _) in zip(indices, loaded, strict=True)),
@@ -199,7 +199,7 @@ class _Inversion:
             Sample(
                 key=f"{index:08d}",
                 image=image.permute(1, 2, 0).numpy(),
-                label=int(label),
+                label=label,
                 facts={
                     "source": index,
                     "start": begin,
@@ -219,7 +219,15 @@ class _Inversion:
         draw = torch.Generator().manual_seed(own_seed)
         other = int(torch.randint(len(self.images) - 1, (), generator=draw))
         other += other >= index
-        return self.images[other][0], other
+        return _pair(self.images[other])[0], other
+
+
+def _pair(item: Any) -> tuple[Tensor, int]:
+    """An image and its label; one that cannot be read stops the run, or shards would differ."""
+    if isinstance(item, Exception):
+        raise item
+    image, label = item
+    return image, int(label)
 
 
 def _check(start: str, shard_size: int, options: Options) -> None:
@@ -236,12 +244,16 @@ def _check(start: str, shard_size: int, options: Options) -> None:
             raise InputError(f"{name}= has a number for each image: give one number for all")
 
 
-def _chosen(most: int, n: int | None, seed: int) -> list[int]:
-    if n is None and most >= 2:
+def _chosen(most: int, n: int | None, seed: int, start: str) -> list[int]:
+    if most < 2 and start == "images":
+        raise InputError(
+            f"there is no other of {most} training images to begin with: give more, or begin "
+            "with noise"
+        )
+    if n is None:
         return list(range(most))
-    if most < 2 or n is None or not 1 <= n <= most:
-        asked = "" if n is None else f"n={n}: "
-        raise InputError(f"{asked}there are {most} training images: ask for 1 to that many of 2")
+    if not 1 <= n <= most:
+        raise InputError(f"n={n}: there are {most} training images; ask for 1 to that many")
     order = torch.randperm(most, generator=torch.Generator().manual_seed(seed))
     return sorted(order[:n].tolist())
 
