@@ -11,10 +11,19 @@ from torch import Tensor
 
 from .errors import InputError
 
-__all__ = ["NOISE", "NUDGE", "check_seed", "normal", "own_generators", "seed_generators", "uniform"]
+__all__ = [
+    "NOISE",
+    "NUDGE",
+    "another",
+    "check_seed",
+    "normal",
+    "own_generators",
+    "seed_generators",
+    "uniform",
+]
 
 # What is drawn for one image and one seed, each from a stream of its own.
-NOISE, NUDGE = 0, 1
+NOISE, NUDGE, OTHER = 0, 1, 2
 
 
 def check_seed(seed: int) -> None:
@@ -40,6 +49,20 @@ def normal(numbers: Sequence[int], shape: Sequence[int], *, seed: int, stream: i
         generator = np.random.default_rng((seed, stream, number))
         row.copy_(torch.from_numpy(generator.standard_normal(tuple(shape), dtype=np.float32)))
     return drawn
+
+
+def another(number: int, count: int, *, seed: int) -> int:
+    """Another one of `count` images for the image with this number, each as likely.
+
+    Examples
+    --------
+    >>> from robust_reps_ext.draws import another
+    >>> another(0, 2, seed=5), another(1, 2, seed=5)
+    (1, 0)
+    """
+    check_seed(seed)
+    drawn = int(np.random.default_rng((seed, OTHER, number)).integers(count - 1))
+    return drawn + (drawn >= number)
 
 
 def uniform(key: int, numbers: Tensor, count: int) -> Tensor:

@@ -506,7 +506,7 @@ def test_an_index_that_is_no_json_is_refused(shards):
         ({"n": 0}, "n=0: there are 18 training images"),
         ({"n": 19}, "n=19: there are 18 training images"),
         ({"iterations": 0}, "iterations=0"),
-        ({"frames": 4}, "frames= keeps iterates"),
+        ({"frames": 4}, "frames= is of no use"),
         ({"layer": lambda network: network}, "layer= is a function"),
         ({"eps": torch.ones(18)}, "eps= has a number for each image"),
     ],

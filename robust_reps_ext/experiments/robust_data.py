@@ -5,11 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from filelock import FileLock
 from robustness.attacker import AttackerModel
@@ -33,11 +31,12 @@ from ..datasets.shards import (
     write_index,
     write_shard,
 )
+from ..draws import another, check_seed
 from ..errors import InputError
 from ..models.loading import weights_digest
 from ..models.representation import representation
 from ..objectives import RepresentationMatching
-from ..settings import Options, Settings
+from ..settings import Options, Settings, recorded
 from ..synthesis import Progress, noise, synthesize
 
 __all__ = ["SETTINGS", "robustify"]
@@ -46,6 +45,9 @@ SETTINGS = "robustified.json"
 STARTS = ("images", "noise")
 # Theirs for CIFAR: 1000 steps of 0.1 at 32 pixels, which are 0.7 at 224.
 STEPS = {"step_size": 0.1 * 224 / 32, "iterations": 1000}
+
+# Results do not depend on the first, and there are no others here.
+OF_NO_MOMENT = ("batch_size", "first", "frames")
 
 
 def robustify(
@@ -96,8 +98,8 @@ def robustify(
         True for a bar for each shard, or ``progress(images_done, images_in_all, mean_distance)``.
     **options
         See `robust_reps_ext.settings.Options`; `layer` by name, `eps` and `step_size` as numbers,
-        and no `frames`. By default 1000 steps of 0.1 at 32 pixels, as theirs for CIFAR, the
-        length scaled with the square root of the number of pixels.
+        without `frames`, `first` and `place`. By default 1000 steps of 0.1 at 32 pixels, as
+        theirs for CIFAR, the length scaled with the square root of the number of pixels.
 
     Returns
     -------
@@ -123,6 +125,7 @@ def robustify(
     (18, ['shard-000000.tar', 'shard-000001.tar'])
     """
     _check(start, shard_size, options)
+    check_seed(seed)
     images = training_set(data_set)
     chosen = _chosen(len(images), n, seed, start)
     first = _pair(images[chosen[0]])[0][None]
@@ -137,8 +140,7 @@ def robustify(
         "shard_size": shard_size,
         "start": start,
         "seed": seed,
-        # Results do not depend on batch_size; eps, of a start that is no longer there, is kept.
-        **{k: v for k, v in asdict(settings).items() if k not in ("batch_size", "frames")},
+        **{name: value for name, value in recorded(settings).items() if name not in OF_NO_MOMENT},
     }
     _agree(folder, facts, overwrite)
     parts = [chosen[k : k + shard_size] for k in range(0, len(chosen), shard_size)]
@@ -188,6 +190,7 @@ class _Inversion:
             target=wanted,
             start=torch.stack(starts),
             settings=self.settings,
+            numbers=torch.tensor(indices),
             seed=self.seed,
             progress=progress,
         )
@@ -213,12 +216,9 @@ class _Inversion:
         ]
 
     def _start(self, index: int, like: Tensor) -> tuple[Tensor, int | str]:
-        own_seed = int(np.random.SeedSequence([self.seed, index]).generate_state(1, np.uint64)[0])
         if self.start == "noise":
-            return noise(like, seed=own_seed), "noise"
-        draw = torch.Generator().manual_seed(own_seed)
-        other = int(torch.randint(len(self.images) - 1, (), generator=draw))
-        other += other >= index
+            return noise(like[None], seed=self.seed, first=index)[0], "noise"
+        other = another(index, len(self.images), seed=self.seed)
         return _pair(self.images[other])[0], other
 
 
@@ -235,8 +235,9 @@ def _check(start: str, shard_size: int, options: Options) -> None:
         raise InputError(f"start={start!r} is not known: give {' or '.join(STARTS)}")
     if shard_size < 1:
         raise InputError(f"shard_size={shard_size}: give 1 or more images")
-    if options.get("frames") is not None:
-        raise InputError("frames= keeps iterates, which shards have no place for: leave it out")
+    for name in ("frames", "first", "place"):
+        if options.get(name) is not None:
+            raise InputError(f"{name}= is of no use in a robust data set: leave it out")
     if not isinstance(options.get("layer"), str | None):
         raise InputError("layer= is a function: give a name, which goes into the settings")
     for name in ("eps", "step_size"):
