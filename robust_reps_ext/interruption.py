@@ -62,11 +62,12 @@ def raising() -> Iterator[None]:
 
 
 @contextmanager
-def deferred() -> Iterator[Pending]:
+def deferred(*, tell: bool = True) -> Iterator[Pending]:
     """Inside the block the first signal waits until `Pending.check` is called, or the block ends.
 
     The second one is handled as it would be outside the block. Signals reach the main thread
-    only; in another one this does nothing.
+    only; in another one this does nothing. `tell` is whether the first one is answered by a line
+    on stderr.
 
     Examples
     --------
@@ -82,7 +83,8 @@ def deferred() -> Iterator[Pending]:
         pending.number = number
         restore()
         # Not print: the signal may have come in the middle of one.
-        os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, _NOTICE)
+        if tell:
+            os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, _NOTICE)
 
     with _handled_by(handle) as restore:
         yield pending

@@ -17,6 +17,8 @@ from torch.nn.utils.parametrize import is_parametrized
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
+from ..upstream.synced_batch_norm import SyncedBatchNorm2d
+
 __all__ = ["bare", "foldable", "folded_weights", "is_weighted", "rest_of"]
 
 _WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
@@ -102,7 +104,8 @@ def _is_timms(norm: nn.Module) -> bool:
 
 def _scales_only(module: nn.Module) -> bool:
     """Whether `module` is batch normalisation by running statistics."""
-    plain = type(module).forward in (_BatchNorm.forward, nn.SyncBatchNorm.forward)
+    kinds = (_BatchNorm, nn.SyncBatchNorm, SyncedBatchNorm2d)
+    plain = type(module).forward in [kind.forward for kind in kinds]
     return (
         isinstance(module, _BatchNorm)
         and (plain or _is_timms(module))

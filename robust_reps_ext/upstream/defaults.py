@@ -39,6 +39,8 @@ _TRAINING_OPTIONS = [
         "to rounding; 0: upstream's arithmetic",
         1,
     ],
+    ["grad-accumulation", int, "how many parts a batch is computed in, to need less memory", 1],
+    ["sync-bn", [0, 1], "whether batch norm in training is over all of torchrun's processes", 0],
 ]
 _ADVERSARY_OPTIONS = [
     ["adv-objective", sorted(registration.OBJECTIVES), "what the adversary optimises instead of "
@@ -49,6 +51,8 @@ _MODEL_OPTIONS = [
     ["on-bad-image", list(ACTIONS), "at an image that cannot be read", "stop"],
 ]
 _HELP = {
+    "batch-size": "batch size for data loading, of all processes together",
+    "workers": "data loading workers of each process",
     "resume": "checkpoint to resume from, or its directory; bare: the newest one in --out-dir",
     "resume-optimizer": "whether to go on with optimizer, epoch and random state too (default: 1 "
     "if the checkpoint lies in --out-dir, else 0)",
@@ -93,10 +97,12 @@ def _our_name(kind: type) -> str | None:
 
 
 def _available_cpus() -> int:
-    """How many processors this process may use."""
+    """How many processors this process may use, of those that torchrun's processes share."""
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        processors = len(os.sched_getaffinity(0))
+    else:
+        processors = os.cpu_count() or 1
+    return max(1, processors // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
 def add_args_to_parser(

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from robustness.tools import helpers
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from torchvision.utils import make_grid
 from tqdm import tqdm
 
 from ..errors import InputError
-from . import registration
+from . import distributed, registration
 from .attack_copy import AttackCopy
+from .epoch_place import over_ranks
 from .epoch_progress import EpochProgress
 from .modes import device_of, evaluating
 from .precision import amp_dtype, mixed
+from .rank_loaders import Share
+from .replicas import average_statistics, bare, for_evaluation, gradients_kept
 from .schedules import eps_multiplier
-from .training_arguments import given
+from .training_arguments import given, whole_number
 
 __all__ = ["model_loop"]
 
@@ -37,6 +41,7 @@ def model_loop(
     scaler: torch.amp.GradScaler | None = None,
     done: dict[str, Any] | None = None,
     after_step: Callable[[EpochProgress], None] | None = None,
+    share: Callable[[int, int], Share] | None = None,
 ) -> tuple[float, float]:
     """Train for one epoch, or evaluate.
 
@@ -65,11 +70,13 @@ def model_loop(
         serves the batches after those.
     after_step
         Called with the progress after every step of training.
+    share
+        What this rank has of a batch, from the number of the step and of the images at hand.
 
     Returns
     -------
     tuple
-        Top-1 accuracy in percent, and mean loss without regularizer.
+        Top-1 accuracy in percent, and mean loss without regularizer, over the images of all ranks.
 
     Raises
     ------
@@ -80,39 +87,42 @@ def model_loop(
         raise ValueError(f"loop_type={loop_type!r}: give 'train' or 'val'")
     training = loop_type == "train"
     model.train(training)
+    model = model if training else for_evaluation(model)
     device = device_of(model)
     attack = _attack_options(args, epoch, training, device) if adv else {}
     copy = AttackCopy(args, model) if adv else None
-    criterion = given(args, "custom_train_loss", nn.functional.cross_entropy)
-    regularizer = given(args, "regularizer")
     hook = given(args, "iteration_hook")
     progress = EpochProgress(loop_type, epoch, "AdvPrec" if adv else "NatPrec")
     if done:
         progress.take_up(done)
     first = progress.steps
-    with tqdm(total=_length(loader), initial=first, mininterval=0.5) as bar:
+    parts = whole_number(args, "grad_accumulation", 1, at_least=1) if training else 1
+    quiet = not distributed.is_main()
+    with tqdm(total=_length(loader), initial=first, mininterval=0.5, disable=quiet) as bar:
         for step, (inp, target) in enumerate(loader, first):
             inp = inp.to(device, non_blocking=True)
             target = target.to(device, non_blocking=True)
-            with _precision(args, device):
-                aim = {"target": target, **_aim(attack, model, inp, target)}
-            if copy is not None:
-                aim |= copy.options(inp, aim["target"], aim["custom_loss"])
-            with _precision(args, device):
-                output, final_inp = model(inp, make_adv=adv, **aim)
-                loss = criterion(output, target).mean()
-            logits = output[0] if isinstance(output, tuple) else output
-            accuracies = _accuracies(args, logits.detach(), target)
-            penalty = 0.0
-            if regularizer is not None:
-                with torch.enable_grad(), _precision(args, device):
-                    penalty = regularizer(model, inp, target)
+            mine = share(step, len(inp)) if share else Share(len(inp), 1.0, len(inp))
             if training:
-                _descend(loss + penalty, opt, scaler)
+                opt.zero_grad()
+            passes: list[_Pass] = []
+            pieces = min(parts, mine.least)
+            for some, labels in zip(
+                inp.tensor_split(pieces), target.tensor_split(pieces), strict=True
+            ):
+                with gradients_kept(model, here=len(passes) < pieces - 1):
+                    one = _forward(args, model, some, labels, attack, copy)
+                    if training:
+                        loss = one.loss + one.penalty
+                        _backward(loss * (mine.weight * len(some) / len(inp)), scaler)
+                passes.append(one)
+            if training:
+                _descend(opt, scaler)
+                average_statistics(model)
             elif adv and step == 0 and writer is not None:
                 writer.add_image("Nat input", make_grid(inp[:_IMAGES_SHOWN]), epoch)
-                writer.add_image("Adv input", make_grid(final_inp[:_IMAGES_SHOWN]), epoch)
-            progress.add(len(inp), loss, accuracies, penalty)
+                writer.add_image("Adv input", make_grid(passes[0].final_inp[:_IMAGES_SHOWN]), epoch)
+            progress.add(mine.images, *_together(passes))
             if hook is not None:
                 hook(model, step, loop_type, inp, target)
             if progress.due():
@@ -120,12 +130,74 @@ def model_loop(
             bar.update()
             if after_step is not None:
                 after_step(progress)
+        progress.take_up(over_ranks(progress.state()))
         bar.set_description(progress.report())
     means = progress.means()
     if writer is not None:
         for name, value in means.items():
             writer.add_scalar(f"{'adv' if adv else 'nat'}_{loop_type}_{name}", value, epoch)
     return means["top1"], means["loss"]
+
+
+class _Pass(NamedTuple):
+    """What one pass through the network gave; loss and penalty with their gradient."""
+
+    images: int
+    loss: Tensor
+    accuracies: tuple[Any, Any]
+    penalty: Any
+    final_inp: Tensor
+
+
+def _forward(
+    args: Any,
+    model: nn.Module,
+    inp: Tensor,
+    target: Tensor,
+    attack: dict[str, Any],
+    copy: AttackCopy | None,
+) -> _Pass:
+    """Attack the images if there is a copy to do it on, and classify them."""
+    criterion = given(args, "custom_train_loss", nn.functional.cross_entropy)
+    regularizer = given(args, "regularizer")
+    device = inp.device
+    attacked = copy is not None
+    with _precision(args, device):
+        aim = {"target": target, **_aim(attack, model, inp, target)}
+    if copy is not None:
+        aim |= copy.options(inp, aim["target"], aim["custom_loss"])
+    with _precision(args, device):
+        final_inp = inp
+        if attacked and isinstance(model, DistributedDataParallel):
+            # The attack is the rank's own affair: only the pass that trains concerns the others.
+            with evaluating(model):
+                final_inp, attacked = model.module.attacker(inp, **aim), False
+        output, final_inp = model(final_inp, make_adv=attacked, **aim)
+        loss = criterion(output, target).mean()
+    logits = output[0] if isinstance(output, tuple) else output
+    accuracies = _accuracies(args, logits.detach(), target)
+    penalty = 0.0
+    if regularizer is not None:
+        with torch.enable_grad(), _precision(args, device):
+            penalty = regularizer(model, inp, target)
+    return _Pass(len(inp), loss, accuracies, penalty, final_inp)
+
+
+def _together(passes: list[_Pass]) -> tuple[Tensor, tuple[Any, Any], Any]:
+    """Loss, accuracies and penalty of one step's passes: means over its images."""
+    if len(passes) == 1:
+        return passes[0].loss, passes[0].accuracies, passes[0].penalty
+    images = sum(one.images for one in passes)
+
+    def mean(values: list[Any]) -> Any:
+        shares = [one.images / images for one in passes]
+        return sum(
+            (value.detach() if isinstance(value, Tensor) else value) * share
+            for value, share in zip(values, shares, strict=True)
+        )
+
+    top1, top5 = (mean([one.accuracies[k] for one in passes]) for k in (0, 1))
+    return mean([p.loss for p in passes]), (top1, top5), mean([p.penalty for p in passes])
 
 
 def _attack_options(args: Any, epoch: int, training: bool, device: torch.device) -> dict[str, Any]:
@@ -155,9 +227,9 @@ def _aim(attack: dict[str, Any], model: nn.Module, inp: Tensor, target: Tensor) 
     objective: Any = attack.get("custom_loss")
     if not hasattr(objective, "training_target"):
         return attack
-    bare = model.module if isinstance(model, nn.DataParallel) else model
-    with evaluating(bare), torch.no_grad():
-        return {**attack, "target": objective.training_target(bare, inp, target)}
+    network = bare(model)
+    with evaluating(network), torch.no_grad():
+        return {**attack, "target": objective.training_target(network, inp, target)}
 
 
 def _accuracies(args: Any, logits: Tensor, target: Tensor) -> tuple[Any, Any]:
@@ -175,13 +247,14 @@ def _accuracies(args: Any, logits: Tensor, target: Tensor) -> tuple[Any, Any]:
     return top1[0], top5[0]
 
 
-def _descend(loss: Tensor, opt: Any, scaler: torch.amp.GradScaler | None) -> None:
-    opt.zero_grad()
+def _backward(loss: Tensor, scaler: torch.amp.GradScaler | None) -> None:
+    (loss if scaler is None else scaler.scale(loss)).backward()
+
+
+def _descend(opt: Any, scaler: torch.amp.GradScaler | None) -> None:
     if scaler is None:
-        loss.backward()
         opt.step()
     else:
-        scaler.scale(loss).backward()
         scaler.step(opt)
         scaler.update()
 

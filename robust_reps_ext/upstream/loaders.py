@@ -18,7 +18,7 @@ from . import loader_wrappers
 from .bad_images import Rest, collate, record_of
 from .mends import Mend
 
-__all__ = ["MENDS", "Loader", "make_loaders"]
+__all__ = ["MENDS", "Loader", "leave_interrupts_to_the_trainer", "make_loaders"]
 
 DEFAULT_SUBSET_SEED = 1  # what upstream's documentation promises
 
@@ -210,14 +210,15 @@ def _loader(images: Dataset[Any], batch_size: int, shuffle: bool, workers: int) 
         collate_fn=collate,
         pin_memory=torch.cuda.is_available(),
         generator=generator,
-        worker_init_fn=_leave_interrupts_to_the_trainer,
+        worker_init_fn=leave_interrupts_to_the_trainer,
         # Workers that outlive an epoch keep its random state, so that augmentation could not be
         # fixed epoch by epoch; and two loops over one loader at once would disturb each other.
         persistent_workers=False,
     )
 
 
-def _leave_interrupts_to_the_trainer(worker: int) -> None:
+def leave_interrupts_to_the_trainer(worker: int) -> None:
+    """Begin a worker that SIGINT does not end."""
     # Ctrl-C goes to every process of the terminal; the trainer finishes its step, and needs data.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 

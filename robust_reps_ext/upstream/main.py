@@ -7,6 +7,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from types import ModuleType
 from typing import Any
 
@@ -18,11 +19,14 @@ from robustness.tools import helpers
 
 from ..errors import InputError, one_line
 from ..interruption import exit_status, raising
-from . import random_state, registration
+from . import distributed, random_state, registration
 from .arithmetic import number
 from .bad_images import BadImages
 from .config_file import fill_from_file
+from .distributed import main_first
 from .mends import Mend
+from .rank_loaders import parts_of
+from .restarts import go_on
 from .resuming import resolve_resume
 from .run_store import RunStore, setup_store_with_metadata
 from .schedules import eps_multiplier, lr_multiplier
@@ -82,6 +86,7 @@ def setup_args(args: Any) -> Any:
     if given(args, "out_dir") is not None:
         args.out_dir = os.path.expanduser(args.out_dir)
     _check_values(args, eval_only)
+    go_on(args)
     resolve_resume(args)
     return args
 
@@ -112,12 +117,14 @@ def main(args: Any, store: Any = None) -> Any:
     eval_only = bool(given(args, "eval_only", 0))
     dataset = _data_set(args)
     dataset.bad_images = BadImages(given(args, "on_bad_image", "stop"))
-    loaders = dataset.make_loaders(
-        args.workers,
-        args.batch_size,
-        data_aug=bool(given(args, "data_aug", 1)),
-        only_val=eval_only,
-    )
+    with main_first() if dataset.custom_class else nullcontext():  # which may download, or draw
+        loaders = dataset.make_loaders(
+            args.workers,
+            args.batch_size,
+            data_aug=bool(given(args, "data_aug", 1)),
+            only_val=eval_only,
+        )
+    loaders = parts_of(loaders)
     train_loader, val_loader = (loader and helpers.DataPrefetcher(loader) for loader in loaders)
     model, checkpoint = make_and_restore_model(
         arch=args.arch,
@@ -141,7 +148,8 @@ def run(arguments: Sequence[str] | None = None) -> None:
     """What ``python -m robustness.main`` does; ends the process.
 
     The exit status is 0, 2 for input that cannot be used (one line says which and why), or 130
-    or 143 after SIGINT or SIGTERM, which leave a checkpoint to go on from.
+    or 143 after SIGINT or SIGTERM, which leave a checkpoint to go on from. Started by torchrun, it
+    is one of several processes that train together, see `distributed`.
 
     Parameters
     ----------
@@ -150,37 +158,55 @@ def run(arguments: Sequence[str] | None = None) -> None:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        with raising():
-            sys.exit(_command(words))
+        with raising(), distributed.process_group():
+            status = _status(words)
+            if status:
+                sys.exit(status)
     except InputError as error:
-        sys.exit(_fail(str(error)))
-    except torch.cuda.OutOfMemoryError:
-        sys.exit(_fail("the device has too little memory for this: give a smaller --batch-size"))
+        status = _fail(str(error))
     except KeyboardInterrupt as interrupt:
-        sys.exit(exit_status(interrupt))
+        status = exit_status(interrupt)
+    sys.exit(status)
+
+
+def _status(words: list[str]) -> int:
+    try:
+        return _command(words)
+    except InputError as error:
+        return _fail(str(error))
+    except torch.cuda.OutOfMemoryError:
+        return _fail("the device has too little memory for this: give a smaller --batch-size")
+    except Exception as error:
+        lost = distributed.lost_one(error)
+        if lost is None:
+            raise
+        return _fail(lost, status=1)
 
 
 def _command(words: list[str]) -> int:
     upstream = _upstream_main()
     from cox.utils import Parameters
 
-    parsed = upstream.parser.parse_args(words)
+    with distributed.main_speaks():
+        parsed = upstream.parser.parse_args(words)
     args = upstream.setup_args(Parameters(vars(parsed)))
     with RunStore(args) as run_store:
         try:
             upstream.main(args, store=run_store.open(upstream.setup_store_with_metadata))
-        except KeyboardInterrupt as interrupt:
-            print(f"\ninterrupted: {run_store.how_to_go_on()}", file=sys.stderr)
-            return exit_status(interrupt)
+        except KeyboardInterrupt:
+            if distributed.is_main():
+                print(f"\ninterrupted: {run_store.how_to_go_on()}", file=sys.stderr)
+            raise
     row = run_store.last_row
     if row is not None and not given(args, "eval_only", 0):
         print(_summary(args, row, f"after epoch {row['epoch']:.0f}"))
     return 0
 
 
-def _fail(message: str) -> int:
-    print(f"error: {one_line(message)}", file=sys.stderr)
-    return 2
+def _fail(message: str, status: int = 2) -> int:
+    if distributed.one_speaks(message):
+        print(f"error: {one_line(message)}", file=sys.stderr, flush=True)
+    return status
 
 
 def _upstream_main() -> ModuleType:
@@ -215,7 +241,12 @@ def _data_set(args: Any) -> Any:
 
 def _check_values(args: Any, eval_only: bool) -> None:
     read_numbers(args)
-    whole_number(args, "batch_size", None, at_least=1)
+    _check_batch(args, eval_only)
+    if distributed.size() > 1 and not eval_only and given(args, "on_bad_image") == "skip":
+        raise InputError(
+            "--on-bad-image skip would leave processes with batches that do not fit together: "
+            "remove the images that --eval-only 1 or a run of one process names"
+        )
     whole_number(args, "workers", None, at_least=0)
     if given(args, "seed") is not None:
         whole_number(args, "seed", None, at_least=0)
@@ -229,6 +260,27 @@ def _check_values(args: Any, eval_only: bool) -> None:
             setattr(args, name, number(getattr(args, name), option(name), at_least=0))
         lr_multiplier(args)
         eps_multiplier(args)
+
+
+def _check_batch(args: Any, eval_only: bool) -> None:
+    batch = whole_number(args, "batch_size", None, at_least=1)
+    processes = distributed.size()
+    parts = 1 if eval_only else whole_number(args, "grad_accumulation", 1, at_least=1)
+    apart = processes * parts
+    if batch % apart and not eval_only:
+        divisor = " x ".join(
+            text
+            for text, there in (
+                (f"{processes} processes", processes > 1),
+                (f"{parts} parts (--grad-accumulation)", parts > 1),
+            )
+            if there
+        )
+        below, above = batch - batch % apart, batch - batch % apart + apart
+        raise InputError(
+            f"--batch-size={batch}, that of all processes together, does not divide into "
+            f"{divisor}: give {f'{below} or ' if below else ''}{above}"
+        )
 
 
 def _summary(args: Any, row: dict[str, Any], when: str) -> str:

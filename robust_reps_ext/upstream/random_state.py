@@ -12,7 +12,15 @@ import torch
 
 from ..errors import InputError
 
-__all__ = ["capture", "generators", "preserved", "restore", "seed_all", "seed_epoch"]
+__all__ = [
+    "capture",
+    "generators",
+    "preserved",
+    "restore",
+    "seed_all",
+    "seed_epoch",
+    "seed_worker",
+]
 
 # Where loaders and their wrappers keep what decides the order.
 _INSIDE = ("loader", "data_loader", "orig_loader", "sampler", "batch_sampler")
@@ -29,16 +37,25 @@ def seed_all(seed: int) -> None:
     _seed(_derived(seed))
 
 
-def seed_epoch(seed: int, epoch: int, loaders: Iterable[Any] = ()) -> None:
+def seed_epoch(
+    seed: int, epoch: int, loaders: Iterable[Any] = (), rank: int = 0, step: int = 0
+) -> None:
     """Seed everything that one epoch draws from, with numbers derived from `seed` and `epoch`.
 
     What an epoch draws then depends on nothing that came before it: the data order (the
     generators of `loaders`, see `generators`), augmentation in the main and the worker processes,
-    and random starts.
+    and random starts. Augmentation and starts differ by `rank`, and by the `step` of the epoch
+    that is seeded; the data order does not.
     """
-    _seed(_derived(seed, epoch))
+    _seed(_derived(seed, epoch, *((rank, step) if rank or step else ())))
     for index, generator in enumerate(generators(loaders)):
         generator.manual_seed(_derived(seed, epoch, index)[0])
+
+
+def seed_worker(rank: int) -> None:
+    """Let a loader's worker, whose seed is the same on all ranks, draw other numbers on each."""
+    if rank:
+        _seed(_derived(torch.initial_seed(), rank))
 
 
 def generators(loaders: Iterable[Any]) -> Iterator[torch.Generator]:

@@ -15,6 +15,7 @@ from robustness.tools import constants
 
 from .. import __version__
 from ..records import METADATA
+from . import distributed, restarts
 from .run_records import keep_row, mend
 from .training_arguments import given
 
@@ -82,9 +83,9 @@ class RunStore:
         return self
 
     def open(self, make: Callable[[Any], Any]) -> Any:
-        """The store that `make` gives for the arguments, or None if there is to be none."""
+        """The store that `make` gives for the arguments, or None if this rank is to have none."""
         out_dir = given(self.args, "out_dir")
-        if out_dir is None:
+        if out_dir is None or not distributed.is_main():
             return None
         root = Path(out_dir)
         exp_name = given(self.args, "exp_name")
@@ -97,6 +98,7 @@ class RunStore:
         elif not self._made and _checkpoints(experiment) and not given(self.args, "resume"):
             print(f"=> {experiment} holds checkpoints of an earlier run: they will be replaced")
         self._rows_before = _rows(self._store)
+        restarts.remember(experiment)
         return self._store
 
     def how_to_go_on(self) -> str:

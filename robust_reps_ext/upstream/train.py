@@ -9,15 +9,16 @@ from typing import Any
 from robustness.tools import constants
 from torch import nn
 
-from . import random_state
+from . import distributed, random_state
 from .epoch_loop import model_loop
 from .mends import Mend
 from .modes import device_of
 from .optimizers import make_optimizer_and_schedule
 from .precision import tell_if_refused
+from .replicas import on_devices
 from .training_arguments import check_required_args, given, read_numbers
 from .training_record import log_row
-from .training_run import TrainingRun, autograd_mode, on_devices
+from .training_run import TrainingRun, autograd_mode
 
 __all__ = ["MENDS", "eval_model", "train_model"]
 
@@ -43,9 +44,9 @@ def train_model(
         for adversarial training or evaluation ``constraint, eps, attack_lr, attack_steps,
         use_best, random_restarts``. Optional: ``adv_eval, save_ckpt_iters, step_lr,
         save_interval, step_lr_gamma, custom_lr_multiplier, lr_interpolation, custom_eps_multiplier,
-        random_start, mixed_precision, seed, adv_objective, fast``, and the functions
-        ``custom_train_loss, custom_adv_loss, custom_accuracy, regularizer, iteration_hook,
-        epoch_hook`` of upstream's documentation.
+        random_start, mixed_precision, seed, adv_objective, fast, grad_accumulation, sync_bn``,
+        and the functions ``custom_train_loss, custom_adv_loss, custom_accuracy, regularizer,
+        iteration_hook, epoch_hook`` of upstream's documentation.
     model
         An `AttackerModel`. It is moved to CUDA if there is any.
     loaders
@@ -86,6 +87,10 @@ def train_model(
     written in the midst of an epoch, and so it is on SIGINT and SIGTERM, after the step at hand:
     `robust_reps_ext.interruption.Interrupted` (a KeyboardInterrupt) is raised then. A run that
     goes on from there loads the batches that were done once more, without training on them.
+
+    In ranks that torchrun has started, inside `robust_reps_ext.upstream.distributed.process_group`,
+    gradients are averaged over the ranks, results are those of all ranks' images, and rank 0 alone
+    writes; `robust_reps_ext.upstream.rank_loaders.parts_of` gives each rank its part of the data.
     """
     check_required_args(args)
     read_numbers(args)
@@ -136,13 +141,13 @@ def eval_model(args: Any, model: nn.Module, loader: Any, store: Any = None) -> d
     parallel = on_devices(args, model)
     tell_if_refused(args, device_of(model))
     writer = store.tensorboard if store else None
-    seed = given(args, "seed")
+    seed = distributed.agreed_seed(given(args, "seed"))
     began = time.time()
     row: dict[str, Any] = dict.fromkeys(constants.LOGS_SCHEMA, float("nan"))
     row["epoch"] = 0
     for adv in (False, True) if args.adv_eval else (False,):
         if seed is not None:
-            random_state.seed_epoch(seed, 0, [loader])
+            random_state.seed_epoch(seed, 0, [loader], distributed.rank())
         with autograd_mode(model, adv):
             prec1, loss = model_loop(args, "val", loader, parallel, None, 0, adv, writer)
         kind = "adv" if adv else "nat"

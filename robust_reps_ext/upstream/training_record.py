@@ -1,4 +1,4 @@
-"""What a training run leaves behind: rows in the logs table, and checkpoints."""
+"""What a training run leaves behind: rows in the logs table, and checkpoints, all of rank 0."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from robustness.tools import constants, helpers
 
 from ..errors import InputError
-from . import checkpoint_files
+from . import checkpoint_files, distributed
 from .run_records import keep_row
 from .training_arguments import given
 
@@ -68,6 +68,11 @@ class TrainingRecord:
             Path(resume).resolve().parent == self.directory.resolve()
         )
         self._began = time.time()
+        self._writes = distributed.is_main()
+        if self._writes:
+            self._make_directory()
+
+    def _make_directory(self) -> None:
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -134,6 +139,8 @@ class TrainingRecord:
             Whether to keep ``<epoch>_checkpoint.pt``.
         """
         best = info is not None and self.is_best(info)
+        if not self._writes:
+            return
         names = [helpers.ckpt_at_epoch(epoch)] if numbered else []
         names.append(constants.CKPT_NAME_LATEST)
         if best:
@@ -154,6 +161,8 @@ class TrainingRecord:
 
     def save_place(self, state: dict[str, Any], place: dict[str, Any], *, epoch: int) -> None:
         """Write ``.latest`` in the midst of epoch `epoch` (from 0), to go on from there."""
+        if not self._writes:
+            return
         content = {**state, **self._facts(epoch), "place": place}
         checkpoint_files.write(self.directory / constants.CKPT_NAME_LATEST, content)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Iterator
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -12,42 +13,23 @@ import torch
 from robustness.attacker import Attacker
 from torch import nn
 
-from ..errors import InputError
-from ..interruption import deferred
-from . import random_state
+from ..interruption import Interrupted, deferred
+from . import distributed, epoch_place, random_state
 from .arithmetic import number
 from .epoch_loop import model_loop
 from .epoch_progress import EpochProgress
 from .modes import device_of
 from .optimizers import make_grad_scaler, make_optimizer_and_schedule, schedule_state
 from .precision import tell_if_refused
+from .rank_loaders import share_of
+from .replicas import on_devices
 from .training_arguments import given, whole_number
 from .training_record import NO_ADVERSARY, TrainingRecord
 
-__all__ = ["SAVE_INTERVAL", "TrainingRun", "autograd_mode", "on_devices"]
+__all__ = ["SAVE_INTERVAL", "TrainingRun", "autograd_mode"]
 
 SAVE_INTERVAL = 60
 """Seconds between checkpoints in the midst of an epoch."""
-
-
-def on_devices(args: Any, model: nn.Module, device_ids: list[int] | None = None) -> nn.DataParallel:
-    """The model on CUDA if there is any, in the wrapper that gives checkpoints their prefix.
-
-    Unless ``args.fast`` is 0, its weights lie as convolutions are fastest: channels last, which
-    changes numbers by rounding only.
-
-    Raises
-    ------
-    InputError
-        If the model is in such a wrapper already.
-    """
-    if isinstance(model, nn.DataParallel):
-        raise InputError("the model is in DataParallel already: give model.module")
-    if torch.cuda.is_available():
-        model.cuda()
-    if given(args, "fast", 1):
-        model.to(memory_format=torch.channels_last)
-    return nn.DataParallel(model, device_ids=device_ids)
 
 
 def autograd_mode(model: nn.Module, adv: bool, disable_no_grad: bool = False) -> Any:
@@ -80,14 +62,14 @@ class TrainingRun:
         self.loaders = tuple(loaders)
         self.train_loader, self.val_loader = self.loaders
         self.model = model
-        self.parallel = on_devices(args, model, device_ids)
+        self.parallel = on_devices(args, model, device_ids, training=True)
         tell_if_refused(args, device_of(model))
         self.opt, self.schedule = make_optimizer_and_schedule(
             args, model, checkpoint, update_params
         )
         self.scaler = make_grad_scaler(args, device_of(model), checkpoint)
         self.record = TrainingRecord(args, store)
-        self.seed = given(args, "seed", (checkpoint or {}).get("seed"))
+        self.seed = distributed.agreed_seed(given(args, "seed", (checkpoint or {}).get("seed")))
         self.start_epoch = int(checkpoint["epoch"]) if checkpoint else 0
         self.place: dict[str, Any] | None = None
         self.save_interval = number(
@@ -101,7 +83,7 @@ class TrainingRun:
             self.record.best, _ = self._validate(self.start_epoch - 1, self.adv_train, None)
         self.record.take_up_log(checkpoint)
         if "place" in checkpoint:
-            self.place = {**checkpoint["place"], "random_state": checkpoint["random_state"]}
+            self.place = epoch_place.of_this_rank(checkpoint)
         elif self.seed is None and "random_state" in checkpoint:
             random_state.restore(checkpoint["random_state"], self.loaders)
 
@@ -111,27 +93,34 @@ class TrainingRun:
         place, self.place = self.place, None
         if place is not None:
             random_state.restore(place["epoch_began"], self.loaders)
+            if self.seed is not None and distributed.rank():
+                random_state.seed_epoch(self.seed, epoch, rank=distributed.rank())
         elif self.seed is not None:
-            random_state.seed_epoch(self.seed, epoch, self.loaders)
+            random_state.seed_epoch(self.seed, epoch, self.loaders, distributed.rank())
         began = random_state.capture(self.loaders)
 
         def save_place(progress: EpochProgress) -> None:
-            now = {"epoch_began": began, "progress": progress.state()}
+            now = epoch_place.everyones(began, progress.state(), self.loaders)
             record.save_place(self._state(), now, epoch=epoch)
             self._next_save = time.monotonic() + self.save_interval
 
-        with deferred() as interrupted:
+        with deferred(tell=distributed.is_main()) as interrupted:
 
             def after_step(progress: EpochProgress) -> None:
-                due = self.save_interval and time.monotonic() >= self._next_save
-                if due or interrupted:
+                due = bool(self.save_interval) and time.monotonic() >= self._next_save
+                due_here = due and distributed.is_main()
+                save, signal = distributed.agreed(due_here, interrupted.number or 0)
+                if save or signal:
                     save_place(progress)
-                    interrupted.check()
+                if signal:
+                    # When the first rank has gone, torchrun ends the others.
+                    distributed.wait_for_all()
+                    raise Interrupted(signal)
 
             prec1, loss = model_loop(
                 args,
                 "train",
-                self.train_loader if place is None else _Rest(self.loaders, place),
+                self.train_loader if place is None else self._rest(place, epoch),
                 self.parallel,
                 self.opt,
                 epoch,
@@ -140,6 +129,7 @@ class TrainingRun:
                 self.scaler,
                 done=None if place is None else place["progress"],
                 after_step=after_step,
+                share=partial(share_of, self.train_loader),
             )
         numbered = epoch == self.epochs - 1 or _is_turn(epoch, self.save_ckpt_iters)
         evaluation = {}
@@ -157,6 +147,9 @@ class TrainingRun:
         epoch_hook = given(args, "epoch_hook")
         if epoch_hook is not None:
             epoch_hook(self.parallel, info)
+
+    def _rest(self, place: dict[str, Any], epoch: int) -> _Rest:
+        return _Rest(self.loaders, place, self.seed, epoch)
 
     def _evaluate(self, epoch: int) -> dict[str, float]:
         nat_prec1, nat_loss = self._validate(epoch, False, self.record.writer)
@@ -195,17 +188,24 @@ class _Rest:
     Those are loaded again, and dropped: order and augmentation then go on as they would have.
     """
 
-    def __init__(self, loaders: tuple[Any, ...], place: dict[str, Any]) -> None:
+    def __init__(
+        self, loaders: tuple[Any, ...], place: dict[str, Any], seed: int | None, epoch: int
+    ) -> None:
         self.loaders, self.place = loaders, place
+        self.seed, self.epoch = seed, epoch
 
     def __len__(self) -> int:
         return len(self.loaders[0])
 
     def __iter__(self) -> Iterator[Any]:
         batches = iter(self.loaders[0])
-        for _ in islice(batches, int(self.place["progress"]["steps"])):
+        steps = int(self.place["progress"]["steps"])
+        for _ in islice(batches, steps):
             pass
-        random_state.restore(self.place["random_state"], self.loaders)
+        if self.place["random_state"] is not None:
+            random_state.restore(self.place["random_state"], self.loaders)
+        elif self.seed is not None:
+            random_state.seed_epoch(self.seed, self.epoch, rank=distributed.rank(), step=steps)
         yield from batches
 
 
