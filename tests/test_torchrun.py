@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from cox.readers import CollectionReader
+from cox.store import Store
+from torch.utils.data import BatchSampler
 from torchrun_tiny import N_VAL
 
 import robust_reps_ext  # noqa: F401
+from robust_reps_ext.upstream.rank_loaders import RankBatches
 
 LATEST = "checkpoint.pt.latest"
 TINY = Path(__file__).with_name("torchrun_tiny.py")
@@ -56,9 +58,9 @@ def checkpoint(folder, name):
 
 
 def logs(folder, name):
-    reader = CollectionReader(str(folder / "runs"), exp_ids=[name], mode="r")
-    table = reader.df("logs").drop(columns=["time", "exp_id"])
-    reader.close()
+    store = Store(str(folder / "runs"), name, mode="r")
+    table = store["logs"].df.drop(columns="time")
+    store.close()
     return table
 
 
@@ -69,6 +71,29 @@ def assert_close(left, right):
         torch.testing.assert_close(value, right["model"][name], rtol=1e-4, atol=1e-5, msg=name)
 
 
+@pytest.mark.parametrize("size", [1, 2, 3, 9])
+@pytest.mark.parametrize("lend", [True, False])
+def test_the_ranks_share_each_batch(size, lend):
+    batches = BatchSampler(range(23), batch_size=7, drop_last=False)
+    ranks = [RankBatches(batches, rank, size, lend=lend) for rank in range(size)]
+    parts = [list(one) for one in ranks]
+    assert [len(one) for one in ranks] == [len(part) for part in parts]
+    if not lend:
+        assert sorted(i for part in parts for batch in part for i in batch) == list(range(23))
+        return
+    for step, batch in enumerate(batches):
+        shares = [one.share(step) for one in ranks]
+        own = [part[step][: share.images] for part, share in zip(parts, shares, strict=True)]
+        assert sorted(i for part in own for i in part) == batch
+        assert min(len(part[step]) for part in parts) == shares[0].least
+        # The mean over ranks of weighted means is the mean over the batch.
+        means = [
+            share.weight * sum(part[step]) / len(part[step])
+            for part, share in zip(parts, shares, strict=True)
+        ]
+        assert sum(means) / size == pytest.approx(sum(batch) / len(batch))
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """The same runs in one process and, in one start of torchrun, in two."""
@@ -76,7 +101,7 @@ def trained(tmp_path_factory):
     runs = {
         "plain": SAME_DRAWS,
         "parts": f"{SAME_DRAWS} --grad-accumulation 4",
-        "synced": f"{SAME_DRAWS} --arch normed --sync-bn 1",
+        "synced": f"{SAME_DRAWS} --arch normed --sync-bn 1 --batch-size 22",
         "drawn": "--random-start 1",
     }
     ends = {}

@@ -62,9 +62,10 @@ def stop_at(rank, step, signal):
     upstream = train.train_model
 
     def hook(model, at, loop_type, images, labels):
+        if loop_type != "train" or distributed.rank() != rank:
+            return
         steps.append(at)
-        first = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") == "0"
-        if loop_type == "train" and first and distributed.rank() == rank and len(steps) == step:
+        if len(steps) == step and os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") == "0":
             os.kill(os.getpid(), signal)
 
     def train_model(args, *rest, **named):

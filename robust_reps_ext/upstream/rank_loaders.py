@@ -65,9 +65,9 @@ class RankBatches(Sampler[list[int]]):
 
     def __len__(self) -> int:
         batches = len(self.batch_sampler)
-        if self.lend or not batches:
+        if self.lend:
             return batches
-        return batches - (self._images_in(batches - 1) <= self.rank)
+        return sum(self._images_in(step) > self.rank for step in range(batches))
 
     def share(self, step: int) -> Share:
         """What this rank has of batch `step`."""
