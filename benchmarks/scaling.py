@@ -1,0 +1,130 @@
+"""Weak scaling: one process on one core against several, the same work for each process.
+
+``python benchmarks/scaling.py train`` times steps of adversarial training (PGD-7 on the network of
+the bundled models, critters' size, images in memory) in a process of its own and in as many as
+torchrun starts, in turns, each process bound to one core. Efficiency is the one's time a step over
+the other's; below 1 lies what averaging gradients costs, and what the cores share.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from argparse import Namespace
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+from robustness import train
+from robustness.attacker import AttackerModel
+from timing import machine
+from torch.utils.data import DataLoader, TensorDataset
+
+from robust_reps_ext.datasets.critters import CrittersFineDataSet
+from robust_reps_ext.upstream import distributed
+from robust_reps_ext.upstream.rank_loaders import parts_of
+
+WARM_UP = 3
+# The preset critters_fine_robust, with the attack of the paper's length.
+TRAINING = {
+    "epochs": 1,
+    "lr": 0.04,
+    "momentum": 0.9,
+    "weight_decay": 5e-4,
+    "seed": 0,
+    "adv_train": 1,
+    "constraint": "2",
+    "eps": 4.0,
+    "attack_lr": 1.6,
+    "attack_steps": 7,
+    "use_best": 0,
+    "random_start": 1,
+    "random_restarts": 0,
+    "log_iters": 0,
+    "save_interval": 0,
+}
+
+
+def launch(processes: int, options: Namespace) -> float:
+    """Train in `processes` processes; return the median of a step's seconds."""
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, *(torchrun if processes > 1 else ()), __file__, "train"]
+        command += ["--steps", str(options.steps), "--batch", str(options.batch)]
+        command += ["--sync-bn", str(options.sync_bn), "--in", folder]
+        subprocess.run(
+            command,
+            check=True,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+        return float(statistics.median(json.loads(Path(folder, "times.json").read_text())))
+
+
+def work(options: Namespace) -> None:
+    """What one process does: train on its part of batches, and note when each step ended."""
+    torch.manual_seed(0)
+    with distributed.process_group():
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[distributed.rank() % len(cores)]})
+        torch.set_num_threads(1)
+        dataset = CrittersFineDataSet()
+        batch = options.batch * distributed.size()
+        count = batch * (options.steps + WARM_UP)
+        images = TensorDataset(torch.rand(count, 3, 64, 64), torch.randint(162, (count,)))
+        few = TensorDataset(*images[: distributed.size()])
+        loaders = parts_of((DataLoader(images, batch), DataLoader(few, batch)))
+        ends: list[float] = []
+        args = Namespace(
+            **TRAINING,
+            out_dir=options.folder,
+            sync_bn=options.sync_bn,
+            iteration_hook=lambda *call: ends.append(time.perf_counter()),
+        )
+        model = AttackerModel(dataset.get_model("critters_resnet"), dataset)
+        train.train_model(args, model, loaders)
+        if distributed.is_main():
+            times = [after - before for before, after in pairwise(ends)]
+            kept = times[WARM_UP - 1 : WARM_UP - 1 + options.steps]
+            Path(options.folder, "times.json").write_text(json.dumps(kept))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=["train"])
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=5, help="launches of each side")
+    parser.add_argument("--steps", type=int, default=20, help="steps that count, a launch")
+    parser.add_argument("--batch", type=int, default=32, help="images of each process")
+    parser.add_argument("--sync-bn", type=int, default=0, choices=[0, 1])
+    parser.add_argument("--in", dest="folder", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.folder:
+        work(options)
+        return
+    print(machine())
+    times: dict[int, list[float]] = {1: [], options.processes: []}
+    for i in range(options.rounds):
+        for processes in list(times)[:: 1 if i % 2 else -1]:
+            times[processes].append(launch(processes, options))
+    for processes, seconds in times.items():
+        print(
+            f"{processes} process{'es' if processes > 1 else ''}: "
+            f"{1000 * statistics.median(seconds):.0f} ms a step of {options.batch} images each "
+            f"({1000 * min(seconds):.0f} to {1000 * max(seconds):.0f} in {options.rounds} launches)"
+        )
+    pairs = [one / many for one, many in zip(*times.values(), strict=True)]
+    print(
+        f"efficiency: {statistics.median(pairs):.3f} "
+        f"({min(pairs):.3f} to {max(pairs):.3f} over {options.rounds} pairs)"
+    )
+
+
+if __name__ == "__main__":
+    main()
