@@ -219,6 +219,11 @@ def test_a_missing_file_names_its_neighbours(tmp_path):
         read_checkpoint(tmp_path / "resnet50_l2_eps3.pt")
     with pytest.raises(InputError, match="no folder"):
         read_checkpoint(tmp_path / "absent" / "resnet50.pt")
+    (tmp_path / "checkpoint.pt.best").touch()
+    (tmp_path / "checkpoint.txt").touch()
+    (tmp_path / "checkpoint.pts").mkdir()
+    with pytest.raises(InputError, match=r"did you mean checkpoint\.pt\.best\?"):
+        read_checkpoint(tmp_path / "checkpoint.pt")
 
 
 def test_a_folder_lists_what_it_holds(tmp_path):

@@ -6,6 +6,7 @@ import difflib
 import hashlib
 import os
 import pickle
+import re
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -177,6 +178,9 @@ def _sha256(file: BinaryIO) -> str:
     return digest.hexdigest()
 
 
+_NAMES = re.compile(r"\.(pt|pth|ckpt|safetensors)(\.\w+)?$")
+
+
 def _shown(path: str | os.PathLike[str]) -> str:
     """A path for a message: on one line whatever it is."""
     text = os.fspath(path)
@@ -188,7 +192,7 @@ def _nearby(path: str | os.PathLike[str]) -> str:
     folder, name = os.path.split(os.path.abspath(path))
     if not os.path.isdir(folder):
         return f": there is no folder {_shown(os.path.dirname(path))}"
-    close = difflib.get_close_matches(name, _files(folder), n=3, cutoff=0.5)
+    close = difflib.get_close_matches(name, _checkpoints(folder), n=3, cutoff=0.5)
     return (
         f": did you mean {_listed(close)}?"
         if close
@@ -197,14 +201,16 @@ def _nearby(path: str | os.PathLike[str]) -> str:
 
 
 def _inside(folder: str | os.PathLike[str], called: str = "it") -> str:
-    files = [n for n in _files(folder) if n.endswith((".pt", ".pth", ".ckpt", ".safetensors"))]
+    files = _checkpoints(folder)
     return f"; {called} holds {_listed(files)}" if files else ""
 
 
-def _files(folder: str | os.PathLike[str]) -> list[str]:
+def _checkpoints(folder: str | os.PathLike[str]) -> list[str]:
+    """Files in a folder that are named as checkpoints are: ``x.ckpt``, ``checkpoint.pt.best``."""
     try:
         with os.scandir(folder) as entries:
-            return sorted(entry.name for entry, _ in zip(entries, range(10_000), strict=False))
+            some = [entry for entry, _ in zip(entries, range(10_000), strict=False)]
+            return sorted(one.name for one in some if _NAMES.search(one.name) and one.is_file())
     except OSError:
         return []
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import difflib
 import functools
+import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -97,7 +99,8 @@ def timm_network(name: str) -> tuple[nn.Module, dict[str, Any]]:
         close = difflib.get_close_matches(wanted, known, n=3) or ["timm:resnet50.a1_in1k"]
         raise InputError(f"timm has no weights {wanted!r}: try {', '.join(close)}")
     try:
-        network: nn.Module = timm.create_model(wanted, pretrained=True)
+        with _silent("huggingface_hub"):  # it tells of each of its retries
+            network: nn.Module = timm.create_model(wanted, pretrained=True)
     except Exception as error:  # the hub's client has errors of many kinds
         where = timm.get_pretrained_cfg(wanted).hf_hub_id
         address = f"https://huggingface.co/{where}" if where else "its weights"
@@ -107,6 +110,18 @@ def timm_network(name: str) -> tuple[nn.Module, dict[str, Any]]:
             f"by hand and load it with arch='timm:{wanted.partition('.')[0]}'"
         ) from error
     return network, {"arch": f"{TIMM}{wanted}", "format": "timm", "origin": f"{TIMM}{wanted}"}
+
+
+@contextmanager
+def _silent(name: str) -> Iterator[None]:
+    """Let a library log errors only."""
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _facts_of_bundled(name: str) -> dict[str, Any]:

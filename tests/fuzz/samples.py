@@ -85,13 +85,12 @@ def syntheses() -> list[bytes]:
 
 
 def records() -> list[bytes]:
-    from robust_reps_ext.store import ExperimentStore
+    from robust_reps_ext.records import record_path, write_record
 
+    rows = [{"x": 1, "label": "dog"}, {"x": None, "label": ["cat", 2.5]}]
     with tempfile.TemporaryDirectory() as folder:
-        with ExperimentStore.resume(folder, experiment="invert", settings={"eps": 3.0}) as store:
-            for part in store.parts("a", 2, 2):
-                store.add_rows(part, [{"x": 1, "label": "dog"}, {"x": None, "label": "cat"}])
-        return [path.read_bytes() for path in Path(folder).rglob("records/*.json")]
+        write_record(Path(folder), "a", rows, table="results")
+        return [record_path(Path(folder), "a").read_bytes()]
 
 
 def presets() -> list[bytes]:
