@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import secrets
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from typing import BinaryIO
 
 from .errors import InputError
 
-__all__ = ["writing"]
+__all__ = ["remove_unfinished", "writing"]
 
 
 @contextmanager
@@ -50,6 +51,12 @@ def writing(path: str | os.PathLike[str], advice: str) -> Iterator[BinaryIO]:
         raise InputError(f"cannot write {path}: {reason}; {advice}") from error
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def remove_unfinished(path: Path) -> None:
+    """Remove what killed processes have left of writing `path`; no other may be writing it now."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        left.unlink(missing_ok=True)
 
 
 def _system_error(error: BaseException) -> str | None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 
 from . import options
+from .claims import rank_and_world
 from .errors import InputError
 
 if TYPE_CHECKING:
@@ -233,6 +234,8 @@ class Common:
                 with console.progress(label, "steps", value) as progress:
                     found, rows = make(part, given, progress)
                 store.add(part, found, made_with(found, rows))
+        if rank_and_world()[0] > 0:
+            raise typer.Exit  # the first of the processes shows the whole
         return store.whole(name)
 
 

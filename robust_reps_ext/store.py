@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from .atomic import remove_unfinished
 from .claims import claimed
 from .errors import InputError
 from .figures import save_figure
@@ -259,7 +260,13 @@ class ExperimentStore:
             part = Part(name, group, first, min(n, first + size), place)
             parts[record_path(self.path, name)] = part
         with closing(claimed(list(parts))) as records:
-            yield (parts[record] for record in records)
+            yield (self._cleared(parts[record]) for record in records)
+
+    def _cleared(self, part: Part) -> Part:
+        tensors = self.path / f"{part.name}.safetensors"
+        for path in (part.place, tensors, record_path(self.path, part.name)):
+            remove_unfinished(path)
+        return part
 
     def records(self) -> list[Record]:
         """All that is finished, see `robust_reps_ext.records.read_records`."""

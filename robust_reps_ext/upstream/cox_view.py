@@ -9,6 +9,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from ..atomic import remove_unfinished
 from ..errors import InputError
 from ..records import FOLDER, Record, read_records, sha256
 from .cox_store import STORE_BASENAME
@@ -47,6 +48,7 @@ def bring_up_to_date(path: Path, *, wait: bool = True) -> float:
         with FileLock(path / _LOCK, timeout=-1 if wait else 0):
             tables = tables_of(read_records(path))
             store = path / STORE_BASENAME
+            remove_unfinished(store)
             if store.exists() and _damage(store):
                 store.rename(_aside(store))
             if store.exists() and _holds(store, tables):
