@@ -3,10 +3,12 @@
 import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import time
 
+import pytest
 import torch
 from cox.readers import CollectionReader
 
@@ -107,3 +109,31 @@ def test_a_killed_inversion_ends_as_an_undisturbed_one(tmp_path):
             for field in ("images", "start", "objective", "trace", "trace_steps"):
                 assert torch.equal(getattr(run, field), getattr(again[2][name], field))
             assert run.settings == again[2][name].settings
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["SIGINT", "SIGTERM"]
+)
+def test_a_signal_ends_the_step_and_says_how_to_go_on(tmp_path, number, status):
+    out = tmp_path / "out"
+    command = [*COMMAND[1:], "--iterations", "100000", "--data", tmp_path / "data", "--out", out]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "robust_reps_ext", *map(str, command)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    end = time.monotonic() + 300
+    while not list(out.glob("*/places/*.safetensors")):
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == status
+    assert "interrupted: finishing this step (a second time leaves at once)" in said
+    assert said.splitlines()[-1] == (
+        "error: interrupted; with the same --out, the same command goes on"
+    )
+    assert "Traceback" not in said
+    assert list(out.glob("*/places/*.safetensors"))
