@@ -49,7 +49,10 @@ def main() -> None:
             app()
     except InputError as error:
         _stop(str(error), INPUT_ERROR)
-    except KeyboardInterrupt as interrupt:
+    except (KeyboardInterrupt, SystemExit) as end:
+        interrupt = _interrupt_behind(end)
+        if interrupt is None:
+            raise
         kept = "; with the same --out, the same command goes on" if "--out" in sys.argv else ""
         _stop(f"interrupted{kept}", exit_status(interrupt))
     except OSError as error:
@@ -177,6 +180,13 @@ def _one_voice() -> Iterator[None]:
         return
     with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
         yield
+
+
+def _interrupt_behind(end: BaseException | None) -> KeyboardInterrupt | None:
+    """The interrupt that Typer has turned into an exit of its own."""
+    while end is not None and not isinstance(end, KeyboardInterrupt):
+        end = end.__cause__ or end.__context__
+    return end
 
 
 def _stop(message: str, status: int) -> None:
