@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 from robustness import datasets
+from torchvision import transforms
 
 from robust_reps_ext.datasets import critters_dataset
 from robust_reps_ext.datasets.critters import CLASSES, FINE_CLASSES, CritterImages
@@ -57,6 +58,33 @@ def test_items_are_pictures_with_nine_or_162_labels(tmp_path):
     assert [target // 18 for target in fine.targets] == nine.targets
     assert sorted(nine.targets) == sorted(list(range(9)) * 2)
     assert CritterImages(tmp_path, False, transform=np.shape, **FEW)[5] == ((24, 24, 3), label)
+
+
+def test_a_batch_is_moved_and_mirrored_as_torchvision_moves_and_mirrors_each_image(tmp_path):
+    ours = critters_dataset.CrittersDataSet(size=24).transform_train
+    theirs = transforms.Compose(
+        [
+            transforms.RandomCrop(24, padding=1, padding_mode="reflect"),
+            transforms.RandomHorizontalFlip(),
+            transforms.ToTensor(),
+        ]
+    )
+    images, plain = (CritterImages(tmp_path, transform=each, **FEW) for each in (ours, theirs))
+    order = [5, 30, 5, *range(36)]
+    torch.manual_seed(3)
+    expected = [plain[i] for i in order]
+    after = torch.get_rng_state()
+    torch.manual_seed(3)
+    found = images.__getitems__(order)
+    assert torch.equal(torch.get_rng_state(), after)
+    torch.manual_seed(3)
+    for (moved, label), (wanted, same), (alone, _) in zip(
+        found, expected, map(images.__getitem__, order), strict=True
+    ):
+        assert torch.equal(moved, wanted)
+        assert torch.equal(alone, wanted)
+        assert label == same
+    assert len({moved.numpy().tobytes() for moved, _ in found[:3]}) == 3
 
 
 def test_the_two_series_share_no_image(tmp_path):

@@ -15,6 +15,7 @@ from torchvision import transforms
 
 from ..errors import InputError
 from .critters import CLASSES, FINE_CLASSES
+from .critters_augmentation import MovedAndMirrored
 from .critters_images import CritterImages
 from .critters_series import Series
 
@@ -68,16 +69,13 @@ class CrittersDataSet(DataSet):
     ) -> None:
         Series(1, size=size)  # checks the size
         own_args = {"fine": self._fine, "size": size}
-        crop = transforms.RandomCrop(size, padding=max(1, size // 16), padding_mode="reflect")
         defaults = {
             "num_classes": len(self.classes),
             "mean": torch.tensor(_MEAN),
             "std": torch.tensor(_STD),
             "custom_class": CritterImages,
             "label_mapping": None,
-            "transform_train": transforms.Compose(
-                [crop, transforms.RandomHorizontalFlip(), transforms.ToTensor()]
-            ),
+            "transform_train": MovedAndMirrored(size, padding=max(1, size // 16)),
             "transform_test": transforms.ToTensor(),
             "custom_class_args": own_args,
         }

@@ -8,7 +8,7 @@ import logging
 import os
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,8 @@ class CritterImages(Dataset[tuple[Any, int]]):
     download
         Draw the images if they are not there yet. (The name is torchvision's.)
     transform
-        Applied to each PIL image.
+        Applied to each PIL image; or, where it has a method `batch`, to those of a whole batch of
+        a loader at once, as pixels (N, size, size, 3).
     fine
         Labels of 162 fine classes instead of nine.
     n_train, n_val
@@ -109,6 +110,14 @@ class CritterImages(Dataset[tuple[Any, int]]):
         if self.transform is not None:
             image = self.transform(image)
         return image, self.targets[i]
+
+    def __getitems__(self, indices: Sequence[int]) -> list[tuple[Any, int]]:
+        """What loaders ask for: the images of one batch."""
+        together = getattr(self.transform, "batch", None)
+        if together is None:
+            return [self[i] for i in indices]
+        images = together(self.data[list(indices)])
+        return [(image, self.targets[i]) for image, i in zip(images, indices, strict=True)]
 
 
 _Kept = tuple[np.ndarray, np.ndarray, np.ndarray]  # pixels, fine labels, factors as JSON
