@@ -88,6 +88,7 @@ INPUTS = (
     f"invert {FIXED} --seed -1",
     f"invert {FIXED} --seed 99999999999999999999",
     f"invert {FIXED} --targets nosuch",
+    f"invert {FIXED} --on-bad-image nosuch",
     f"invert {FIXED} --n 0 --targets kaleidoscope",
     f"invert {FIXED} --out text.txt",
     f"invert {FIXED} --out text.txt/out",
