@@ -4,6 +4,9 @@
 the bundled models, critters' size, images in memory) in a process of its own and in as many as
 torchrun starts, in turns, each process bound to one core. Efficiency is the one's time a step over
 the other's; below 1 lies what averaging gradients costs, and what the cores share.
+
+``python benchmarks/scaling.py sweep`` does the same with inversions by `critters-robust`, from the
+first part that is claimed to the last that is on the disk; a step is then one of PGD.
 """
 
 from __future__ import annotations
@@ -26,11 +29,16 @@ from robustness.attacker import AttackerModel
 from timing import machine
 from torch.utils.data import DataLoader, TensorDataset
 
+import robust_reps_ext as rr
+from robust_reps_ext.datasets import critters
 from robust_reps_ext.datasets.critters import CrittersFineDataSet
+from robust_reps_ext.store import ExperimentStore
 from robust_reps_ext.upstream import distributed
 from robust_reps_ext.upstream.rank_loaders import parts_of
 
 WARM_UP = 3
+# Of a sweep, for each process.
+PARTS = 4
 # The preset critters_fine_robust, with the attack of the paper's length.
 TRAINING = {
     "epochs": 1,
@@ -52,10 +60,10 @@ TRAINING = {
 
 
 def launch(processes: int, options: Namespace) -> float:
-    """Train in `processes` processes; return the median of a step's seconds."""
+    """Do the work in `processes` processes; return the median of a step's seconds."""
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, *(torchrun if processes > 1 else ()), __file__, "train"]
+        command = [sys.executable, *(torchrun if processes > 1 else ()), __file__, options.what]
         command += ["--steps", str(options.steps), "--batch", str(options.batch)]
         command += ["--sync-bn", str(options.sync_bn), "--in", folder]
         subprocess.run(
@@ -68,36 +76,61 @@ def launch(processes: int, options: Namespace) -> float:
 
 
 def work(options: Namespace) -> None:
-    """What one process does: train on its part of batches, and note when each step ended."""
+    """What one process does; the first notes the seconds of its steps."""
     torch.manual_seed(0)
     with distributed.process_group():
         cores = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, {cores[distributed.rank() % len(cores)]})
         torch.set_num_threads(1)
-        dataset = CrittersFineDataSet()
-        batch = options.batch * distributed.size()
-        count = batch * (options.steps + WARM_UP)
-        images = TensorDataset(torch.rand(count, 3, 64, 64), torch.randint(162, (count,)))
-        few = TensorDataset(*images[: distributed.size()])
-        loaders = parts_of((DataLoader(images, batch), DataLoader(few, batch)))
-        ends: list[float] = []
-        args = Namespace(
-            **TRAINING,
-            out_dir=options.folder,
-            sync_bn=options.sync_bn,
-            iteration_hook=lambda *call: ends.append(time.perf_counter()),
-        )
-        model = AttackerModel(dataset.get_model("critters_resnet"), dataset)
-        train.train_model(args, model, loaders)
+        times = {"train": training, "sweep": sweep}[options.what](options)
         if distributed.is_main():
-            times = [after - before for before, after in pairwise(ends)]
-            kept = times[WARM_UP - 1 : WARM_UP - 1 + options.steps]
-            Path(options.folder, "times.json").write_text(json.dumps(kept))
+            Path(options.folder, "times.json").write_text(json.dumps(times))
+
+
+def training(options: Namespace) -> list[float]:
+    """Train on this process' part of each batch, and note when each step ended."""
+    dataset = CrittersFineDataSet()
+    batch = options.batch * distributed.size()
+    count = batch * (options.steps + WARM_UP)
+    images = TensorDataset(torch.rand(count, 3, 64, 64), torch.randint(162, (count,)))
+    few = TensorDataset(*images[: distributed.size()])
+    loaders = parts_of((DataLoader(images, batch), DataLoader(few, batch)))
+    ends: list[float] = []
+    args = Namespace(
+        **TRAINING,
+        out_dir=options.folder,
+        sync_bn=options.sync_bn,
+        iteration_hook=lambda *call: ends.append(time.perf_counter()),
+    )
+    model = AttackerModel(dataset.get_model("critters_resnet"), dataset)
+    train.train_model(args, model, loaders)
+    times = [after - before for before, after in pairwise(ends)]
+    return times[WARM_UP - 1 : WARM_UP - 1 + options.steps]
+
+
+def sweep(options: Namespace) -> list[float]:
+    """Invert parts of a whole until none is left, and note the time of a step of a part."""
+    model = rr.load_model("critters-robust")
+    images = critters.draw(options.batch, seed=1).images / 255
+    given = {"step_size": 1.0, "batch_size": options.batch, "progress": False}
+    rr.invert(model, images, iterations=WARM_UP, **given)
+    total = PARTS * distributed.size() * options.batch
+    distributed.wait_for_all()
+    began = time.perf_counter()
+    settings = {"iterations": options.steps, "n": total}
+    with ExperimentStore.resume(options.folder, experiment="sweep", settings=settings) as store:
+        with store.parts("inversion", total, options.batch) as parts:
+            for part in parts:
+                found = rr.invert(
+                    model, images, iterations=options.steps, first=part.first, **given
+                )
+                store.add(part, found)
+    return [(time.perf_counter() - began) / (PARTS * options.steps)]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["train"])
+    parser.add_argument("what", choices=["train", "sweep"])
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5, help="launches of each side")
     parser.add_argument("--steps", type=int, default=20, help="steps that count, a launch")
