@@ -16,7 +16,9 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from robust_reps_ext.interruption import Interrupted
+from robust_reps_ext.models.fast import FastCopy
 from robust_reps_ext.models.small import CrittersResNet
+from robust_reps_ext.upstream.synced_batch_norm import SyncedBatchNorm2d
 
 from robustness import train  # isort: skip
 from robustness.attacker import Attacker, AttackerModel  # isort: skip
@@ -153,6 +155,17 @@ def test_an_attacker_of_ones_own_gets_what_it_always_got(tmp_path):
     train.train_model(options(tmp_path, epochs=1), model, (loader(), loader()))
     assert asked
     assert not any("network" in options for options in asked)
+
+
+def test_batch_norm_over_all_ranks_is_folded_too():
+    network = CrittersResNet(9, width=4).eval()
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    for module in norms:
+        nn.init.normal_(module.running_mean)
+        module.__class__ = SyncedBatchNorm2d
+    copy = FastCopy(network, IMAGES)
+    assert len(copy.folded) == len(norms)
+    torch.testing.assert_close(copy.network(IMAGES), network(IMAGES), rtol=1e-4, atol=1e-4)
 
 
 class Normalized(nn.Module):
