@@ -152,7 +152,14 @@ def _read_zip(file: BinaryIO, size: int) -> Contents:
             storages = _ZipStorages(archive, members, root)
             data = io.BytesIO(archive.read(members[f"{root}/data.pkl"]))
             found = unpickle(data, allowed=ALLOWED, persistent_load=storages)
-    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError) as error:
+    except (
+        zipfile.BadZipFile,
+        EOFError,
+        OSError,
+        NotImplementedError,
+        RuntimeError,
+        UnicodeDecodeError,
+    ) as error:
         raise pickle.UnpicklingError(f"it is truncated or damaged ({error})") from error
     return Contents(found.value, found.foreign, "pickle")
 
