@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from robustness.attacker import AttackerModel
-from scipy.stats import binomtest
 from torch import Tensor, nn
 
 from ..errors import InputError
@@ -44,6 +43,8 @@ class Accuracy:
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
         """Wilson's interval of the share."""
+        from scipy.stats import binomtest  # slow to import: only where it is needed
+
         found = binomtest(self.correct, self.n).proportion_ci(confidence, method="wilson")
         return float(found.low), float(found.high)
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from robustness.attacker import AttackerModel
-from scipy.stats import bootstrap
 from torch import Tensor
 from typing_extensions import Unpack
 
@@ -79,6 +78,8 @@ class Curve:
         """
         if self.distance.shape[1] == 1:
             return self.mean, self.mean
+        from scipy.stats import bootstrap  # slow to import: only where it is needed
+
         interval = bootstrap(
             (self.distance.numpy(),),
             np.mean,
