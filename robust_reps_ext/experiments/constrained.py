@@ -160,6 +160,7 @@ def invert_within(
         start=sources.repeat(r, 1, 1, 1),
         settings=settings,
         target_images=targets.repeat(r, 1, 1, 1),
+        numbers=(settings.first + torch.arange(n)).repeat(r),
         seed=seed,
         progress=progress,
     )

@@ -110,6 +110,7 @@ def interpolate(
         target=target.flatten(0, 1),
         start=blend.flatten(0, 1).clamp(0, 1),
         settings=settings,
+        numbers=(settings.first + torch.arange(len(left))).repeat_interleave(len(weights)),
         seed=seed,
         progress=progress,
     )

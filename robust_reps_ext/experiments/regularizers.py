@@ -6,16 +6,16 @@ Both are regularisers of feature visualisation, as Distill's article of that nam
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from robustness.attack_steps import AttackerStep
 from torch import Tensor, nn
 
+from ..draws import uniform
 from ..errors import InputError
 
-__all__ = ["TRANSFORMS", "DecorrelatedFourierStep", "random_transform"]
+__all__ = ["TRANSFORMS", "DecorrelatedFourierStep", "Transform", "random_transform"]
 
 TRANSFORMS = {"jitter": 8.0, "rotate": 10.0, "scale": 0.1}
 """Default amounts, the largest in lucid's standard transforms: pixels at 224 (brought to the size
@@ -30,11 +30,20 @@ _COLORS = ((0.26, 0.09, 0.02), (0.27, 0.00, -0.05), (0.27, -0.09, 0.03))
 _INSIDE = 1e-4
 
 
-def random_transform(names: str, side: int) -> Callable[[Tensor], Tensor]:
+class Transform(Protocol):
+    """A random transformation of images, (N, C, H, W) to the same shape."""
+
+    def __call__(self, images: Tensor, numbers: Tensor | None = None) -> Tensor:
+        """`numbers` (N,) are the images', by default 0 to N - 1; see `random_transform`."""
+        ...
+
+
+def random_transform(names: str, side: int) -> Transform:
     """Move, turn and scale each image of a batch at random, differentiably.
 
-    Amounts are uniform between minus and plus the given ones, drawn for each image from torch's
-    global generator; beyond the border the image is mirrored.
+    Amounts are uniform between minus and plus the given ones; beyond the border the image is
+    mirrored. Each call draws one number from torch's global generator, from which, and from the
+    number of the image, its amounts follow: they do not depend on which images are in the batch.
 
     Parameters
     ----------
@@ -47,8 +56,8 @@ def random_transform(names: str, side: int) -> Callable[[Tensor], Tensor]:
 
     Returns
     -------
-    callable
-        (N, C, H, W) to the same shape.
+    Transform
+        (N, C, H, W), and the numbers of the images, to the same shape.
 
     Raises
     ------
@@ -74,9 +83,11 @@ def random_transform(names: str, side: int) -> Callable[[Tensor], Tensor]:
         if not 0 <= amounts[name] <= most:
             raise InputError(f"transform {part!r}: give 0 to {most:g}")
 
-    def transform(images: Tensor) -> Tensor:
-        n, _, height, width = images.shape
-        draw = 2 * torch.rand(4, n) - 1
+    def transform(images: Tensor, numbers: Tensor | None = None) -> Tensor:
+        height, width = images.shape[-2:]
+        if numbers is None:
+            numbers = torch.arange(len(images), device=images.device)
+        draw = 2 * uniform(int(torch.randint(2**62, ())), numbers, 4) - 1
         shift = (draw[:2] * math.ceil(amounts["jitter"])).round()
         angle = draw[2] * math.radians(amounts["rotate"])
         size = 1 + draw[3] * amounts["scale"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from robustness.attacker import AttackerModel
@@ -50,18 +51,22 @@ class Visualization:
 
 
 class _Transformed:
-    """The objective seen through a random transformation of the input (Fig. 10)."""
+    """The objective seen through a transformation of the input (Fig. 10).
+
+    The target is a coordinate and the number of the image, which decides what is drawn for it.
+    """
 
     name = "coordinate_maximization"
     targeted = False
 
     def __init__(
-        self, objective: CoordinateMaximization, transform: Callable[[Tensor], Tensor]
+        self, objective: CoordinateMaximization, transform: Callable[[Tensor, Tensor], Tensor]
     ) -> None:
         self.objective, self.transform = objective, transform
 
     def __call__(self, model: nn.Module, inp: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        return self.objective(model, self.transform(inp), target)
+        coordinate, number = target.unbind(1)
+        return self.objective(model, self.transform(inp, number), coordinate)
 
     training_target = CoordinateMaximization.training_target
 
@@ -97,7 +102,9 @@ def visualize(
         (Fig. 9), see `regularizers.DecorrelatedFourierStep`; `step_size` is then a length there,
         and nothing but [0, 1] bounds the image.
     seed
-        Recorded, and set before the run for what `transform` draws.
+        For what a named `transform` draws, for each image by its seed image's number and its
+        coordinate. A function that draws from torch's global generators meets the same numbers in
+        every batch, so that with it results do depend on `batch_size`.
     progress
         True for a bar, or ``progress(steps_done, steps_in_all, mean_value)``.
     **options
@@ -124,26 +131,31 @@ def visualize(
     """
     seeds = check_images("seeds", seeds)
     settings = Settings.paper(seeds, options, iterations=200)
-    if isinstance(transform, str):
-        transform = random_transform(transform, min(seeds.shape[-2:]))
+    moves = (
+        random_transform(transform, min(seeds.shape[-2:]))
+        if isinstance(transform, str)
+        else (None if transform is None else partial(_of_all, transform))
+    )
     settings = _parameterized(settings, parameterization, options)
     size = representation(model, seeds[:1], layer=settings.layer).shape[1]
     chosen = check_coordinates(coordinates, size)
     s, k = len(seeds), len(chosen)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        objective = CoordinateMaximization(fake_relu=settings.fake_relu)
-        result = synthesize(
-            model,
-            objective if transform is None else _Transformed(objective, transform),
-            target=chosen.repeat(s),
-            start=seeds.repeat_interleave(k, dim=0),
-            settings=settings,
-            seed=seed,
-            progress=progress,
-        )
+    target, start = chosen.repeat(s), seeds.repeat_interleave(k, dim=0)
+    # Whichever seeds and coordinates are in the run.
+    numbers = (settings.first + torch.arange(s)).repeat_interleave(k) * size + target
+    objective = CoordinateMaximization(fake_relu=settings.fake_relu)
+    result = synthesize(
+        model,
+        objective if moves is None else _Transformed(objective, moves),
+        target=target if moves is None else torch.stack([target, numbers], dim=1),
+        start=start,
+        settings=settings,
+        numbers=numbers,
+        seed=seed,
+        progress=progress,
+    )
     with torch.no_grad():
-        logits = [model(batch)[0] for batch in result.images.split(settings.batch_size)]
+        logits = [model(batch)[0] for batch in result.images.split(result.settings["batch_size"])]
     return Visualization(
         coordinates=chosen,
         seeds=seeds,
@@ -152,6 +164,11 @@ def visualize(
         predicted=torch.cat(logits).argmax(1).cpu().view(s, k),
         synthesis=result,
     )
+
+
+def _of_all(transform: Callable[[Tensor], Tensor], images: Tensor, numbers: Tensor) -> Tensor:
+    """A transformation that is told nothing of the images' numbers."""
+    return transform(images)
 
 
 def _parameterized(settings: Settings, parameterization: str, given: Options) -> Settings:
