@@ -14,11 +14,15 @@ from .batching import tried
 from .engine import Engine
 from .interruption import Pending
 from .place import Place
+from .probing import fastest_batch
 from .recording import Recorder
 from .settings import Settings
 from .upstream.pgd_state import State
 
 __all__ = ["Batches"]
+
+# Until it is known which is fastest.
+SIZE = 32
 
 
 class Batches:
@@ -44,28 +48,39 @@ class Batches:
         self.engine, self.recorder, self.settings = engine, recorder, settings
         self.origin, self.stop_when = origin, stop_when
         self.place, self.pending = place, pending
-        self.size = settings.batch_size
+        self.size = SIZE if settings.batch_size == "auto" else settings.batch_size
         self.finished: list[Tensor] = []
+        self.failed: list[Tensor] = []
         self._interrupted: dict[str, Tensor] = {}
+        self._resumed = bool(kept)
         if kept:
             self._take_up(kept)
 
     def run(self) -> Tensor:
         """The synthesised images, on the device of the starts."""
         begin = self.engine.begin
+        if self.settings.batch_size == "auto" and not self._resumed:
+            self.size = fastest_batch(self._probe, len(begin), self.engine.device)
         done = sum(map(len, self.finished))
         while done < len(begin):
             self.recorder.expect(math.ceil((len(begin) - done) / self.size))
             rows = torch.arange(done, min(done + self.size, len(begin)))
-            found, fewer = tried(partial(self._batch, rows), len(rows))
-            if found is None:
+            batch, fewer = tried(partial(self._batch, rows), len(rows))
+            if batch is None:
                 self.size = fewer
                 continue
+            found, failed = batch
             self.recorder.end_batch(found)
             self.finished.append(found.to(begin.device))
+            self.failed.append(failed.cpu())
             done += len(rows)
             self.keep()
         return torch.cat(self.finished)
+
+    def non_finite(self) -> list[int]:
+        """The images that were left because their loss or gradient was not finite."""
+        left: list[int] = torch.cat(self.failed).nonzero().flatten().tolist()
+        return left
 
     def found(self) -> dict[str, Tensor]:
         """The state of the batch that was interrupted, once."""
@@ -85,34 +100,48 @@ class Batches:
         if self.pending is not None:
             self.pending.check()
 
-    def _batch(self, rows: Tensor) -> Tensor:
-        engine, settings, model = self.engine, self.settings, self.engine.model
+    def _batch(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """The result, and which images failed, (n,) bool."""
         while True:
             if not self._interrupted:
                 self.recorder.begin_batch()
-                engine.reseed()
-            found: Tensor = model.attacker(
-                engine.begin[rows],
-                engine.target[rows],
-                custom_loss=engine.objective,
-                targeted=engine.objective.targeted,
-                constraint=settings.constraint,
-                eps=_of(settings.eps, rows),
-                step_size=_of(settings.step_size, rows),
-                iterations=settings.iterations,
-                orig_input=self.origin[rows],
-                use_best=settings.use_best,
-                mixed_precision=engine.reduced,
-                stop_when=self.stop_when,
+                self.engine.reseed()
+            failed: list[Tensor] = []
+            found = self._attack(
+                rows,
+                self.settings.iterations,
                 callback=self.recorder.step,
-                schedule=settings.schedule,
-                patience=settings.patience,
-                drop_finished=True,
-                network=engine.network,
+                on_non_finite=failed.append,
                 keeper=None if self.place is None else self,
             )
-            if engine.trusted(found, rows):
-                return found
+            if self.engine.trusted(found, rows, failed[0]):
+                return found, failed[0]
+
+    def _probe(self, images: int) -> None:
+        self._attack(torch.arange(images), 1)
+
+    def _attack(self, rows: Tensor, iterations: int, **watched: Any) -> Tensor:
+        engine, settings = self.engine, self.settings
+        found: Tensor = engine.model.attacker(
+            engine.begin[rows],
+            engine.target[rows],
+            custom_loss=engine.objective,
+            targeted=engine.objective.targeted,
+            constraint=settings.constraint,
+            eps=_of(settings.eps, rows),
+            step_size=_of(settings.step_size, rows),
+            iterations=iterations,
+            orig_input=self.origin[rows],
+            use_best=settings.use_best,
+            mixed_precision=engine.reduced,
+            stop_when=self.stop_when,
+            schedule=settings.schedule,
+            patience=settings.patience,
+            drop_finished=True,
+            network=engine.network,
+            **watched,
+        )
+        return found
 
     def _tensors(self, state: State | None) -> dict[str, Tensor]:
         device = self.engine.device
@@ -122,6 +151,7 @@ class Batches:
             "random": torch.get_rng_state(),
             **({"random.cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {}),
             **{f"finished.{i}": one for i, one in enumerate(self.finished)},
+            **{f"failed.{i}": one for i, one in enumerate(self.failed)},
             **{f"recorder.{name}": one for name, one in self.recorder.tensors().items()},
             **({f"pgd.{name}": one for name, one in state.tensors().items()} if state else {}),
         }
@@ -138,10 +168,10 @@ class Batches:
         self.size = int(kept["size"])
         if self.engine.reduced and not kept["reduced"]:
             self.engine.fall_back()
-        finished = part("finished.")
-        self.finished = [
-            finished[str(i)].to(self.engine.begin.device) for i in range(len(finished))
-        ]
+        finished, failed = part("finished."), part("failed.")
+        home = self.engine.begin.device
+        self.finished = [finished[str(i)].to(home) for i in range(len(finished))]
+        self.failed = [failed[str(i)] for i in range(len(failed))]
         self.recorder.take_up(part("recorder."), device)
         self._interrupted = part("pgd.")
         torch.set_rng_state(kept["random"])

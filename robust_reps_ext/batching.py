@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .errors import InputError
 
-__all__ = ["in_batches", "tried"]
+__all__ = ["in_batches", "is_out_of_memory", "tried"]
 
 T = TypeVar("T")
 
@@ -58,7 +58,7 @@ def in_batches(n: int, size: int, work: Callable[[slice], Tensor]) -> Tensor:
     """`work` on `size` of n images at a time, fewer where memory runs out; the rows together."""
     found: list[Tensor] = []
     done = 0
-    while done < n:
+    while done < n or not found:
         rows = slice(done, min(done + size, n))
         result, fewer = tried(partial(work, rows), rows.stop - rows.start)
         if result is None:

@@ -17,7 +17,7 @@ from .upstream.precision import amp_dtype, reduced
 
 __all__ = ["Engine"]
 
-# Gradients on the network itself take more memory than on the fast copy.
+# However many PGD takes: gradients on the network itself need more memory than on the fast copy.
 GRADIENTS_AT_ONCE = 32
 
 
@@ -70,15 +70,18 @@ class Engine:
         self.reduced = False
         self.prepare(self.begin)
 
-    def trusted(self, found: Tensor, rows: Tensor) -> bool:
+    def trusted(self, found: Tensor, rows: Tensor, failed: Tensor) -> bool:
         """Whether the result stands; if not, the network computes in float32 from now on.
 
         Under ``precision="auto"``, the objective in reduced precision may be off by 1% of what it
         is in float32, here or at the start (near 0, where it ends, all digits are lost at once),
-        over the batch (a unit that is off has no digits to lose).
+        over the batch (a unit that is off has no digits to lose); and it must be finite.
         """
         if not (self.reduced and self.may_fall_back):
             return True
+        if failed.any():
+            self._fall_back_saying(f"is not finite at {int(failed.sum())} of {len(rows)} images")
+            return False
         exact, first = (self._values(x, rows) for x in (found, self.begin[rows]))
         self.reseed()
         with torch.autocast(self.device.type, amp_dtype(self.device)), torch.no_grad():
@@ -88,13 +91,15 @@ class Engine:
         size = float(torch.maximum(exact.abs(), first.abs()).mean())
         if off <= self.TOLERANCE * size:
             return True
+        self._fall_back_saying(f"about {size:.3g}, is off by {off:.3g}")
+        return False
+
+    def _fall_back_saying(self, reason: str) -> None:
         warnings.warn(
-            f"in reduced precision the objective, about {size:.3g}, is off by {off:.3g}: "
-            "computing in float32 instead",
-            stacklevel=5,
+            f"in reduced precision the objective {reason}: computing in float32 instead",
+            stacklevel=6,
         )
         self.fall_back()
-        return False
 
     def values(self, images: Tensor, batch_size: int) -> Tensor:
         """The objective of each image in float32, (N,), on the CPU."""
@@ -107,9 +112,7 @@ class Engine:
             value, _ = self.objective(self.model.model, x, self.target[rows].to(self.device))
         return value.float().cpu()
 
-    def off_zero_gradients(
-        self, start: Tensor, numbers: Tensor, batch_size: int
-    ) -> tuple[Tensor, Tensor]:
+    def off_zero_gradients(self, start: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
         """Starts at which the objective has a gradient: N(0, 1) / 100 is added where it has none.
 
         A flat image can leave every unit before the representation switched off; PGD would then
@@ -123,10 +126,10 @@ class Engine:
                 x, t = self.model.normalizer(leaf), self.target[rows].to(self.device)
                 values, _ = self.objective(self.model.model, x, t)
                 (gradient,) = torch.autograd.grad(values.sum(), [leaf])
-            return (gradient.flatten(1) == 0).all(dim=1) & (values.detach() != 0)
+            values = values.detach()
+            return (gradient.flatten(1) == 0).all(dim=1) & (values != 0) & values.isfinite()
 
-        at_once = min(GRADIENTS_AT_ONCE, batch_size)
-        nudged = in_batches(len(start), at_once, flat).to(start.device)
+        nudged = in_batches(len(start), GRADIENTS_AT_ONCE, flat).to(start.device)
         if nudged.any():
             warnings.warn(
                 f"the objective has no gradient at {int(nudged.sum())} of {len(start)} starts: "

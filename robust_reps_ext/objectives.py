@@ -24,6 +24,9 @@ __all__ = [
 ]
 
 
+SMALLEST_NORM = 1e-12
+
+
 class Objective(Protocol):
     """What PGD optimises, one value per image.
 
@@ -63,10 +66,13 @@ def check_coordinates(coordinates: Sequence[int], size: int) -> Tensor:
 
 
 def relative_distance(representation: Tensor, target: Tensor) -> Tensor:
-    """||R - target||_2 / ||target||_2 for each row, (N, k) and (N, k) to (N,)."""
-    tiny = torch.finfo(target.dtype).tiny
+    """||R - target||_2 / ||target||_2 for each row, (N, k) and (N, k) to (N,).
+
+    To a target of norm 0 (or below 1e-12, whose ratios would overflow) it is ||R - target||_2.
+    """
     distance = torch.linalg.vector_norm(representation - target, dim=1)
-    return distance / torch.linalg.vector_norm(target, dim=1).clamp_min(tiny)
+    norm = torch.linalg.vector_norm(target, dim=1)
+    return distance / norm.where(norm > SMALLEST_NORM, norm.new_ones(()))
 
 
 class RepresentationMatching:

@@ -47,7 +47,9 @@ class Options(TypedDict, total=False):
         paper's, but at most 3.5 times as long as the box of images is wide. ``"lbfgs"``: the
         same lengths at most, along L-BFGS's direction; it keeps 20 tensors of the batch's size.
     batch_size
-        Images optimised together, by default 32. Results do not depend on it, to float rounding.
+        Images optimised together, by default 32; ``"auto"`` for as many as are fastest and fit
+        into memory, by a short probe. Results do not depend on it, but for float rounding, which
+        grows over many steps, and for ``precision="auto"``, which judges a batch as a whole.
     precision
         ``"float32"`` (default), ``"bfloat16"`` for autocast inside the network, or ``"auto"`` for
         autocast where the hardware computes in bfloat16, and float32 again, with a warning, once
@@ -78,7 +80,7 @@ class Options(TypedDict, total=False):
     step_size: float | Tensor | None
     iterations: int | Literal["auto"] | None
     schedule: str | None
-    batch_size: int | None
+    batch_size: int | Literal["auto"] | None
     precision: str | None
     frames: int | None
     fake_relu: bool | None
@@ -113,7 +115,7 @@ class Settings:
     constraint: Any = "2"
     schedule: str = "paper"
     use_best: bool = False
-    batch_size: int = 32
+    batch_size: Any = 32
     precision: str = "float32"
     layer: Any = None
     frames: int | None = None
@@ -160,8 +162,12 @@ class Settings:
         """Raise `InputError` for values that no run can use."""
         if self.iterations < 1 or self.iterations != int(self.iterations):
             raise InputError(f"iterations={self.iterations}: give a whole number, 1 or more")
-        if self.batch_size < 1:
-            raise InputError(f"batch_size={self.batch_size}: give 1 or more")
+        if self.batch_size != "auto" and (
+            isinstance(self.batch_size, str)
+            or self.batch_size < 1
+            or self.batch_size != int(self.batch_size)
+        ):
+            raise InputError(f"batch_size={self.batch_size}: give 1 or more, or auto")
         if self.frames is not None and (self.frames < 2 or self.frames != int(self.frames)):
             raise InputError(
                 f"frames={self.frames}: give a whole number, 2 (the start and the result) or more"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
@@ -102,12 +103,15 @@ def synthesize(
     Returns
     -------
     Synthesis
+        An image whose loss or gradient is no longer finite keeps its last iterate where both
+        were; ``settings["non_finite"]`` lists such images, and a warning names them. If memory
+        runs out, the batch begins again with half of the images, as do all after it.
 
     Raises
     ------
     InputError
-        If shapes disagree, images leave [0, 1], a setting is out of range, or the file
-        ``settings.place`` is damaged or of another run.
+        If shapes disagree, images leave [0, 1], a setting is out of range, memory runs out
+        with one image at a time, or the file ``settings.place`` is damaged or of another run.
     Interrupted
         After SIGINT or SIGTERM, once the step is finished and the place written; only where
         there is a place.
@@ -147,7 +151,7 @@ def synthesize(
     kept = {} if place is None else place.read()
     waiting = nullcontext(None) if place is None else deferred()
     with evaluating(read), recorder, own_generators(engine.device), waiting as pending:
-        begin, nudged = engine.off_zero_gradients(start, numbers, settings.batch_size)
+        begin, nudged = engine.off_zero_gradients(start, numbers)
         engine.prepare(begin)
         batches = Batches(engine, recorder, settings, origin, stop_when, place, pending, kept)
         final = batches.run()
@@ -155,6 +159,13 @@ def synthesize(
         batches.keep()
     if place is not None:
         place.remove()
+    left = batches.non_finite()
+    if left:
+        warnings.warn(
+            f"loss or gradient was not finite at {len(left)} of {len(start)} images, left where "
+            f"both last were: images {', '.join(map(str, left[:10]))}{', ...' * (len(left) > 10)}",
+            stacklevel=2,
+        )
     return Synthesis(
         images=final,
         start=start,
@@ -165,7 +176,9 @@ def synthesize(
             "objective": objective.name,
             "targeted": objective.targeted,
             **_plain(recorded(settings)),
+            "batch_size": batches.size,
             "zero_gradient_starts": int(nudged.sum()),
+            "non_finite": left,
         },
         provenance={
             "weights": weights_digest(model),

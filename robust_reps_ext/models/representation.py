@@ -10,6 +10,7 @@ import torch
 from robustness.attacker import AttackerModel
 from torch import Tensor, nn
 
+from ..batching import in_batches
 from ..upstream.modes import evaluating
 from .hooks import (
     Layer,
@@ -66,7 +67,7 @@ def representation(
         (N, C, H, W) over space and (N, T, C) over tokens, ``"features.3:mean-last"`` the
         (N, H, W, C) of Swin transformers over space.
     batch_size
-        Images in one forward pass.
+        Images in one forward pass; fewer, with a warning, where memory runs out.
 
     Returns
     -------
@@ -83,8 +84,10 @@ def representation(
     """
     model = at_layer(model, layer)
     with evaluating(model), torch.no_grad():
-        latents = [model(batch, with_latent=True)[0][1] for batch in images.split(batch_size)]
-    return torch.cat(latents).float().to(images.device)
+        latents = in_batches(
+            len(images), batch_size, lambda rows: model(images[rows], with_latent=True)[0][1]
+        )
+    return latents.float().to(images.device)
 
 
 def at_layer(model: AttackerModel, layer: Layer | None) -> AttackerModel:
