@@ -62,7 +62,7 @@ class Common:
     step_size: options.StepSize = None
     iterations: options.Iterations = None
     schedule: options.Schedule = options.Steps.paper
-    batch_size: options.BatchSize = None
+    batch_size: options.FastestBatchSize = None
     precision: options.Precision = options.Number.float32
     device: options.Device = None
     seed: options.Seed = 0
@@ -84,6 +84,11 @@ class Common:
             "batch_size": self.batch_size,
             "precision": self.precision.value,
         }
+
+    @property
+    def images_at_once(self) -> int:
+        """The size of a batch, where no run finds out by itself."""
+        return BATCH if self.batch_size in (None, "auto") else int(self.batch_size)
 
     @cached_property
     def data_set(self) -> DataSet:
@@ -160,7 +165,7 @@ class Common:
         """Batches of the validation images at `positions`."""
         from torch.utils.data import DataLoader, Subset
 
-        return DataLoader(Subset(self.validation_set, positions), self.batch_size or BATCH)
+        return DataLoader(Subset(self.validation_set, positions), self.images_at_once)
 
     def coordinates(self, text: str, images: torch.Tensor) -> list[int]:
         """The coordinates that a text names: 3,50 or random:8."""
@@ -221,7 +226,7 @@ class Common:
 
         n = self.n if n is None else n
         what, value = said
-        size = size or max(1, (self.batch_size or BATCH) // each)
+        size = size or max(1, self.images_at_once // each)
         with store.parts(name, n, size) as parts:
             for part in parts:
                 label = what if len(part) == n else f"{what} {part.first + 1}-{part.stop} of {n}"

@@ -15,6 +15,7 @@ __all__ = [
     "DataSetName",
     "Device",
     "Eps",
+    "FastestBatchSize",
     "Iterations",
     "Layer",
     "Layout",
@@ -106,9 +107,34 @@ Eps = Annotated[
 StepSize = Annotated[
     float | None, _option("--step-size", "Default: the paper's.", "Optimisation", "R")
 ]
+def _whole_or_auto(text: str) -> int | str:
+    if text == "auto":
+        return text
+    try:
+        return int(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is neither a whole number nor auto.") from None
+
+
 Iterations = Annotated[
-    int | None,
-    _option("--iterations", "Steps; default: the paper's, 10,000.", "Optimisation", "N"),
+    Any,
+    typer.Option(
+        "--iterations",
+        help="Steps; default: the paper's, 10,000; auto: until the objective stops changing.",
+        rich_help_panel="Optimisation",
+        metavar="N|auto",
+        parser=_whole_or_auto,
+    ),
+]
+FastestBatchSize = Annotated[
+    Any,
+    typer.Option(
+        "--batch-size",
+        help="Images at once, by default 32; auto: as many as are fastest.",
+        rich_help_panel="Optimisation",
+        metavar="N|auto",
+        parser=_whole_or_auto,
+    ),
 ]
 BatchSize = Annotated[
     int | None, _option("--batch-size", "Images at once, by default 32.", "Optimisation", "N")

@@ -162,12 +162,12 @@ class Settings:
         """Raise `InputError` for values that no run can use."""
         if self.iterations < 1 or self.iterations != int(self.iterations):
             raise InputError(f"iterations={self.iterations}: give a whole number, 1 or more")
+        if isinstance(self.batch_size, str) and self.batch_size != "auto":
+            raise InputError(f'batch_size={self.batch_size!r}: give a whole number, or "auto"')
         if self.batch_size != "auto" and (
-            isinstance(self.batch_size, str)
-            or self.batch_size < 1
-            or self.batch_size != int(self.batch_size)
+            self.batch_size < 1 or self.batch_size != int(self.batch_size)
         ):
-            raise InputError(f"batch_size={self.batch_size}: give 1 or more, or auto")
+            raise InputError(f"batch_size={self.batch_size}: give 1 or more")
         if self.frames is not None and (self.frames < 2 or self.frames != int(self.frames)):
             raise InputError(
                 f"frames={self.frames}: give a whole number, 2 (the start and the result) or more"

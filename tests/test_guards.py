@@ -347,5 +347,5 @@ def test_an_automatic_batch_is_recorded_and_changes_nothing():
 
 @pytest.mark.parametrize("size", [0, -1, 2.5, "many"])
 def test_bad_batch_sizes_are_named(size):
-    with pytest.raises(rr.InputError, match=f"batch_size={size}: give 1 or more, or auto"):
+    with pytest.raises(rr.InputError, match=f"batch_size={size!r}: give"):
         climb(model_with(), starts(model_with()), batch_size=size)
