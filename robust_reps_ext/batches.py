@@ -77,9 +77,9 @@ class Batches:
             self.keep()
         return torch.cat(self.finished)
 
-    def non_finite(self) -> list[int]:
-        """The images that were left because their loss or gradient was not finite."""
-        left: list[int] = torch.cat(self.failed).nonzero().flatten().tolist()
+    def non_finite(self) -> list[bool]:
+        """For each image, whether it was left because its loss or gradient was not finite."""
+        left: list[bool] = torch.cat(self.failed).tolist()
         return left
 
     def found(self) -> dict[str, Tensor]:

@@ -232,7 +232,7 @@ class Common:
                 label = what if len(part) == n else f"{what} {part.first + 1}-{part.stop} of {n}"
                 given: Options = {
                     **self.given,
-                    "first": part.first * each,
+                    "first": part.first,
                     "place": part.place,
                     "place_interval": self.save_interval,
                 }

@@ -77,6 +77,7 @@ def visualize(
     starts = ["noise"] * common.n + list(images.names)
 
     def make(part: Part, given: Options, progress: Progress) -> tuple[Synthesis, Any]:
+        given["first"] = 0  # every part has all seeds
         found = visualize_coordinates(
             common.network,
             coordinates=chosen[part.images],

@@ -107,6 +107,8 @@ Eps = Annotated[
 StepSize = Annotated[
     float | None, _option("--step-size", "Default: the paper's.", "Optimisation", "R")
 ]
+
+
 def _whole_or_auto(text: str) -> int | str:
     if text == "auto":
         return text

@@ -104,8 +104,9 @@ def synthesize(
     -------
     Synthesis
         An image whose loss or gradient is no longer finite keeps its last iterate where both
-        were; ``settings["non_finite"]`` lists such images, and a warning names them. If memory
-        runs out, the batch begins again with half of the images, as do all after it.
+        were; a warning names it, and ``settings["non_finite"]`` says of each image whether it is
+        one (False if none is). If memory runs out, the batch begins again with half of the
+        images, as do all after it.
 
     Raises
     ------
@@ -159,11 +160,12 @@ def synthesize(
         batches.keep()
     if place is not None:
         place.remove()
-    left = batches.non_finite()
-    if left:
+    failed = batches.non_finite()
+    if any(failed):
+        left = [str(i) for i, one in enumerate(failed) if one]
         warnings.warn(
             f"loss or gradient was not finite at {len(left)} of {len(start)} images, left where "
-            f"both last were: images {', '.join(map(str, left[:10]))}{', ...' * (len(left) > 10)}",
+            f"both last were: images {', '.join(left[:10])}{', ...' * (len(left) > 10)}",
             stacklevel=2,
         )
     return Synthesis(
@@ -178,7 +180,7 @@ def synthesize(
             **_plain(recorded(settings)),
             "batch_size": batches.size,
             "zero_gradient_starts": int(nudged.sum()),
-            "non_finite": left,
+            "non_finite": any(failed) and failed,
         },
         provenance={
             "weights": weights_digest(model),

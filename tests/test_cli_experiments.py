@@ -64,7 +64,8 @@ def run(command, few, checkpoint, critters, tmp_path):
 
     def call(name, *arguments):
         out = tmp_path / "out"
-        steps = () if name == "evaluate" else ("--iterations", 2)
+        given = name == "evaluate" or "--iterations" in arguments
+        steps = () if given else ("--iterations", 2)
         status, said, err = command(
             name, "--model", checkpoint, "--dataset", "critters_fine", "--data", critters,
             "--out", out, *steps, *arguments,
@@ -84,6 +85,15 @@ def run(command, few, checkpoint, critters, tmp_path):
 def picture(path):
     with Image.open(path) as image:
         return len(image.convert("RGB").getcolors(10**7))
+
+
+def test_steps_and_batches_can_be_left_to_the_run(run):
+    still = ("--step-size", 0, "--iterations", "auto", "--batch-size", "auto")
+    directory, _, _ = run("invert", "--n", 2, *still)
+    [found] = directory.glob("*.safetensors")
+    settings = rr.Synthesis.load(found).settings
+    assert (settings["patience"], settings["iterations"]) == (100, 10_000)
+    assert settings["batch_size"] in (1, 2)
 
 
 def test_curve(run):

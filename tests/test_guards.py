@@ -101,7 +101,7 @@ def test_an_image_that_is_not_finite_keeps_its_last_good_iterate(spoil, schedule
     free = climb(whole, x, **options)
     with pytest.warns(UserWarning, match="not finite at 1 of 4 images.*: images 1$"):
         found = climb(model_with(spoil), x, **options)
-    assert found.settings["non_finite"] == [1]
+    assert found.settings["non_finite"] == [False, True, False, False]
     below = (free.trace[:-1, 1] <= 1).nonzero().flatten()
     last = int(below[-1])
     assert 0 < last < 7
@@ -112,9 +112,11 @@ def test_an_image_that_is_not_finite_keeps_its_last_good_iterate(spoil, schedule
     torch.testing.assert_close(found.images[OTHERS], free.images[OTHERS])
     torch.testing.assert_close(found.trace[:, OTHERS], free.trace[:, OTHERS])
     assert found.trace.isfinite().all()
+    joined = rr.Synthesis.joined([free, found])
+    assert joined.settings["non_finite"] == [False] * 5 + [True, False, False]
     alone = climb(model_with(spoil), x[OTHERS], **options)
     torch.testing.assert_close(found.images[OTHERS], alone.images)
-    assert alone.settings["non_finite"] == []
+    assert alone.settings["non_finite"] is False
 
 
 def test_the_last_step_is_watched_too():
@@ -126,7 +128,7 @@ def test_the_last_step_is_watched_too():
         found = climb(model_with(spoiled_value), x, iterations=steps)
     shorter = climb(whole, x, iterations=steps - 1)
     torch.testing.assert_close(found.images[1], shorter.images[1])
-    assert climb(model_with(spoiled_value), x, iterations=steps - 1).settings["non_finite"] == []
+    assert climb(model_with(spoiled_value), x, iterations=steps - 1).settings["non_finite"] is False
 
 
 @pytest.mark.parametrize("spoil", [spoiled_value, spoiled_gradient])
@@ -139,7 +141,7 @@ def test_a_bad_start_stays_and_is_named(spoil, batch_size):
     x[1] = x[0]
     with pytest.warns(UserWarning, match="not finite at 1 of 4 images.*: images 2$"):
         found = climb(model, x, batch_size=batch_size)
-    assert found.settings["non_finite"] == [2]
+    assert found.settings["non_finite"] == [False, False, True, False]
     assert torch.equal(found.images[2], x[2])
     torch.testing.assert_close(found.images[[0, 1, 3]], climb(model, x[[0, 1, 3]]).images)
 
@@ -187,7 +189,7 @@ def test_automatic_precision_goes_back_where_reduced_numbers_overflow(monkeypatc
     x = starts(model_with())
     with pytest.warns(UserWarning, match="not finite at 1 of 4 images: computing in float32"):
         found = climb(model_with(overflowing), x, precision="auto")
-    assert found.settings["non_finite"] == []
+    assert found.settings["non_finite"] is False
     torch.testing.assert_close(found.images, climb(model_with(), x).images)
 
 
@@ -215,7 +217,7 @@ def test_constant_representations_and_zero_targets_divide_by_nothing(schedule, u
             )
         assert found.images.isfinite().all()
         assert found.trace.isfinite().all()
-        assert found.settings["non_finite"] == []
+        assert found.settings["non_finite"] is False
     found = rr.synthesize(model_with(nothing), rr.RepresentationMatching(), zero, x, settings)
     assert torch.equal(found.images, x)  # it is there already
     assert (found.objective == 0).all()
