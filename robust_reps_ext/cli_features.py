@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,6 +10,7 @@ import typer
 
 from .cli_common import AllOrN, Common, counted, tell
 from .cli_results import SHOWN, class_name
+from .errors import InputError
 
 if TYPE_CHECKING:
     from .recording import Progress
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 __all__ = ["activations", "add_feature", "visualize"]
 
 PANEL = "Experiment"
+FOUR = "random:4"
+IMAGES = 4096
+"""Gone through before what was found is kept on the disk."""
 
 
 class Parameterization(str, Enum):
@@ -169,26 +174,39 @@ def activations(
             metavar="I,I,...|random:K",
             rich_help_panel=PANEL,
         ),
-    ] = "random:4",
+    ] = FOUR,
     k: Annotated[int, typer.Option("--k", help="Images at each end.", rich_help_panel=PANEL)] = 3,
+    every: Annotated[
+        bool,
+        typer.Option("--all", help="All coordinates, on a page to browse.", rich_help_panel=PANEL),
+    ] = False,
     n: AllOrN = None,
 ) -> None:
     """Find the images that activate coordinates most and least (Fig. 8).
 
     Goes once through the validation set, or through --n of its images; beside them stands what
-    raises the coordinate from a grey image.
+    raises the coordinate from a grey image. With --all, every coordinate gets its images, without
+    what raises it, on a page that opens from the disk.
 
     \b
     robust-reps activations --model critters-robust --dataset critters_fine \\
       --coordinates 3,50 --out out
+    robust-reps activations --model critters-robust --dataset critters_fine --all --out out
     """
     import torch
 
     from . import console
-    from .experiments.activations import most_activating
+    from .experiments.activations import most_activating, to_rows
     from .experiments.visualization import visualize as visualize_coordinates
     from .figures import Row, image_grid
 
+    if every:
+        if coordinates != FOUR:
+            raise InputError(
+                f"--all and --coordinates {coordinates} exclude each other: give one of them"
+            )
+        _all_activations(common, k, n)
+        return
     loader, positions = common.validation(n)
     like = next(iter(loader))[0][:1]
     chosen = common.coordinates(coordinates, like)
@@ -210,18 +228,10 @@ def activations(
             progress=progress,
             **given,
         )
-        rows: list[dict[str, Any]] = [{"coordinate": i, "seen": found.seen} for i in chosen]
-        for end, kept in {"most": found.most, "least": found.least}.items():
-            for c, row in enumerate(rows):
-                row |= {
-                    end: [class_name(classes, label) for label in kept.label[c].tolist()],
-                    f"{end}_index": [positions[i] for i in kept.index[c].tolist()],
-                    f"{end}_value": kept.value[c].tolist(),
-                }
+        rows = _named(to_rows(found), common.class_names, positions)
         return features.synthesis, rows
 
     with common.store("activations", coordinates=chosen, k=k, n=n) as store:
-        classes = common.class_names
         run, rows = common.in_parts(
             store,
             "activations",
@@ -245,3 +255,59 @@ def activations(
         ((row["coordinate"], "; ".join(row["most"]), "; ".join(row["least"])) for row in rows),
         [store.path, picture],
     )
+
+
+def _all_activations(common: Common, k: int, n: int | None) -> None:
+    """The images at both ends of every coordinate, found part by part, and a page of them."""
+    from . import console
+    from .experiments.activations import ALL, extremes, from_rows, merged, to_rows
+    from .report.activations import write_activations
+
+    _, positions = common.validation(n)
+    if not 1 <= k <= len(positions):
+        raise InputError(f"k={k}: the data has {len(positions)} images; keep 1 to that many")
+    with common.store("activations", coordinates=ALL, k=k, n=n) as store:
+        with store.parts("activations", len(positions), IMAGES) as parts:
+            for part in parts:
+                some = positions[part.images]
+                with console.progress("Looking", "images") as look:
+                    found = extremes(
+                        common.network,
+                        counted(common.batches(some), len(some), look),
+                        coordinates=ALL,
+                        k=k,
+                        layer=common.layer,
+                        first=part.first,
+                        keep_images=False,
+                    )
+                if found is None:
+                    raise InputError("none of these images can be read")
+                store.add_rows(part, to_rows(found), table="extremes")
+        rows = store.rows("activations")
+        size = 1 + max(int(row["coordinate"]) for row in rows)
+        whole = merged(*(from_rows(rows[i : i + size], k) for i in range(0, len(rows), size)))
+        with store.parts("coordinates", size, size) as parts:
+            for part in parts:
+                store.add_rows(part, _named(to_rows(whole), common.class_names, positions))
+        page = write_activations(
+            store.path / "activations.html",
+            whole,
+            lambda place: common.validation_set[positions[place]][0],
+            names=common.class_names,
+            model=common.network.card,
+            name=common.model,
+            data=common.dataset,
+        )
+    print(f"{len(whole.coordinates)} coordinates, {whole.seen} images")
+    print(page)
+
+
+def _named(
+    rows: list[dict[str, Any]], classes: Sequence[str], positions: Sequence[int]
+) -> list[dict[str, Any]]:
+    """The rows with the names of labels, and indices that are places in the validation set."""
+    for row in rows:
+        for end in ("most", "least"):
+            row[end] = [class_name(classes, label) for label in row.pop(f"{end}_label")]
+            row[f"{end}_index"] = [positions[i] for i in row[f"{end}_index"]]
+    return rows

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import partial
 
 import pytest
@@ -174,6 +175,23 @@ def test_activations_of_some_images_name_their_places(run):
     order = torch.randperm(VALIDATION_IMAGES, generator=torch.Generator().manual_seed(2))
     assert results["seen"].tolist() == [metadata["n"]] == [5]
     assert results["most_index"][0][0] in order[:5].tolist()
+
+
+def test_activations_of_all_coordinates_are_a_page_to_browse(run, monkeypatch):
+    """Found in three parts; a second call finds them finished and says the same."""
+    monkeypatch.setattr("robust_reps_ext.cli_features.IMAGES", 10)
+    wanted = ("activations", "--all", "--k", 2, "--n", 23, "--batch-size", 23)
+    directory, metadata, results = run(*wanted)
+    assert (metadata["coordinates"], metadata["n"]) == ("all", 23)
+    assert results["coordinate"].tolist() == list(range(1024))
+    assert set(results["seen"]) == {23}
+    text = (directory / "activations.html").read_text()
+    facts = json.loads(re.search(r'id="facts">(.*?)</script>', text, re.S)[1])
+    assert facts["coordinates"] == list(range(1024))
+    (directory / "activations.html").unlink()
+    monkeypatch.setattr("robust_reps_ext.experiments.activations.representation", None)
+    assert run(*wanted)[2].equals(results)
+    assert (directory / "activations.html").read_text() == text
 
 
 def test_evaluate(run, checkpoint, tmp_path):

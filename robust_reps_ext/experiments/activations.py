@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import torch
@@ -14,17 +15,30 @@ from ..errors import InputError
 from ..models.representation import representation
 from ..objectives import check_coordinates
 
-__all__ = ["Activations", "most_activating"]
+__all__ = [
+    "ALL",
+    "Activations",
+    "Extreme",
+    "extremes",
+    "from_rows",
+    "merged",
+    "most_activating",
+    "to_rows",
+]
+
+ALL = "all"
 
 
 @dataclass(frozen=True)
 class Extreme:
     """The k images at one end, for each of C coordinates, the most extreme first.
 
+    Of images with equal values, the one that comes first in the data does here too.
+
     Attributes
     ----------
     images
-        (C, k, channels, H, W).
+        (C, k, channels, H, W); (C, k, 0), which holds nothing, where they are not kept.
     value
         (C, k), R(x)_i.
     index
@@ -51,25 +65,31 @@ class Activations:
         The two ends.
     seen
         How many images were looked at.
+    k
+        How many are kept at each end, if there are as many.
     """
 
     coordinates: Tensor
     most: Extreme
     least: Extreme
     seen: int
+    k: int
 
 
 def most_activating(
     model: AttackerModel,
     loader: Iterable[Any],
     *,
-    coordinates: Sequence[int],
+    coordinates: Sequence[int] | str,
     k: int = 3,
     layer: Any = None,
+    first: int = 0,
+    keep_images: bool | None = None,
 ) -> Activations:
     """Go once through a data set and keep the k most and least activating images (Fig. 8).
 
-    Memory holds the images kept and one batch, however large the data set is.
+    Memory holds what is kept and one batch, however large the data set is. Parts of a data set
+    that were gone through apart, by several processes say, are put together by `merged`.
 
     Parameters
     ----------
@@ -78,11 +98,16 @@ def most_activating(
     loader
         Batches ``(images, labels)`` or ``images``, images (B, C, H, W) in [0, 1].
     coordinates
-        Which coordinates i of R(x).
+        Which coordinates i of R(x); ``"all"`` for every one.
     k
         Images kept at each end; the paper shows 3.
     layer
         The representation layer; default the penultimate one.
+    first
+        Position in the data of the first image that the loader gives.
+    keep_images
+        Whether the images themselves are kept, or their positions alone; by default they are,
+        unless for all coordinates, of which a ResNet-50 has 2048.
 
     Returns
     -------
@@ -102,30 +127,135 @@ def most_activating(
     >>> found = rr.most_activating(model, batches, coordinates=[3, 50], k=2)
     >>> found.most.value.shape, found.seen
     (torch.Size([2, 2]), 6)
+    >>> rr.most_activating(model, batches, coordinates="all", k=2).most.index.shape
+    torch.Size([512, 2])
     """
+    found = extremes(
+        model,
+        loader,
+        coordinates=coordinates,
+        k=k,
+        layer=layer,
+        first=first,
+        keep_images=coordinates != ALL if keep_images is None else keep_images,
+    )
+    seen = 0 if found is None else found.seen
+    if found is None or seen < k:
+        raise InputError(f"the data has {seen} images, k={k}: give more data or a smaller k")
+    return found
+
+
+def extremes(
+    model: AttackerModel,
+    loader: Iterable[Any],
+    *,
+    coordinates: Sequence[int] | str,
+    k: int,
+    layer: Any,
+    first: int,
+    keep_images: bool,
+) -> Activations | None:
+    """As `most_activating`, of a part of the data that may be smaller than k; None of nothing."""
     if k < 1:
         raise InputError(f"k={k}: keep at least one image")
-    chosen = torch.tensor([], dtype=torch.int64)
-    most: Extreme | None = None
-    least: Extreme | None = None
-    seen = 0
+    if isinstance(coordinates, str) and coordinates != ALL:
+        raise InputError(f'coordinates={coordinates!r}: give numbers, or "{ALL}"')
+    found: Activations | None = None
     for batch in loader:
         images, labels = batch[:2] if isinstance(batch, (tuple, list)) else (batch, None)
         latent = representation(model, images, layer=layer, batch_size=max(1, len(images))).cpu()
-        chosen = check_coordinates(coordinates, latent.shape[1])
-        index = torch.arange(seen, seen + len(images))
+        wanted = range(latent.shape[1]) if isinstance(coordinates, str) else coordinates
+        chosen = check_coordinates(wanted, latent.shape[1])
+        index = torch.arange(len(images)) + first + (0 if found is None else found.seen)
         label = torch.full((len(images),), -1) if labels is None else labels.cpu().long()
-        values = latent[:, chosen].T
-        most = _merge(most, images.cpu(), values, index, label, k, largest=True)
-        least = _merge(least, images.cpu(), values, index, label, k, largest=False)
-        seen += len(images)
-    if most is None or least is None or seen < k:
-        raise InputError(f"the data has {seen} images, k={k}: give more data or a smaller k")
-    return Activations(coordinates=chosen, most=most, least=least, seen=seen)
+        kept = images.cpu() if keep_images else torch.empty(len(images), 0)
+        most, least = (
+            _of_batch(kept, latent[:, chosen].T, index, label, k, largest=largest)
+            for largest in (True, False)
+        )
+        new = Activations(chosen, most, least, seen=len(images), k=k)
+        found = new if found is None else merged(found, new)
+    return found
 
 
-def _merge(
-    kept: Extreme | None,
+def merged(*parts: Activations) -> Activations:
+    """What going through several parts of a data set in one pass would have found.
+
+    The order of the parts is of no moment, nor how they are put together: merging what was
+    merged before gives the same.
+
+    Parameters
+    ----------
+    *parts
+        Of the same coordinates and k, and of parts that share no image; the index of each is its
+        position in the whole (``first=`` of `most_activating`).
+
+    Raises
+    ------
+    InputError
+        If coordinates or k differ, or nothing is given.
+
+    Examples
+    --------
+    >>> import torch, torchvision, robust_reps_ext as rr
+    >>> from robust_reps_ext.experiments.activations import merged
+    >>> network = torchvision.models.resnet18(num_classes=9)
+    >>> model = rr.load_model(network, dataset="restricted_imagenet")
+    >>> images = torch.rand(6, 3, 64, 64)
+    >>> parts = [
+    ...     rr.most_activating(model, [images[i : i + 3]], coordinates=[3], k=2, first=i)
+    ...     for i in (0, 3)
+    ... ]
+    >>> whole = rr.most_activating(model, [images], coordinates=[3], k=2)
+    >>> torch.equal(merged(*parts).most.index, whole.most.index)
+    True
+    """
+    if not parts:
+        raise InputError("there is nothing to merge: give what most_activating found")
+    return reduce(_pair, parts)
+
+
+def to_rows(found: Activations) -> list[dict[str, Any]]:
+    """For each coordinate what was found, as JSON holds it: without images."""
+    rows: list[dict[str, Any]] = [
+        {"coordinate": i, "seen": found.seen} for i in found.coordinates.tolist()
+    ]
+    for end, kept in {"most": found.most, "least": found.least}.items():
+        for name in ("value", "index", "label"):
+            for row, values in zip(rows, getattr(kept, name).tolist(), strict=True):
+                row[f"{end}_{name}"] = values
+    return rows
+
+
+def from_rows(rows: Sequence[Mapping[str, Any]], k: int) -> Activations:
+    """What `to_rows` was given, without its images."""
+    most, least = (
+        Extreme(
+            torch.empty(len(rows), len(rows[0][f"{end}_index"]), 0),
+            torch.tensor([row[f"{end}_value"] for row in rows], dtype=torch.float32),
+            torch.tensor([row[f"{end}_index"] for row in rows]),
+            torch.tensor([row[f"{end}_label"] for row in rows]),
+        )
+        for end in ("most", "least")
+    )
+    coordinates = torch.tensor([int(row["coordinate"]) for row in rows])
+    return Activations(coordinates, most, least, seen=int(rows[0]["seen"]), k=k)
+
+
+def _pair(one: Activations, other: Activations) -> Activations:
+    if one.k != other.k or not torch.equal(one.coordinates, other.coordinates):
+        raise InputError(
+            f"parts differ: k={one.k} and {other.k}, {len(one.coordinates)} and "
+            f"{len(other.coordinates)} coordinates; merge what was asked alike"
+        )
+    most, least = (
+        _best(_joined(getattr(one, end), getattr(other, end)), one.k, largest=end == "most")
+        for end in ("most", "least")
+    )
+    return Activations(one.coordinates, most, least, seen=one.seen + other.seen, k=one.k)
+
+
+def _of_batch(
     images: Tensor,
     values: Tensor,
     index: Tensor,
@@ -134,19 +264,21 @@ def _merge(
     *,
     largest: bool,
 ) -> Extreme:
-    """The k most extreme of those kept and a new batch, for each coordinate."""
-    c = len(values)
-    own = min(k, len(images))
-    value, position = values.topk(own, dim=1, largest=largest)
-    new = Extreme(images[position], value, index[position], label[position])
-    if kept is None:
-        return new
-    value, position = torch.cat([kept.value, new.value], dim=1).topk(
-        min(k, kept.value.shape[1] + own), dim=1, largest=largest
-    )
-    rows = torch.arange(c)[:, None]
-    joined = (
-        torch.cat([getattr(kept, n), getattr(new, n)], dim=1) for n in ("images", "index", "label")
-    )
-    chosen_images, chosen_index, chosen_label = (part[rows, position] for part in joined)
-    return Extreme(chosen_images, value, chosen_index, chosen_label)
+    """The k most extreme images of a batch, for each coordinate."""
+    value, position = values.sort(dim=1, descending=largest, stable=True)
+    position = position[:, :k]
+    return Extreme(images[position], value[:, :k], index[position], label[position])
+
+
+def _joined(one: Extreme, other: Extreme) -> Extreme:
+    pairs = ((getattr(one, name), getattr(other, name)) for name in vars(one))
+    return Extreme(*(torch.cat(pair, dim=1) for pair in pairs))
+
+
+def _best(given: Extreme, k: int, *, largest: bool) -> Extreme:
+    """The k most extreme, for each coordinate; of equal ones the first in the data."""
+    by_index = given.index.argsort(dim=1)
+    by_value = given.value.gather(1, by_index).sort(dim=1, descending=largest, stable=True)
+    position = by_index.gather(1, by_value.indices[:, :k])
+    rows = torch.arange(len(position))[:, None]
+    return Extreme(*(part[rows, position] for part in vars(given).values()))

@@ -20,7 +20,7 @@ from ..experiments.paper import finished_units
 from .cells import Images, blocks
 from .sections import sections
 
-__all__ = ["write_report"]
+__all__ = ["encoder", "environment", "script_digest", "write_report"]
 
 LARGEST = 14 * 2**20
 # Quality of WebP and the longest side in pixels, from the best down.
@@ -51,15 +51,15 @@ def write_report(out: str | Path) -> Path:
     units = finished_units(out)
     if not units:
         raise InputError(f"{out} holds no finished figure: give the --out of robust-reps paper")
-    environment = _environment()
-    script = environment.get_template("page.js").render()
+    made = environment()
+    script = made.get_template("page.js").render()
     newest = max(units, key=lambda unit: str(unit.manifest["finished"]))
     for quality, side in QUALITIES:
-        shown = sections(units, _encoder(quality, side))
-        text = environment.get_template("page.html.j2").render(
+        shown = sections(units, encoder(quality, side))
+        text = made.get_template("page.html.j2").render(
             script=Markup(script),
             # Browsers run this script and no other, whatever a name should smuggle in.
-            script_digest=f"sha256-{_sha256(script)}",
+            script_digest=script_digest(script),
             sections=shown.sections,
             traces=shown.traces,
             newest=newest.manifest,
@@ -75,11 +75,14 @@ def write_report(out: str | Path) -> Path:
     return folder / "index.html"
 
 
-def _sha256(text: str) -> str:
-    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+def script_digest(script: str) -> str:
+    """What a page's security policy calls a script that it may run."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
-def _encoder(quality: int, side: int) -> Images:
+def encoder(quality: int, side: int) -> Images:
+    """Makes WebP data URIs, of at most that many pixels a side, of images."""
+
     def encode(images: Tensor) -> list[str]:
         pixels = (images.permute(0, 2, 3, 1).numpy() * 255).round().astype(np.uint8)
         return [_data_uri(Image.fromarray(one), quality, side) for one in pixels]
@@ -94,16 +97,17 @@ def _data_uri(image: Image.Image, quality: int, side: int) -> str:
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def _environment() -> Environment:
-    environment = Environment(
+def environment() -> Environment:
+    """What the page's templates are rendered by."""
+    made = Environment(
         loader=PackageLoader("robust_reps_ext.report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": _percent, "blocks": blocks}
-    return environment
+    made.filters |= {"percent": _percent, "blocks": blocks}
+    return made
 
 
 def _percent(share: Any) -> str:
