@@ -227,7 +227,10 @@ def lost_one(error: BaseException) -> str | None:
         said = 0
     if said:
         return ""
-    return "another process of this run has ended, or does not answer"
+    return (
+        "another process of this run has ended, or does not answer: look for its error above, and "
+        "go on from the last checkpoint with --resume (torchrun --max-restarts 3 does so by itself)"
+    )
 
 
 def _join(timeout: timedelta) -> _Ranks:

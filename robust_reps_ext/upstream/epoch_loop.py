@@ -106,7 +106,7 @@ def model_loop(
             if training:
                 opt.zero_grad()
             passes: list[_Pass] = []
-            pieces = min(parts, mine.least)
+            pieces = max(1, min(parts, mine.least))
             for some, labels in zip(
                 inp.tensor_split(pieces), target.tensor_split(pieces), strict=True
             ):

@@ -88,6 +88,12 @@ def setup_args(args: Any) -> Any:
     _check_values(args, eval_only)
     go_on(args)
     resolve_resume(args)
+    if distributed.active():
+        # Another run may have written meanwhile: rank 0 says which checkpoint is the newest.
+        names = ("exp_name", "resume", "resume_optimizer")
+        found = distributed.from_main([given(args, name) for name in names])
+        for name, value in zip(names, found, strict=True):
+            setattr(args, name, value)
     return args
 
 
@@ -264,22 +270,18 @@ def _check_values(args: Any, eval_only: bool) -> None:
 
 def _check_batch(args: Any, eval_only: bool) -> None:
     batch = whole_number(args, "batch_size", None, at_least=1)
+    if eval_only:
+        return
     processes = distributed.size()
-    parts = 1 if eval_only else whole_number(args, "grad_accumulation", 1, at_least=1)
-    apart = processes * parts
-    if batch % apart and not eval_only:
-        divisor = " x ".join(
-            text
-            for text, there in (
-                (f"{processes} processes", processes > 1),
-                (f"{parts} parts (--grad-accumulation)", parts > 1),
-            )
-            if there
-        )
-        below, above = batch - batch % apart, batch - batch % apart + apart
+    parts = whole_number(args, "grad_accumulation", 1, at_least=1)
+    over = batch % (processes * parts)
+    if over:
+        pieces = [f"{processes} processes"] if processes > 1 else []
+        pieces += [f"{parts} parts (--grad-accumulation)"] if parts > 1 else []
+        near = [n for n in (batch - over, batch - over + processes * parts) if n]
         raise InputError(
-            f"--batch-size={batch}, that of all processes together, does not divide into "
-            f"{divisor}: give {f'{below} or ' if below else ''}{above}"
+            f"--batch-size={batch} does not divide into {' x '.join(pieces)}: "
+            f"give {' or '.join(map(str, near))}"
         )
 
 

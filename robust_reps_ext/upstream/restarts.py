@@ -31,7 +31,7 @@ def go_on(args: Any) -> None:
         return
     args.exp_name, latest = found
     if latest is None:
-        print("=> torchrun restarted this run, which had no checkpoint yet: starting anew")
+        print("=> torchrun restarted this run, which had written no checkpoint yet")
         return
     args.resume, args.resume_optimizer = latest, 1
     print(f"=> torchrun restarted this run: going on from {latest}")
