@@ -25,7 +25,7 @@ class SyncedBatchNorm2d(nn.BatchNorm2d):
         """`input` (N, C, H, W) normalised by the statistics of every rank's images."""
         if not self.training:
             return super().forward(input)
-        axes, images = [0, 2, 3], input.float()
+        axes, images = [0, 2, 3], input.to(torch.promote_types(input.dtype, torch.float32))
         count = images.new_tensor([images.numel() / images.shape[1]])
         total = _Sum.apply(torch.cat([images.sum(axes), count]))
         count, mean = total[-1].detach(), total[:-1] / total[-1].detach()
