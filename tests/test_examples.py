@@ -59,6 +59,20 @@ def test_quick_tour(run, tmp_path):
     assert_pictures(tmp_path, *(f"{name}.png" for name in pictures))
 
 
+def test_robust_dataset(run, tmp_path, capsys, monkeypatch):
+    wanted = (
+        "robust_dataset.py", "--out", tmp_path, "--images", 27, "--iterations", 1, "--epochs", 1,
+        "--seeds", 1, "--val", 9,
+    )  # fmt: skip
+    run(*wanted)
+    assert_pictures(tmp_path, "images.png")
+    first = re.findall(r"^(?:originals|robustified): .*", capsys.readouterr().out, re.M)
+    assert len(first) == 2 * 2 * 3
+    monkeypatch.setattr(train, "train_model", None)
+    run(*wanted)  # nothing is made or trained again
+    assert re.findall(r"^(?:originals|robustified): .*", capsys.readouterr().out, re.M) == first
+
+
 def test_own_checkpoint(run, tmp_path, capsys):
     run(
         "own_checkpoint.py", "--out", tmp_path, "--images", 54, "--epochs", 1, "--iterations", 10,
