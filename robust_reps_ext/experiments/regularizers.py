@@ -17,13 +17,16 @@ from ..errors import InputError
 
 __all__ = ["TRANSFORMS", "DecorrelatedFourierStep", "Transform", "random_transform"]
 
-TRANSFORMS = {"jitter": 8.0, "rotate": 10.0, "scale": 0.1}
-"""Default amounts, the largest in lucid's standard transforms: pixels at 224 (brought to the size
-of the images), degrees, and share of the size."""
+TRANSFORMS = {"jitter": 6.0, "rotate": 10.0, "scale": 0.1}
+"""Default amounts, the largest of lucid's `standard_transforms` (lucid/optvis/transform.py): pixels
+at 128 (brought to the size of the images), degrees, and share of the size."""
+
+LUCID_SIZE = 128
 
 _LARGEST = {"jitter": math.inf, "rotate": 180.0, "scale": 0.9}
 
-# Lucid's: square root of the colour covariance of ImageNet, columns are decorrelated directions.
+# Lucid's (lucid/optvis/param/color.py): square root of the colour covariance of ImageNet; columns
+# are decorrelated directions.
 _COLORS = ((0.26, 0.09, 0.02), (0.27, 0.00, -0.05), (0.27, -0.09, 0.03))
 
 # Pixels of 0 and 1 have no finite logit.
@@ -44,6 +47,11 @@ def random_transform(names: str, side: int) -> Transform:
     Amounts are uniform between minus and plus the given ones; beyond the border the image is
     mirrored. Each call draws one number from torch's global generator, from which, and from the
     number of the image, its amounts follow: they do not depend on which images are in the batch.
+
+    The defaults reach as far as lucid's: its two crops, of 8 and 4 pixels of an image of 128, move
+    by up to 6 pixels either way; it turns by whole degrees from -10 to 10, six times as often by
+    none as by any other, and scales by 0.9 to 1.1 in steps of 0.02. It moves the whole batch at
+    once, and adds a grey border of 12 pixels first.
 
     Parameters
     ----------
@@ -74,7 +82,7 @@ def random_transform(names: str, side: int) -> Transform:
         name, given, text = part.strip().partition(":")
         if name not in TRANSFORMS:
             raise InputError(f"transform {name!r} is not known: choose {', '.join(TRANSFORMS)}")
-        default = TRANSFORMS[name] * (side / 224 if name == "jitter" else 1)
+        default = TRANSFORMS[name] * (side / LUCID_SIZE if name == "jitter" else 1)
         try:
             amounts[name] = float(text) if given else default
         except ValueError:
