@@ -182,11 +182,8 @@ def _watch(out: Path, tell: Callable[[object], None]) -> Callable[[Unit], Any]:
     def watch(unit: Unit) -> Iterator[Any]:
         with console.progress(f"{unit.numbers}: {unit.title}", "steps", "value") as progress:
             yield progress
-        picture = next(
-            one.path / f"{unit.id}.png"
-            for one in reversed(finished_units(out))
-            if one.manifest["id"] == unit.id
-        )
-        tell(picture)
+        made = next(one for one in finished_units(out) if one.manifest["id"] == unit.id)
+        skipped = made.manifest["facts"].get("skipped")
+        tell(f"{unit.numbers} skipped: {skipped}" if skipped else made.path / f"{unit.id}.png")
 
     return watch

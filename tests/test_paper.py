@@ -14,6 +14,7 @@ import robust_reps_ext as rr
 from robust_reps_ext.experiments.paper import finished_units, run_paper
 from robust_reps_ext.experiments.paper_units import UNITS
 from robust_reps_ext.reading import read_results
+from robust_reps_ext.report.page import write_report
 
 pytestmark = pytest.mark.filterwarnings("ignore:the objective has no gradient")
 
@@ -135,6 +136,41 @@ def test_numbers_of_the_units(interrupted):
     assert facts["tables"]["images"] == 6
     most, least = (facts["fig8"]["values"][f"robust-{end}"] for end in ("most", "least"))
     assert all(a >= b for a, b in zip(most, least, strict=True))
+
+
+def test_what_cannot_be_had_is_skipped_and_made_once_it_is_there(pair, tmp_path, monkeypatch):
+    from robust_reps_ext.datasets import photographs
+
+    strangers = [unit for unit in UNITS if unit.id == "fig14b"]
+    monkeypatch.setattr("robust_reps_ext.experiments.paper.UNITS", strangers)
+    with monkeypatch.context() as without:
+        without.setattr(photographs, "find_spec", lambda name: None)
+        (first,) = run_paper(*pair, tmp_path, **TINY)
+        (again,) = run_paper(*pair, tmp_path, **TINY)
+        assert "robust-reps-ext[photographs]" in first.manifest["facts"]["skipped"]
+        assert again.path == first.path
+        page = write_report(tmp_path).read_text("utf-8")
+        assert "Not made: the photographs are scikit-image" in page
+    (made,) = run_paper(*pair, tmp_path, **TINY)
+    assert made.manifest["facts"]["labels"] == ["astronaut", "chelsea"]
+    assert (made.path / "fig14b.png").exists()
+
+
+def test_regularised_coordinates_are_those_of_the_plain_ones(interrupted):
+    *_, units = interrupted
+    facts = {unit.manifest["id"]: unit.manifest["facts"] for unit in units}
+    chosen = facts["fig7"]["coordinates"]
+    runs = facts["fig9"]["captions"]
+    assert list(runs) == ["robust-0", "standard-1", "standard-2", "standard-3"]
+    for run, captions in runs.items():
+        numbers = [int(caption.split(":")[0]) for caption in captions]
+        assert numbers == chosen[run.split("-")[0]]
+
+
+def test_too_few_images_are_named_before_any_work(pair, tmp_path):
+    with pytest.raises(rr.InputError, match="takes 5000 validation images, 'critters' has 1620"):
+        run_paper(*pair, tmp_path / "out", **{**TINY, "tested": 5000})
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_unknown_scale_is_one_line(pair, tmp_path):

@@ -80,7 +80,7 @@ def test_ids_are_unique_and_links_lead_somewhere(written):
     page = Page(written[1])
     assert [name for name, n in Counter(page.ids).items() if n > 1] == []
     links = [source[1:] for source in page.sources if source.startswith("#")]
-    assert len(links) == 9
+    assert len(links) == 11
     assert set(links) | set(page.references) <= set(page.ids)
 
 

@@ -142,6 +142,11 @@ def run_paper(
         group=group,
         seed=seed,
     )
+    if study.scale.needed > len(loader.dataset):
+        raise InputError(
+            f"scale={scale!r} takes {study.scale.needed} validation images, "
+            f"{data_set.ds_name!r} has {len(loader.dataset)}: add some, or choose a smaller scale"
+        )
     facts = _facts(study, scale, side, names or {})
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
     _check_earlier(Path(out), facts, overwrite)
@@ -152,12 +157,18 @@ def run_paper(
     def done() -> dict[str, FinishedUnit]:
         return {unit.manifest["id"]: unit for unit in finished_units(out, digest=digest)}
 
-    with closing(claimed(list(units), finished=lambda path: units[path].id in done())) as free:
+    def complete(path: Path) -> bool:
+        """Whether a unit is made; what was skipped is tried again, as it may be there now."""
+        found = done().get(units[path].id)
+        return found is not None and "skipped" not in found.manifest["facts"]
+
+    with closing(claimed(list(units), finished=complete)) as free:
         for claim in free:
             unit, places = units[claim], claims / f"{units[claim].id}-places"
             with nullcontext(False) if watch is None else watch(unit) as progress:
                 found = unit.compute(replace(study, places=places), progress)
-                keep(out, unit, found, {"digest": digest, "study": facts})
+                if "skipped" not in found.facts or unit.id not in done():
+                    keep(out, unit, found, {"digest": digest, "study": facts})
             shutil.rmtree(places, ignore_errors=True)
     made = done()
     return [made[unit.id] for unit in UNITS]
@@ -237,9 +248,10 @@ def keep(
     ) as store:
         for name, run in found.runs.items():
             store.add(name, run)
-        figure = image_grid(_rows(found)) if found.plot is None else found.plot()
-        for suffix in ("png", "pdf"):
-            store.add_figure(f"{unit.id}.{suffix}", figure)
+        if "skipped" not in found.facts:
+            figure = image_grid(_rows(found)) if found.plot is None else found.plot()
+            for suffix in ("png", "pdf"):
+                store.add_figure(f"{unit.id}.{suffix}", figure)
         pictures = store.path / "pictures"
         pictures.mkdir()
         for name, images in found.pictures.items():
@@ -266,7 +278,8 @@ def _rows(found: Found) -> list[Row]:
     if first.target_images is not None:
         rows.insert(0, Row(first.target_images, "target"))
     for name, run in found.runs.items():
-        rows.append(Row(run.images, name, [f"{value:.2f}" for value in run.objective.tolist()]))
+        label = found.facts.get("names", {}).get(name, name).replace(", ", "\n")
+        rows.append(Row(run.images, label, [f"{value:.2f}" for value in run.objective.tolist()]))
     return rows
 
 

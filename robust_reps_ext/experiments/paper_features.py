@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -13,7 +14,15 @@ from .addition import add_feature
 from .paper_study import Found, Study
 from .visualization import visualize
 
-__all__ = ["activations", "additions", "features"]
+__all__ = ["activations", "additions", "features", "regularized"]
+
+MOVED: Mapping[str, Any] = {"transform": "jitter,rotate"}
+FOURIER: Mapping[str, Any] = {
+    "transform": "jitter,rotate,scale",
+    "parameterization": "fourier",
+    "step_size": 1.0,
+}
+"""Of Fig. 10, and of the article that Fig. 9 is taken from; the step is one of the spectrum."""
 
 
 def features(study: Study, progress: bool | Progress) -> Found:
@@ -61,6 +70,41 @@ def activations(study: Study, progress: bool | Progress) -> Found:
             facts["labels"][f"{name}-{end}"] = study.names(extreme.label)
             facts["values"][f"{name}-{end}"] = extreme.value.flatten().tolist()
     return Found(runs, facts, pictures)
+
+
+def regularized(study: Study, progress: bool | Progress) -> Found:
+    """Fig. 9, 10: what a regulariser makes of a standard model's coordinates, from noise."""
+    start = noise(study.samples(1).images, seed=study.seed)
+    wanted: list[tuple[str, str, Mapping[str, Any]]] = [
+        ("robust", "no regulariser", {}),
+        ("standard", "no regulariser", {}),
+        ("standard", "jitter, rotation", MOVED),
+        ("standard", "jitter, rotation, scale, Fourier, decorrelated colours", FOURIER),
+    ]
+    if "vgg" in study.models:
+        wanted.append(("vgg", "jitter, rotation", MOVED))
+    runs: dict[str, Synthesis] = {}
+    facts: dict[str, Any] = {"start": "noise", "captions": {}, "names": {}}
+    for role, words, regulariser in wanted:
+        model = study.models[role]
+        chosen = study.coordinates(model, start)
+        seen = visualize(
+            model,
+            coordinates=chosen,
+            seeds=start,
+            seed=study.seed,
+            progress=progress,
+            iterations=study.scale.feature_iterations,
+            precision=study.scale.precision,
+            **regulariser,
+        )
+        name = f"{role}-{len(runs)}"
+        runs[name] = seen.synthesis
+        facts["names"][name] = f"{role}, {words}"
+        facts["captions"][name] = [
+            f"{i}: {label}" for i, label in zip(chosen, study.names(seen.predicted), strict=True)
+        ]
+    return Found(runs, facts)
 
 
 def additions(study: Study, progress: bool | Progress) -> Found:

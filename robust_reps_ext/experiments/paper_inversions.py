@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from ..datasets.patterns import kaleidoscope
+from ..errors import InputError
 from ..plots import Line, curve_figure
 from ..settings import PAPER_SIZE, Options
 from ..synthesis import Progress
@@ -18,28 +19,38 @@ __all__ = [
     "inversion_from_images",
     "inversion_from_noise",
     "inversion_of_kaleidoscopes",
+    "inversion_of_strangers",
     "within_radii",
 ]
 
 
 def inversion_from_noise(study: Study, progress: bool | Progress) -> Found:
-    """Fig. 6, 13, 15: only R(x) is known, and nothing to start from."""
+    """Fig. 6, 13b, 15: only R(x) is known, and nothing to start from."""
     targets = study.samples(study.scale.images)
     return _inversions(study, targets.images, list(targets.names), "noise", progress, frames=12)
 
 
 def inversion_from_images(study: Study, progress: bool | Progress) -> Found:
-    """Fig. 2, 3, 16: from another image; what a standard model's keep of it is Fig. 2."""
+    """Fig. 2, 3, 13a, 16: from another image; what a standard model's keep of it is Fig. 2."""
     targets = study.samples(study.scale.images)
     sources = study.samples(study.scale.images, skip=study.scale.images)
     return _inversions(study, targets.images, list(targets.names), sources.images, progress)
 
 
 def inversion_of_kaleidoscopes(study: Study, progress: bool | Progress) -> Found:
-    """Fig. 14: targets unlike anything in the data."""
+    """Fig. 14a: patterns, unlike anything in the data."""
     like = study.samples(1).images
     drawn = kaleidoscope(study.scale.images, size=like.shape[-1], seed=study.seed)
     return _inversions(study, drawn, ["kaleidoscope"] * len(drawn), "noise", progress)
+
+
+def inversion_of_strangers(study: Study, progress: bool | Progress) -> Found:
+    """Fig. 6 (right), 14b: images of classes that no model was trained on."""
+    try:
+        targets = study.strangers(study.scale.images)
+    except InputError as error:
+        return Found(facts={"skipped": str(error)})
+    return _inversions(study, targets.images, list(targets.names), "noise", progress)
 
 
 def within_radii(study: Study, progress: bool | Progress) -> Found:

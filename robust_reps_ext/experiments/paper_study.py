@@ -12,7 +12,9 @@ from robustness.attacker import AttackerModel
 from robustness.datasets import DataSet
 from torch import Tensor
 
+from ..datasets.photographs import PHOTOGRAPHS
 from ..datasets.samples import Samples, validation_samples
+from ..datasets.targets import held_out_samples, target_samples
 from ..models.representation import representation
 from ..result import Synthesis
 from ..settings import Options
@@ -54,6 +56,12 @@ class Scale:
     attack_steps: tuple[int, ...]
     precision: str = "float32"
     schedule: str = "paper"
+
+    @property
+    def needed(self) -> int:
+        """How many validation images the figures and tables take."""
+        beside = self.images + max(self.images, self.pairs)
+        return max(beside, self.seeds - 1, self.tested or 1)
 
 
 SCALES: Mapping[str, Scale] = {
@@ -143,6 +151,18 @@ class Study:
     def samples(self, n: int, skip: int = 0) -> Samples:
         """Validation images in the order that the seed fixes."""
         return validation_samples(self.data_set, n, skip=skip, seed=self.seed)
+
+    def strangers(self, n: int) -> Samples:
+        """Images of no class in the data: of the classes that it leaves out, else photographs.
+
+        Raises
+        ------
+        InputError
+            If neither can be had.
+        """
+        if getattr(self.data_set, "label_mapping", None) is not None:
+            return held_out_samples(self.data_set, n, seed=self.seed)
+        return target_samples("photographs", self.data_set, min(n, len(PHOTOGRAPHS)))
 
     def tested(self) -> Iterable[tuple[Tensor, Tensor]]:
         """Batches of the validation images that accuracies are counted on."""

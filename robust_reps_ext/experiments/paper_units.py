@@ -6,12 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..synthesis import Progress
-from .paper_features import activations, additions, features
+from .paper_features import activations, additions, features, regularized
 from .paper_inversions import (
     interpolations,
     inversion_from_images,
     inversion_from_noise,
     inversion_of_kaleidoscopes,
+    inversion_of_strangers,
     within_radii,
 )
 from .paper_study import Found, Study
@@ -57,12 +58,20 @@ class Unit(Heading):
 
 
 UNITS: tuple[Unit, ...] = (
-    Unit("fig6", "grid", "Figures 6, 15", "Inversion from noise", inversion_from_noise),
-    Unit("fig3", "grid", "Figures 2, 3, 16", "Inversion from another image", inversion_from_images),
-    Unit("fig14", "grid", "Figure 14", "Inversion of kaleidoscopes", inversion_of_kaleidoscopes),
+    Unit("fig6", "grid", "Figures 6, 13b, 15", "Inversion from noise", inversion_from_noise),
+    Unit(
+        "fig3",
+        "grid",
+        "Figures 2, 3, 13a, 16",
+        "Inversion from another image",
+        inversion_from_images,
+    ),
+    Unit("fig14", "grid", "Figure 14a", "Inversion of kaleidoscopes", inversion_of_kaleidoscopes),
+    Unit("fig14b", "grid", "Figures 6, 14b", "Inversion of other classes", inversion_of_strangers),
     Unit("fig4", "curve", "Figures 4, 5", "How far one has to go", within_radii),
     Unit("fig7", "features", "Figures 7, 19-22", "Single coordinates", features),
     Unit("fig8", "activations", "Figure 8", "What activates a coordinate", activations),
+    Unit("fig9", "grid", "Figures 9, 10", "The same with a regulariser", regularized),
     Unit("fig11", "grid", "Figures 11, 23", "Adding a feature", additions),
     Unit("fig12", "interpolation", "Figures 12, 17, 18", "Between two images", interpolations),
     Unit("tables", "table", "Tables 4, 5", "Accuracy", accuracies),

@@ -76,7 +76,9 @@ def sections(units: Sequence[FinishedUnit], encode: Images) -> Sections:
             page.traces[f"{name}-{run}"] = trace(synthesis, encode)
         section = {key: about[key] for key in ("id", "kind", "numbers", "title", "facts")}
         section["lead"] = about["facts"].get("lead", LEADS.get(name, ""))
-        if about["kind"] == "features":
+        if "skipped" in about["facts"]:
+            section["kind"] = "skipped"
+        elif about["kind"] == "features":
             section |= walls(name, runs, about["facts"], encode, kept.get("fig8"))
         elif about["kind"] == "activations":
             section |= walls(name, runs, about["facts"], encode, unit) | {"kind": "features"}
