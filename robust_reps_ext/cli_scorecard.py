@@ -12,12 +12,13 @@ from . import options
 from .errors import InputError
 
 if TYPE_CHECKING:
-    from .experiments.scorecard import Scorecard
+    from .experiments.scorecard_result import Scorecard
 
 __all__ = ["register"]
 
 BUNDLED_JUDGE = "critters-vgg"
 NOBODY = "none"
+TRIALS = "scorecard-trials"
 
 
 def register(app: typer.Typer) -> None:
@@ -50,22 +51,36 @@ def scorecard(
         int | None,
         typer.Option("--n", help="Inverted images of each seed; default: 18.", min=1),
     ] = None,
+    eps: Annotated[
+        float | None,
+        typer.Option(
+            "--eps",
+            help="L2 radius that the robust one was trained against; default: a bundled model's "
+            "own, else the paper's, scaled to the images.",
+        ),
+    ] = None,
     seeds: Annotated[int, typer.Option("--seeds", help="3 or more.")] = 3,
     quick: Annotated[bool, typer.Option("--quick", help="Fewer images and steps.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Begin anew where --out holds other settings.")
+    ] = False,
     trust_checkpoint: options.TrustCheckpoint = False,
     device: options.Device = None,
     seed: options.Seed = 0,
 ) -> None:
     """Test the paper's claims on a robust and a standard model, with intervals.
 
+    Interrupted, the same command goes on with the models and seeds that are missing.
+
     \b
     robust-reps scorecard --model critters-robust --against critters-standard \\
       --dataset critters_fine --out out
     """
     from . import console
-    from .datasets.samples import open_data_set
-    from .experiments.scorecard import QUICK, Amounts
+    from .datasets.samples import open_data_set, validation_set
     from .experiments.scorecard import scorecard as test_claims
+    from .experiments.scorecard_amounts import QUICK, Amounts
+    from .models.catalogue import bundled, card
     from .models.loading import load_model
     from .report.page import write_report
     from .upstream.modes import own_device
@@ -85,35 +100,46 @@ def scorecard(
     }
     amounts = QUICK if quick else Amounts()
     if n is not None:
+        there = len(validation_set(data_set))
+        if 2 * n > there:
+            raise InputError(
+                f"--n {n}: beside the targets as many others are needed, and the validation set of "
+                f"{dataset!r} has {there} images; give {there // 2} or fewer"
+            )
         amounts = replace(amounts, images=n, gallery=max(amounts.gallery, 2 * n))
+    if eps is None and model in bundled():
+        eps = card(model)["eps"]
     with console.quiet(), console.progress("Scorecard", "parts") as progress:
-        card = test_claims(
+        found = test_claims(
             models["robust"],
             models["standard"],
             data_set,
             judge=models.get("judge"),
+            eps=eps,
             seeds=seeds,
             seed=seed,
             amounts=amounts,
             names=names,
+            trials=out / TRIALS,
+            overwrite=overwrite,
             progress=progress,
         )
-        card.save(out)
+        found.save(out)
         page = write_report(out)
-    _show(card)
+    _show(found)
     seconds = round(time.monotonic() - began)
     print(f"{page} ({seconds // 60} min {seconds % 60} s)")
 
 
-def _show(card: Scorecard) -> None:
+def _show(found: Scorecard) -> None:
     from . import console
     from .report.scorecard import scorecard_rows
 
-    for claim in scorecard_rows({"claims": card.claims}):
+    for claim in scorecard_rows({"claims": found.claims}):
         rows = [
             [one["name"], *map(one["texts"].get, ("robust", "standard")), one["verdict"]]
             for one in claim["measures"]
         ]
         console.show_table(("", "robust", "standard", ""), rows, claim["name"])
-    for name, why in card.left_out.items():
+    for name, why in found.left_out.items():
         print(f"left out: {name} ({why})")

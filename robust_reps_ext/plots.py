@@ -13,7 +13,7 @@ from .errors import InputError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Line", "accuracy_figure", "curve_figure"]
+__all__ = ["Line", "accuracy_figure", "curve_figure", "shares_figure"]
 
 # Told apart by every common kind of sight (Okabe and Ito).
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -144,6 +144,44 @@ def accuracy_figure(names: Sequence[str], lines: Sequence[Line]) -> Figure:
         _as_written(
             axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)
         )
+    return figure
+
+
+def shares_figure(names: Sequence[str], lines: Sequence[Line]) -> Figure:
+    """Shares as dots with their intervals, one colour for each model, a row for each name.
+
+    Parameters
+    ----------
+    names
+        What the K shares of each model are.
+    lines
+        One for each model, with K shares in [0, 1].
+
+    Raises
+    ------
+    InputError
+        If a line has another number of values than there are names, or there is nothing to plot.
+
+    Examples
+    --------
+    >>> from robust_reps_ext.plots import Line, shares_figure
+    >>> figure = shares_figure(["class kept"], [Line([0.9], [0.8], [0.95], "robust")])
+    >>> [text.get_text() for text in figure.axes[0].get_yticklabels()]
+    ['class kept']
+    """
+    colored = _colored(lines, len(names))
+    figure, axes = _empty(width=6.4, height=0.9 + 0.38 * len(names))
+    for i, (line, color) in enumerate(colored):
+        share, places = np.asarray(line.y), np.arange(len(names), dtype=float)
+        spread = np.clip([share - np.asarray(line.low), np.asarray(line.high) - share], 0, None)
+        lift = 0.28 * (i - (len(lines) - 1) / 2)
+        axes.errorbar(share, places + lift, xerr=spread, fmt="o", color=color, label=line.label)
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
+    axes.set_xlim(-0.02, 1.02)
+    axes.set_xlabel("share, with 95% intervals")
+    axes.grid(axis="x", alpha=0.25, linewidth=0.6)
+    axes.legend(frameon=False, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
     return figure
 
 

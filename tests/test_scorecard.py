@@ -15,26 +15,29 @@ import robust_reps_ext as rr
 from robust_reps_ext import cli
 from robust_reps_ext.experiments.paper import finished_units
 from robust_reps_ext.experiments.scorecard import scorecard
+from robust_reps_ext.experiments.scorecard_amounts import Amounts
 from robust_reps_ext.experiments.scorecard_claims import CLAIMS
 from robust_reps_ext.experiments.scorecard_measures import (
     agreement,
     angle_between,
     evenness,
+    from_afar,
     halving_radius,
     off_the_blend,
     recovered,
-    under_one,
+    towards,
     within_ends,
 )
 from robust_reps_ext.experiments.scorecard_statistics import compare
-from robust_reps_ext.experiments.scorecard_trial import PARTS, Amounts, measure
+from robust_reps_ext.experiments.scorecard_trial import PARTS, measure
+from robust_reps_ext.experiments.scorecard_trials import Trials
 from robust_reps_ext.report.page import write_report
 
 pytestmark = pytest.mark.filterwarnings("ignore:the objective has no gradient")
 
 TINY = Amounts(
     images=2, gallery=4, pairs=2, steps=2, coordinates=2, starts=2, additions=2, iterations=2,
-    curve_iterations=2, addition_iterations=2, radii=(4.0, 16.0), precision="float32",
+    addition_iterations=2, radii=(4.0, 16.0), precision="float32",
 )  # fmt: skip
 
 
@@ -97,21 +100,24 @@ class TestMeasures:
         found = torch.stack([gallery[0] + 0.1, gallery[3]])
         assert recovered(found, gallery).tolist() == [True, False]
 
-    def test_under_one_is_the_depth_of_a_flat_curve(self):
-        radii = torch.tensor([1.0, 2.0, 8.0])
-        distance = torch.tensor([1.0, 0.25, 0.0, 1.5]).expand(3, 4)
-        assert under_one(radii, distance).tolist() == pytest.approx([0, 0.75, 1, -0.5])
+    def test_from_afar_keeps_fields_and_loses_patterns_of_single_pixels(self):
+        checks = (torch.arange(64)[:, None] + torch.arange(64)) % 2
+        fields = torch.rand(2, 5, 3, 16, 16).repeat_interleave(4, -1).repeat_interleave(4, -2)
+        seen = from_afar(fields + 0.2 * (checks - 0.5))
+        assert seen.shape == (2, 5, 3, 16, 16)
+        torch.testing.assert_close(seen, fields[..., ::4, ::4])
 
-    def test_under_one_of_a_straight_line_in_log_radius_is_half(self):
-        distance = torch.tensor([[1.0], [0.5], [0.0]])
-        assert float(under_one(torch.tensor([1.0, 2.0, 4.0]), distance)) == pytest.approx(0.5)
+    def test_towards_is_the_cosine_of_the_way(self):
+        start = torch.zeros(3, 1, 2)
+        target = torch.tensor([4.0, 0]).expand(3, 1, 2)
+        found = torch.tensor([[[1.0, 0]], [[1.0, 1]], [[0.0, 0]]])
+        assert towards(start, found, target).tolist() == pytest.approx([1, 0.5**0.5, 0])
 
     def test_halving_radius(self):
         radii = torch.tensor([1.0, 4.0, 16.0])
-        halves_between = [2.0, 1.5, 0.5]  # of 2: 1 falls in the middle of 4 and 16
-        at_once, never = [0.5, 0.2, 0.1], [2.0, 2.0, 1.9]
-        distance = torch.tensor([halves_between, at_once, never]).T
-        found = 2 ** halving_radius(radii, distance, torch.full((3,), 2.0))
+        halves_between = [1.0, 0.75, 0.25]  # 1/2 falls in the middle of 4 and 16
+        at_once, never = [0.25, 0.1, 0.05], [1.0, 1.0, 0.95]
+        found = 2 ** halving_radius(radii, torch.tensor([halves_between, at_once, never]).T)
         assert found.tolist() == pytest.approx([8, 1, 16])
 
     def test_agreement_is_one_where_starts_agree_and_chance_where_all_look_alike(self):
@@ -120,6 +126,11 @@ class TestMeasures:
         assert float(agreement(torch.zeros(3, 4, 5)).mean()) == pytest.approx(1 / 4)
         shifted = torch.stack([torch.eye(4), torch.eye(4).roll(1, 0)])
         assert float(agreement(shifted).sum()) == 0
+
+    def test_agreement_takes_off_what_all_coordinates_make_of_a_start(self):
+        """Starts a hundred times as far apart as the coordinates."""
+        starts = 100 * torch.randn(3, 1, 6)
+        assert agreement(starts + torch.randn(8, 6)).tolist() == [1] * 8
 
     def test_evenness(self):
         even, jump = torch.arange(5.0), torch.tensor([0.0, 0, 0, 3, 3])
@@ -164,7 +175,7 @@ def test_every_claim_has_its_measures(card):
     taken = [one["name"] for claim in card.claims for one in claim["measures"]]
     all_names = [one.name for claim in CLAIMS for one in claim.measures]
     assert sorted([*taken, *card.left_out]) == sorted(all_names)
-    assert list(card.left_out) == ["evenness of steps, by pixels"]
+    assert card.left_out == {}
     for claim in card.claims:
         for one in claim["measures"]:
             assert one["n"][0] == 3
@@ -173,7 +184,7 @@ def test_every_claim_has_its_measures(card):
 
 
 def test_the_same_seed_measures_the_same(fine, three):
-    first, second = (list(measure(three[0], fine, None, TINY, seed=5)) for _ in range(2))
+    first, second = (list(measure(three[0], fine, None, TINY, eps=4.0, seed=5)) for _ in range(2))
     assert len(first) == PARTS
     for one, other in zip(first, second, strict=True):
         assert one.keys() == other.keys()
@@ -187,8 +198,9 @@ def test_without_a_judge_or_factors_what_needs_them_is_left_out(three):
     card = scorecard(*pair, animals, amounts=TINY)
     assert {"class recovered", "hue error", "feature added, class kept"} <= set(card.left_out)
     assert set(card.verdicts()) == {
-        "recovered, by pixels", "area under 1", "halving radius", "off the pixel blend",
-        "same from every start, by pixels", "evenness of steps, by pixels", "feature added",
+        "recovered, from afar", "towards the target, from afar", "halving radius",
+        "left at the radius trained against", "same from every start, from afar",
+        "off the pixel blend",
     }  # fmt: skip
 
 
@@ -210,8 +222,10 @@ def test_it_is_kept_as_json_and_as_a_page(card, tmp_path):
         ({"steps": 1}, "steps=1"),
         ({"coordinates": 1}, "coordinates=1"),
         ({"gallery": 1}, "gallery=1"),
-        ({"radii": (4.0,)}, "radii="),
-        ({"gallery": 1000}, "has 24 images"),
+        ({"radii": (16.0, 4.0)}, "radii="),
+        ({"gallery": 1000}, "takes 1000 validation images, there are 24: give a smaller gallery"),
+        ({"images": 20, "gallery": 20}, "takes 40 validation images"),
+        ({"eps": 0.0}, "eps=0.0"),
     ],
 )
 def test_bad_input_is_named(fine, three, changes, said):
@@ -224,8 +238,67 @@ def test_a_judge_does_not_judge_itself(fine, three):
         scorecard(*three[:2], fine, judge=three[0], amounts=TINY)
 
 
+class Stop(Exception):
+    pass
+
+
+class TestTrials:
+    def test_an_interrupted_scorecard_goes_on_and_more_seeds_are_added(
+        self, fine, three, card, tmp_path
+    ):
+        given = {"judge": three[2], "amounts": TINY, "trials": tmp_path}
+
+        def stop(done, in_all):
+            if done == 2 * PARTS + 1:
+                raise Stop
+
+        with pytest.raises(Stop):
+            scorecard(*three[:2], fine, progress=stop, **given)
+        first = sorted(tmp_path.glob("*-*.json"))
+        assert [path.stem for path in first] == ["robust-0", "standard-0"]
+        before = [path.stat().st_mtime_ns for path in first]
+
+        seen: list[tuple[int, int]] = []
+        whole = scorecard(*three[:2], fine, seeds=4, progress=lambda *at: seen.append(at), **given)
+        assert [path.stat().st_mtime_ns for path in first] == before
+        assert seen[:2] == [(PARTS, 8 * PARTS), (2 * PARTS, 8 * PARTS)]
+        assert seen[-1] == (8 * PARTS, 8 * PARTS)
+        assert whole.made_with["seeds"] == 4
+        again = scorecard(*three[:2], fine, progress=lambda *at: seen.append(at), **given)
+        assert len(seen) == 2 + 6 * PARTS + 6
+        assert again.claims == card.claims
+
+    def test_trials_of_other_settings_are_refused(self, tmp_path):
+        settings = {"scale": {"images": 18, "pairs": 8}, "eps": 4.0}
+        Trials(tmp_path, settings, overwrite=False).keep("robust", 0, {"a": torch.ones(2)})
+        other = {"scale": {"images": 8, "pairs": 8}, "eps": 4.0}
+        with pytest.raises(rr.InputError, match=r"\(scale\.images 18 there, 8 here\)"):
+            Trials(tmp_path, other, overwrite=False)
+        kept = Trials(tmp_path, settings, overwrite=True).get("robust", 0)
+        assert kept is not None
+        assert kept["a"].tolist() == [1, 1]
+        assert Trials(tmp_path, other, overwrite=True).get("robust", 0) is None
+        with pytest.raises(rr.InputError, match=r"scale\.images 8 there, 18 here"):
+            Trials(tmp_path, settings, overwrite=False)
+
+    def test_numbers_come_back_as_they_were(self, tmp_path):
+        trials = Trials(tmp_path, {}, overwrite=False)
+        values = torch.rand(50) * 1e-3
+        trials.keep("standard", 7, {"a": values})
+        found = Trials(tmp_path, {}, overwrite=False).get("standard", 7)
+        assert found is not None
+        assert torch.equal(found["a"], values)
+        assert trials.get("standard", 8) is None
+
+    def test_a_damaged_trial_is_named(self, tmp_path):
+        trials = Trials(tmp_path, {}, overwrite=False)
+        (tmp_path / "robust-0.json").write_text("{")
+        with pytest.raises(rr.InputError, match=r"robust-0\.json is damaged: .*; delete it"):
+            trials.get("robust", 0)
+
+
 def test_the_command(monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr("robust_reps_ext.experiments.scorecard.QUICK", TINY)
+    monkeypatch.setattr("robust_reps_ext.experiments.scorecard_amounts.QUICK", TINY)
     pair = ["--model", "critters-robust", "--against", "critters-standard"]
     common = ["robust-reps", "scorecard", *pair, "--dataset", "critters_fine", "--out"]
     monkeypatch.setattr("sys.argv", [*common, str(tmp_path), "--quick"])
@@ -238,8 +311,13 @@ def test_the_command(monkeypatch, capsys, tmp_path):
     kept = json.loads((tmp_path / "scorecard.json").read_text("utf-8"))
     assert kept["made_with"]["models"]["judge"]["name"] == "critters-vgg"
 
-    monkeypatch.setattr("sys.argv", [*common, str(tmp_path), "--seeds", "1"])
-    with pytest.raises(SystemExit) as end:
-        cli.main()
-    assert end.value.code == 2
-    assert capsys.readouterr().err.splitlines()[-1].startswith("error: seeds=1")
+    for more, message in (
+        (["--seeds", "1"], "seeds=1"),
+        (["--n", "1000"], "--n 1000: beside the targets as many others are needed"),
+        (["--quick", "--n", "3"], "scorecard-trials holds trials of other settings"),
+    ):
+        monkeypatch.setattr("sys.argv", [*common, str(tmp_path), *more])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        assert end.value.code == 2
+        assert message in capsys.readouterr().err.splitlines()[-1]

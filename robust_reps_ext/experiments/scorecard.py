@@ -2,113 +2,33 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any
 
-import numpy as np
 import torch
 from robustness.attacker import AttackerModel
 from robustness.datasets import DataSet
 from torch import Tensor
 
-from ..atomic import writing
-from ..datasets.samples import validation_samples
+from ..datasets.samples import validation_set
 from ..errors import InputError
 from ..models.loading import weights_digest
-from .paper import FinishedUnit, keep
-from .paper_study import Found
-from .paper_units import SCORECARD
+from ..settings import PAPER_SIZE
+from .scorecard_amounts import Amounts
+from .scorecard_chance import chance, judge_right
 from .scorecard_claims import CLAIMS, Measure
-from .scorecard_measures import angle_between
+from .scorecard_judge import COATS, Judge, known_factors
+from .scorecard_result import PAIR, Scorecard
 from .scorecard_statistics import compare
-from .scorecard_trial import COATS, PARTS, Amounts, Judge, known_factors, measure
+from .scorecard_trial import PARTS, Measured, measure
+from .scorecard_trials import Trials
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-__all__ = ["FEWEST_SEEDS", "QUICK", "Scorecard", "scorecard"]
+__all__ = ["FEWEST_SEEDS", "scorecard"]
 
 FEWEST_SEEDS = 3
-QUICK = Amounts(
-    images=8, gallery=32, pairs=3, steps=4, additions=6, starts=3,
-    iterations=60, curve_iterations=100, addition_iterations=200,
-)  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Scorecard:
-    """What became of each claim.
-
-    Attributes
-    ----------
-    claims
-        One mapping each, as JSON holds it: name, section, statement, and measures with the
-        numbers of both models, their difference, what chance gives, and the verdict.
-    left_out
-        The measures that were not taken, and why.
-    made_with
-        Models, data, seeds and amounts.
-    """
-
-    claims: Sequence[Mapping[str, Any]]
-    left_out: Mapping[str, str]
-    made_with: Mapping[str, Any]
-
-    def verdicts(self) -> dict[str, str]:
-        """Measure -> verdict, see `scorecard_statistics.VERDICTS`."""
-        return {
-            one["name"]: one["verdict"]
-            for claim in self.claims
-            for one in claim["measures"]
-            if one["verdict"] is not None
-        }
-
-    def save(self, out: str | os.PathLike[str]) -> FinishedUnit:
-        """Write ``OUT/scorecard.json``, and what `report.page.write_report` makes a page of.
-
-        Raises
-        ------
-        InputError
-            If it cannot be written.
-        """
-        facts = {"claims": self.claims, "left_out": self.left_out}
-        study = dict(self.made_with)
-        told = {key: study[key] for key in ("seeds", "judge_right")}
-        digest = hashlib.sha256(json.dumps(study, sort_keys=True).encode()).hexdigest()
-        found = Found(facts={**facts, **told}, plot=self.figure)
-        unit = keep(Path(out), SCORECARD, found, {"digest": digest, "study": study})
-        with writing(Path(out, "scorecard.json"), "free some space") as file:
-            file.write(json.dumps({**facts, "made_with": study}, indent=1).encode())
-        return unit
-
-    def figure(self) -> Figure:
-        """The shares of both models with their intervals."""
-        from matplotlib.figure import Figure
-
-        rows = [one for claim in self.claims for one in claim["measures"]]
-        shares = [one for one in rows if one["unit"] == "share"]
-        size = (6.4, 0.9 + 0.38 * len(shares))
-        figure = Figure(figsize=size, dpi=160, facecolor="white", layout="constrained")
-        axes = figure.add_subplot()
-        for role, color, lift in (("robust", "#0072B2", -0.14), ("standard", "#D55E00", 0.14)):
-            value, low, high = (
-                np.array([one[role][key] for one in shares]) for key in ("value", "low", "high")
-            )
-            spread = np.clip([value - low, high - value], 0, None)
-            places = np.arange(len(shares)) + lift
-            axes.errorbar(value, places, xerr=spread, fmt="o", color=color, label=role)
-        axes.set_yticks(range(len(shares)), [one["name"] for one in shares])
-        axes.invert_yaxis()
-        axes.set_xlim(-0.02, 1.02)
-        axes.set_xlabel("share, with 95% intervals")
-        axes.grid(axis="x", alpha=0.25, linewidth=0.6)
-        axes.legend(frameon=False, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
-        return figure
 
 
 def scorecard(
@@ -118,10 +38,13 @@ def scorecard(
     *,
     judge: AttackerModel | None = None,
     group: Tensor | None = None,
+    eps: float | None = None,
     seeds: int = FEWEST_SEEDS,
     seed: int = 0,
     amounts: Amounts | None = None,
     names: Mapping[str, str] | None = None,
+    trials: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
     progress: Callable[[int, int], None] | None = None,
     **changes: Any,
 ) -> Scorecard:
@@ -139,14 +62,23 @@ def scorecard(
     group
         Coarse label of each class, by which classes are compared; default the animals of
         critters' fine classes, else the classes themselves.
+    eps
+        L2 radius that the robust model was trained against; default the paper's 3 at 224 pixels,
+        brought to the size of the images.
     seeds
         How many times everything is made, with other images, noise and coordinates; 3 or more.
     seed
         The first of the seeds.
     amounts
-        How many images and steps; default `Amounts()`, and `QUICK` is for a look.
+        How many images and steps; default `Amounts()`, and `scorecard_amounts.QUICK` is for a
+        look.
     names
         What the models are called, by role: robust, standard, judge.
+    trials
+        Folder that keeps what was measured on each model and seed: the same call, also one with
+        more seeds, goes on from there. Default: nothing is kept.
+    overwrite
+        Begin anew where `trials` holds those of other settings, instead of an error.
     progress
         ``progress(parts_done, parts_in_all)``.
     **changes
@@ -159,8 +91,8 @@ def scorecard(
     Raises
     ------
     InputError
-        If seeds are fewer than 3, the judge is one of the models, an amount is too small, or the
-        data has too few images.
+        If seeds are fewer than 3, the judge is one of the models, an amount is too small, the
+        data has too few images, or `trials` holds those of other settings.
 
     Examples
     --------
@@ -172,9 +104,18 @@ def scorecard(
     >>> card.verdicts()["class recovered"]  # doctest: +SKIP
     'separates'
     """
-    models = {"robust": robust, "standard": standard}
+    if seeds < FEWEST_SEEDS:
+        raise InputError(
+            f"seeds={seeds}: fewer than {FEWEST_SEEDS} do not show how much hangs on the seed"
+        )
     amounts = replace(amounts or Amounts(), **changes)
-    _check(amounts, seeds)
+    found = validation_set(data_set)
+    amounts.check(len(found))
+    side = found[0][0].shape[-1]
+    eps = 3.0 * side / PAPER_SIZE if eps is None else eps
+    if eps <= 0:
+        raise InputError(f"eps={eps}: give the radius that the robust model was trained against")
+    models = {"robust": robust, "standard": standard}
     if judge is not None and weights_digest(judge) in map(weights_digest, models.values()):
         raise InputError(
             "the judge has the weights of a model that it is to judge: give another, or none"
@@ -183,137 +124,103 @@ def scorecard(
     if group is None and factors is not None:
         group = torch.arange(data_set.num_classes) // COATS
     referee = None if judge is None else Judge(judge, group, factors)
-    taken: dict[str, dict[str, list[Tensor]]] = {role: {} for role in models}
-    done = 0
-    for k in range(seed, seed + seeds):
-        for role, model in models.items():
-            for part in measure(model, data_set, referee, amounts, seed=k):
-                for name, each in part.items():
-                    taken[role].setdefault(name, []).append(each.detach().cpu().float())
-                done += 1
-                if progress is not None:
-                    progress(done, seeds * PARTS * len(models))
-    values = {
-        role: {name: torch.stack(rows).numpy() for name, rows in found.items()}
-        for role, found in taken.items()
+    everyone = models if judge is None else {**models, "judge": judge}
+    made_with = {
+        "scale": {"name": "scorecard", **asdict(amounts)},
+        "models": {role: _told(model) for role, model in everyone.items()},
+        "data": {"name": data_set.ds_name, "folder": str(data_set.data_path), "side": side},
+        "eps": eps,
+        "grouped": None if group is None else group.tolist(),
     }
-    chance, right = _chance(data_set, referee, group, amounts, range(seed, seed + seeds))
+    made_with = json.loads(json.dumps(made_with))
+    every = range(seed, seed + seeds)
+    kept = None if trials is None else Trials(trials, made_with, overwrite=overwrite)
+
+    def one_trial(role: str, k: int, done: Callable[[], None]) -> Measured:
+        parts = measure(models[role], data_set, referee, amounts, eps=eps, seed=k)
+        return _gathered(parts, done)
+
+    values = _values(one_trial, every, kept, progress)
+    by_chance = chance(data_set, referee, amounts, every)
+    if "of the blend" in values["robust"]:
+        by_chance["class of an end"] = float(values["robust"]["of the blend"].mean())
     claims = [
         {
             **{key: getattr(claim, key) for key in ("name", "section", "statement")},
             "measures": [
-                _row(one, values, chance.get(one.name))
+                _row(one, values, by_chance.get(one.name))
                 for one in claim.measures
                 if one.name in values["robust"]
             ],
         }
         for claim in CLAIMS
     ]
-    made_with = _made_with(models, judge, data_set, amounts, names or {}, right)
-    made_with |= {
-        "seeds": seeds,
-        "seed": seed,
-        "grouped": None if group is None else group.tolist(),
-    }
+    for role, model in made_with["models"].items():
+        model["name"] = (names or {}).get(role, role)
+    right = None if referee is None else judge_right(data_set, referee, amounts, every)
+    made_with |= {"seeds": seeds, "seed": seed, "judge_right": right}
     return Scorecard(claims, _left_out(values["robust"], judge), made_with)
 
 
-def _check(amounts: Amounts, seeds: int) -> None:
-    if seeds < FEWEST_SEEDS:
-        raise InputError(
-            f"seeds={seeds}: fewer than {FEWEST_SEEDS} do not show how much hangs on the seed"
-        )
-    least = {"images": 1, "pairs": 1, "steps": 2, "coordinates": 2, "starts": 2, "additions": 1}
-    for name, value in least.items():
-        if getattr(amounts, name) < value:
-            raise InputError(f"{name}={getattr(amounts, name)}: give {value} or more")
-    if amounts.gallery < max(2, amounts.images):
-        raise InputError(
-            f"gallery={amounts.gallery}: it holds the {amounts.images} targets and others, "
-            "give more"
-        )
-    if len(amounts.radii) < 2 or amounts.radii[0] <= 0:
-        raise InputError(f"radii={amounts.radii}: give two or more, above 0 and ascending")
+def _values(
+    one_trial: Callable[[str, int, Callable[[], None]], Measured],
+    seeds: Sequence[int],
+    kept: Trials | None,
+    progress: Callable[[int, int], None] | None,
+) -> dict[str, dict[str, Any]]:
+    """Role -> measure -> (seeds, N), from the disk where it is there."""
+    parts = 0
+
+    def done(n: int = 1) -> None:
+        nonlocal parts
+        parts += n
+        if progress is not None:
+            progress(parts, PARTS * len(seeds) * len(PAIR))
+
+    taken: dict[str, list[Measured]] = {role: [] for role in PAIR}
+    for k in seeds:
+        for role in PAIR:
+            found = None if kept is None else kept.get(role, k)
+            if found is None:
+                found = one_trial(role, k, done)
+                if kept is not None:
+                    kept.keep(role, k, found)
+            else:
+                done(PARTS)
+            taken[role].append(found)
+    return {
+        role: {name: torch.stack([one[name] for one in rows]).numpy() for name in rows[0]}
+        for role, rows in taken.items()
+    }
+
+
+def _gathered(parts: Iterator[Measured], done: Callable[[], None]) -> Measured:
+    found: Measured = {}
+    for part in parts:
+        found |= {name: each.detach().cpu().float() for name, each in part.items()}
+        done()
+    return found
 
 
 def _row(one: Measure, values: Mapping[str, Any], chance: float | None) -> dict[str, Any]:
-    ours, theirs = (values[role][one.name] for role in ("robust", "standard"))
+    ours, theirs = (values[role][one.name] for role in PAIR)
     found = asdict(compare(ours, theirs, larger=one.larger is not False, paired=one.paired))
     verdict = None if one.larger is None else found.pop("verdict")
     return {
         **{key: getattr(one, key) for key in ("name", "unit", "larger")},
-        **{role: found[role] for role in ("robust", "standard", "difference")},
+        **{role: found[role] for role in (*PAIR, "difference")},
         "chance": chance,
         "n": list(ours.shape),
         "verdict": verdict,
     }
 
 
-def _chance(
-    data_set: DataSet, judge: Judge | None, group: Tensor | None, a: Amounts, seeds: Sequence[int]
-) -> tuple[dict[str, float], float | None]:
-    """What a random other image in place of the result would give; and how often the judge is
-    right on the images themselves."""
-    chance = {f"recovered, by {who}": 1 / a.gallery for who in ("the judge", "pixels")}
-    chance |= {
-        f"same from every start, by {who}": 1 / a.coordinates for who in ("the judge", "pixels")
-    }
-    if judge is None:
-        return chance, None
-    same: dict[str, list[float]] = {}
-    right: list[float] = []
-    for seed in seeds:
-        samples = validation_samples(data_set, a.gallery, seed=seed)
-        coarse = judge.coarse(samples.labels)
-        seen = {"class recovered": (coarse[:, None] == coarse).float()}
-        if judge.factors is not None:
-            known = [judge.factors[i] for i in samples.indices.tolist()]
-            texture = torch.tensor([one.texture for one in known])
-            hue = torch.tensor([one.body_hue for one in known])
-            seen["texture recovered"] = (texture[:, None] == texture).float()
-            seen["hue error"] = angle_between(hue[:, None], hue)
-        others = ~torch.eye(a.gallery, dtype=torch.bool)
-        for name, table in seen.items():
-            same.setdefault(name, []).append(float(table[others].mean()))
-        hits = judge.coarse(judge.labels(samples.images)) == coarse
-        right.append(float(hits.float().mean()))
-    chance |= {name: sum(rows) / len(rows) for name, rows in same.items()}
-    return chance, sum(right) / len(right)
-
-
 def _left_out(taken: Mapping[str, Any], judge: AttackerModel | None) -> dict[str, str]:
-    names = [one.name for claim in CLAIMS for one in claim.measures if one.name not in taken]
-    if judge is None:
-        return dict.fromkeys(names, "there is no judge")
-    instead = {"evenness of steps, by pixels": "the judge tells it"}
-    return {name: instead.get(name, "the factors are not known") for name in names}
+    why = "there is no judge" if judge is None else "the factors are not known"
+    names = [one.name for claim in CLAIMS for one in claim.measures]
+    return {name: why for name in names if name not in taken}
 
 
-def _made_with(
-    models: Mapping[str, AttackerModel],
-    judge: AttackerModel | None,
-    data_set: DataSet,
-    amounts: Amounts,
-    names: Mapping[str, str],
-    right: float | None,
-) -> dict[str, Any]:
-    everyone = {**models, **({} if judge is None else {"judge": judge})}
-    made_with = {
-        "scale": {"name": "scorecard", **asdict(amounts)},
-        "models": {
-            role: {
-                "name": names.get(role, role),
-                "arch": str(getattr(model, "card", {}).get("arch")),
-                "weights": weights_digest(model),
-            }
-            for role, model in everyone.items()
-        },
-        "judge_right": right,
-        "data": {
-            "name": data_set.ds_name,
-            "folder": str(data_set.data_path),
-            "side": validation_samples(data_set, 1).images.shape[-1],
-        },
-    }
-    plain: dict[str, Any] = json.loads(json.dumps(made_with))
-    return plain
+def _told(model: AttackerModel) -> dict[str, Any]:
+    arch = str(getattr(model, "card", {}).get("arch"))
+    return {"arch": arch, "weights": weights_digest(model)}

@@ -3,18 +3,40 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 __all__ = [
     "agreement",
     "angle_between",
     "evenness",
+    "from_afar",
     "halving_radius",
     "off_the_blend",
     "recovered",
-    "under_one",
+    "towards",
     "within_ends",
 ]
+
+FIELDS = 16
+
+
+def from_afar(images: Tensor) -> Tensor:
+    """What is left of images from a distance: the averages of 16 x 16 fields.
+
+    Patterns of single pixels are gone, by which a network is easily moved and a person is not.
+
+    Parameters
+    ----------
+    images
+        (..., C, H, W), at least 16 pixels high and wide.
+
+    Returns
+    -------
+    Tensor
+        (..., C, 16, 16).
+    """
+    flat = images.reshape(-1, *images.shape[-3:])
+    return nn.functional.adaptive_avg_pool2d(flat, FIELDS).view(*images.shape[:-2], FIELDS, FIELDS)
 
 
 def recovered(found: Tensor, gallery: Tensor) -> Tensor:
@@ -36,29 +58,25 @@ def recovered(found: Tensor, gallery: Tensor) -> Tensor:
     return nearest == torch.arange(len(found))
 
 
-def under_one(radii: Tensor, distance: Tensor) -> Tensor:
-    """Area between the curve of Fig. 4 and 1, over log radius, as a share of what 0 would give.
-
-    Negative where the curve is mostly above 1.
+def towards(start: Tensor, found: Tensor, target: Tensor) -> Tensor:
+    """Cosine between the way that images went and the way to their targets: 1 straight, 0 across.
 
     Parameters
     ----------
-    radii
-        (R,), above 0, ascending, at least two.
-    distance
-        (R, N), relative distance to the target.
+    start, found, target
+        (N, ...), as pixels or as representations.
 
     Returns
     -------
     Tensor
-        (N,), at most 1.
+        (N,); 0 where nothing moved.
     """
-    x = radii.log2()
-    return torch.trapezoid(1 - distance, x, dim=0) / (x[-1] - x[0])
+    went, way = (found - start).flatten(1), (target - start).flatten(1)
+    return nn.functional.cosine_similarity(went, way)
 
 
-def halving_radius(radii: Tensor, distance: Tensor, start: Tensor) -> Tensor:
-    """log2 of the radius at which the distance has fallen to half of what it was at the source.
+def halving_radius(radii: Tensor, left: Tensor) -> Tensor:
+    """log2 of the radius at which half of the distance is left.
 
     Linear in log radius between the radii. Where the distance is already halved at the first
     radius it is that one, and where it never halves it is the last one.
@@ -67,19 +85,16 @@ def halving_radius(radii: Tensor, distance: Tensor, start: Tensor) -> Tensor:
     ----------
     radii
         (R,), above 0, ascending.
-    distance
-        (R, N), relative distance to the target.
-    start
-        (N,), relative distance of the source itself.
+    left
+        (R, N), distance to the target as a share of the source's.
 
     Returns
     -------
     Tensor
         (N,).
     """
-    x, share = radii.log2(), distance / start
-    found = []
-    for one in share.unbind(1):
+    x, found = radii.log2(), []
+    for one in left.unbind(1):
         below = (one <= 0.5).nonzero().flatten().tolist()
         k = below[0] if below else len(one) - 1
         if not below or k == 0:
@@ -91,7 +106,9 @@ def halving_radius(radii: Tensor, distance: Tensor, start: Tensor) -> Tensor:
 
 
 def agreement(seen: Tensor) -> Tensor:
-    """How often a coordinate's visualisation is nearest to its own from another start.
+    """How often what a coordinate adds is nearest to what it adds from another start.
+
+    What all coordinates make of a start is taken off first: most of it is the start itself.
 
     Parameters
     ----------
@@ -105,6 +122,7 @@ def agreement(seen: Tensor) -> Tensor:
     """
     s, k = seen.shape[:2]
     flat = seen.flatten(2)
+    flat = flat - flat.mean(dim=1, keepdim=True)
     own = torch.arange(k)
     hits = [
         (torch.cdist(flat[a], flat[b]).argmin(dim=1) == own).float()
