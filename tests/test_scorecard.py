@@ -17,6 +17,7 @@ from robust_reps_ext.experiments.paper import finished_units
 from robust_reps_ext.experiments.scorecard import scorecard
 from robust_reps_ext.experiments.scorecard_amounts import Amounts
 from robust_reps_ext.experiments.scorecard_claims import CLAIMS
+from robust_reps_ext.experiments.scorecard_judge import Judge, known_factors
 from robust_reps_ext.experiments.scorecard_measures import (
     agreement,
     angle_between,
@@ -166,9 +167,31 @@ def three():
     return [rr.load_model(f"critters-{name}") for name in ("robust", "standard", "vgg")]
 
 
+class Stop(Exception):
+    pass
+
+
 @pytest.fixture(scope="module")
-def card(fine, three):
-    return scorecard(*three[:2], fine, judge=three[2], amounts=TINY)
+def resumed(fine, three, tmp_path_factory):
+    """A scorecard interrupted in its third trial, and what the same call did afterwards."""
+    trials = tmp_path_factory.mktemp("trials")
+    given = {"judge": three[2], "amounts": TINY, "trials": trials}
+
+    def stop(done, in_all):
+        if done == 2 * PARTS + 1:
+            raise Stop
+
+    with pytest.raises(Stop):
+        scorecard(*three[:2], fine, progress=stop, **given)
+    before = {path: path.stat().st_mtime_ns for path in trials.glob("*-*.json")}
+    seen: list[tuple[int, int]] = []
+    card = scorecard(*three[:2], fine, progress=lambda *at: seen.append(at), **given)
+    return card, given, before, seen
+
+
+@pytest.fixture(scope="module")
+def card(resumed):
+    return resumed[0]
 
 
 def test_every_claim_has_its_measures(card):
@@ -238,35 +261,29 @@ def test_a_judge_does_not_judge_itself(fine, three):
         scorecard(*three[:2], fine, judge=three[0], amounts=TINY)
 
 
-class Stop(Exception):
-    pass
-
-
 class TestTrials:
-    def test_an_interrupted_scorecard_goes_on_and_more_seeds_are_added(
-        self, fine, three, card, tmp_path
-    ):
-        given = {"judge": three[2], "amounts": TINY, "trials": tmp_path}
+    def test_an_interrupted_scorecard_goes_on(self, resumed):
+        _, _, before, seen = resumed
+        assert sorted(path.stem for path in before) == ["robust-0", "standard-0"]
+        assert {path: path.stat().st_mtime_ns for path in before} == before
+        assert seen[:2] == [(PARTS, 6 * PARTS), (2 * PARTS, 6 * PARTS)]
+        assert seen[2:] == [(done, 6 * PARTS) for done in range(2 * PARTS + 1, 6 * PARTS + 1)]
 
-        def stop(done, in_all):
-            if done == 2 * PARTS + 1:
-                raise Stop
+    def test_kept_numbers_are_the_measured_ones(self, resumed, fine, three):
+        judge = Judge(three[2], torch.arange(162) // 18, known_factors(fine))
+        eps = 3.0 * 64 / 224
+        again = measure(three[1], fine, judge, TINY, eps=eps, seed=0)
+        kept = json.loads((resumed[1]["trials"] / "standard-0.json").read_text("utf-8"))
+        assert kept == {name: one.float().tolist() for part in again for name, one in part.items()}
 
-        with pytest.raises(Stop):
-            scorecard(*three[:2], fine, progress=stop, **given)
-        first = sorted(tmp_path.glob("*-*.json"))
-        assert [path.stem for path in first] == ["robust-0", "standard-0"]
-        before = [path.stat().st_mtime_ns for path in first]
-
+    def test_more_seeds_go_on_from_the_kept_ones(self, resumed, fine, three):
         seen: list[tuple[int, int]] = []
-        whole = scorecard(*three[:2], fine, seeds=4, progress=lambda *at: seen.append(at), **given)
-        assert [path.stat().st_mtime_ns for path in first] == before
-        assert seen[:2] == [(PARTS, 8 * PARTS), (2 * PARTS, 8 * PARTS)]
-        assert seen[-1] == (8 * PARTS, 8 * PARTS)
-        assert whole.made_with["seeds"] == 4
-        again = scorecard(*three[:2], fine, progress=lambda *at: seen.append(at), **given)
-        assert len(seen) == 2 + 6 * PARTS + 6
-        assert again.claims == card.claims
+        more = scorecard(
+            *three[:2], fine, seeds=4, progress=lambda *at: seen.append(at), **resumed[1]
+        )
+        assert seen[:6] == [(k * PARTS, 8 * PARTS) for k in range(1, 7)]
+        assert len(seen) == 6 + 2 * PARTS
+        assert more.made_with["seeds"] == 4
 
     def test_trials_of_other_settings_are_refused(self, tmp_path):
         settings = {"scale": {"images": 18, "pairs": 8}, "eps": 4.0}

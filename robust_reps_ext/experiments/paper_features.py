@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from ..result import Synthesis
+from ..settings import PAPER_SIZE
 from ..synthesis import Progress, noise
 from .activations import most_activating
 from .addition import add_feature
@@ -20,9 +21,11 @@ MOVED: Mapping[str, Any] = {"transform": "jitter,rotate"}
 FOURIER: Mapping[str, Any] = {
     "transform": "jitter,rotate,scale",
     "parameterization": "fourier",
-    "step_size": 1.0,
 }
-"""Of Fig. 10, and of the article that Fig. 9 is taken from; the step is one of the spectrum."""
+"""Of Fig. 10, and of the article that Fig. 9 is taken from."""
+
+SPECTRUM_STEP = 3.5
+"""At 224 pixels, on the spectrum: with it colours are as strong as those of the pixels."""
 
 
 def features(study: Study, progress: bool | Progress) -> Found:
@@ -75,18 +78,19 @@ def activations(study: Study, progress: bool | Progress) -> Found:
 def regularized(study: Study, progress: bool | Progress) -> Found:
     """Fig. 9, 10: what a regulariser makes of a standard model's coordinates, from noise."""
     start = noise(study.samples(1).images, seed=study.seed)
+    fourier = {**FOURIER, "step_size": SPECTRUM_STEP * start.shape[-1] / PAPER_SIZE}
     wanted: list[tuple[str, str, Mapping[str, Any]]] = [
         ("robust", "no regulariser", {}),
         ("standard", "no regulariser", {}),
         ("standard", "jitter, rotation", MOVED),
-        ("standard", "jitter, rotation, scale, Fourier, decorrelated colours", FOURIER),
+        ("standard", "jitter, rotation, scale, Fourier, decorrelated colours", fourier),
     ]
     if "vgg" in study.models:
         wanted.append(("vgg", "jitter, rotation", MOVED))
     runs: dict[str, Synthesis] = {}
     facts: dict[str, Any] = {"start": "noise", "captions": {}, "names": {}}
     for role, words, regulariser in wanted:
-        model = study.models[role]
+        model, name = study.models[role], f"{role}-{len(runs)}"
         chosen = study.coordinates(model, start)
         seen = visualize(
             model,
@@ -94,11 +98,9 @@ def regularized(study: Study, progress: bool | Progress) -> Found:
             seeds=start,
             seed=study.seed,
             progress=progress,
-            iterations=study.scale.feature_iterations,
-            precision=study.scale.precision,
+            **study.visualization(name),
             **regulariser,
         )
-        name = f"{role}-{len(runs)}"
         runs[name] = seen.synthesis
         facts["names"][name] = f"{role}, {words}"
         facts["captions"][name] = [

@@ -99,7 +99,7 @@ def interpolations(study: Study, progress: bool | Progress) -> Found:
             steps=study.scale.steps,
             seed=study.seed,
             progress=progress,
-            **study.inversion(name),
+            **study.unbound(name, left.images),
         )
         for name, model in study.both.items()
     }
@@ -122,7 +122,7 @@ def _inversions(
 ) -> Found:
     runs = {}
     for name, model in study.both.items():
-        options: Options = {**study.inversion(name), "frames": frames}
+        options: Options = {**study.unbound(name, targets), "frames": frames}
         runs[name] = invert(
             model, targets, start=start, seed=study.seed, progress=progress, **options
         )

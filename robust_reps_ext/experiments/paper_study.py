@@ -17,7 +17,7 @@ from ..datasets.samples import Samples, validation_samples
 from ..datasets.targets import held_out_samples, target_samples
 from ..models.representation import representation
 from ..result import Synthesis
-from ..settings import Options
+from ..settings import PAPER_SIZE, Options
 
 __all__ = ["SCALES", "Found", "Scale", "Study"]
 
@@ -41,6 +41,10 @@ class Scale:
     precision, schedule
         What the network computes with while it is attacked, and how the steps of the inversions
         go, see `Options`.
+    step_size
+        First length of their steps where nothing bounds them, at 224 pixels; None: the
+        schedule's own, which comes no nearer in as many steps, and fills images with saturated
+        noise on the way.
     """
 
     images: int
@@ -56,6 +60,7 @@ class Scale:
     attack_steps: tuple[int, ...]
     precision: str = "float32"
     schedule: str = "paper"
+    step_size: float | None = None
 
     @property
     def needed(self) -> int:
@@ -79,6 +84,7 @@ SCALES: Mapping[str, Scale] = {
         (20,),
         precision="auto",
         schedule="cosine-momentum",
+        step_size=7.0,
     ),
     "default": Scale(
         16, 4, 10, 1000, 200, 800, 4, 16, (0.5, 1, 2, 4, 8, 16, 32, 64, 128), 1000, (20, 100)
@@ -127,6 +133,12 @@ class Study:
             "schedule": self.scale.schedule,
             **self._every(name),
         }
+
+    def unbound(self, name: str, images: Tensor) -> Options:
+        """The keywords of an inversion that no radius bounds."""
+        length = self.scale.step_size
+        at_size = None if length is None else length * images.shape[-1] / PAPER_SIZE
+        return {**self.inversion(name), "step_size": at_size}
 
     def visualization(self, name: str) -> Options:
         """The keywords of every visualisation, of the model `name`."""

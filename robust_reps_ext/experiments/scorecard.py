@@ -128,7 +128,12 @@ def scorecard(
     made_with = {
         "scale": {"name": "scorecard", **asdict(amounts)},
         "models": {role: _told(model) for role, model in everyone.items()},
-        "data": {"name": data_set.ds_name, "folder": str(data_set.data_path), "side": side},
+        "data": {
+            "name": data_set.ds_name,
+            "folder": str(data_set.data_path),
+            "side": side,
+            "images": len(found),
+        },
         "eps": eps,
         "grouped": None if group is None else group.tolist(),
     }
