@@ -289,13 +289,15 @@ class TestTrials:
         settings = {"scale": {"images": 18, "pairs": 8}, "eps": 4.0}
         Trials(tmp_path, settings, overwrite=False).keep("robust", 0, {"a": torch.ones(2)})
         other = {"scale": {"images": 8, "pairs": 8}, "eps": 4.0}
-        with pytest.raises(rr.InputError, match=r"\(scale\.images 18 there, 8 here\)"):
+        with pytest.raises(
+            rr.InputError, match=r"made with scale\.images=18 \(now 8\): give these"
+        ):
             Trials(tmp_path, other, overwrite=False)
         kept = Trials(tmp_path, settings, overwrite=True).get("robust", 0)
         assert kept is not None
         assert kept["a"].tolist() == [1, 1]
         assert Trials(tmp_path, other, overwrite=True).get("robust", 0) is None
-        with pytest.raises(rr.InputError, match=r"scale\.images 8 there, 18 here"):
+        with pytest.raises(rr.InputError, match=r"scale\.images=8 \(now 18\)"):
             Trials(tmp_path, settings, overwrite=False)
 
     def test_numbers_come_back_as_they_were(self, tmp_path):
@@ -331,7 +333,7 @@ def test_the_command(monkeypatch, capsys, tmp_path):
     for more, message in (
         (["--seeds", "1"], "seeds=1"),
         (["--n", "1000"], "--n 1000: beside the targets as many others are needed"),
-        (["--quick", "--n", "3"], "scorecard-trials holds trials of other settings"),
+        (["--quick", "--n", "3"], "scorecard-trials was made with"),
     ):
         monkeypatch.setattr("sys.argv", [*common, str(tmp_path), *more])
         with pytest.raises(SystemExit) as end:

@@ -13,7 +13,7 @@ from robustness.attacker import AttackerModel
 from robustness.datasets import DataSet
 from torch import Tensor
 
-from ..datasets.samples import validation_set
+from ..datasets.samples import validation_samples, validation_set
 from ..errors import InputError
 from ..models.loading import weights_digest
 from ..settings import PAPER_SIZE
@@ -111,7 +111,7 @@ def scorecard(
     amounts = replace(amounts or Amounts(), **changes)
     found = validation_set(data_set)
     amounts.check(len(found))
-    side = found[0][0].shape[-1]
+    side = validation_samples(data_set, 1).images.shape[-1]
     eps = 3.0 * side / PAPER_SIZE if eps is None else eps
     if eps <= 0:
         raise InputError(f"eps={eps}: give the radius that the robust model was trained against")

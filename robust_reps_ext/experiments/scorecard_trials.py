@@ -12,6 +12,7 @@ import torch
 
 from ..atomic import writing
 from ..errors import InputError
+from ..store import difference
 from .scorecard_trial import Measured
 
 __all__ = ["Trials"]
@@ -47,8 +48,8 @@ class Trials:
             return
         if there is not None and not overwrite:
             raise InputError(
-                f"{self.folder} holds trials of other settings ({_difference(there, made_with)}): "
-                "choose another folder, or begin anew with --overwrite (overwrite=True)"
+                f"{self.folder} was made with {difference(there, made_with)}: give these again to "
+                "go on, another --out, or --overwrite (overwrite=True) to begin anew"
             )
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -83,24 +84,3 @@ def _read(path: Path) -> Any:
 def _write(path: Path, what: Mapping[str, Any]) -> None:
     with writing(path, "free some space, or give another folder") as file:
         file.write(json.dumps(what, indent=1).encode())
-
-
-def _difference(there: Any, here: Any) -> str:
-    """The first few settings that differ, each with both values."""
-    first, second = _flat(there), _flat(here)
-    found = [
-        f"{name} {first.get(name)} there, {second.get(name)} here"
-        for name in sorted({*first, *second})
-        if first.get(name) != second.get(name)
-    ]
-    more = f", and {len(found) - 3} more" if len(found) > 3 else ""
-    return "; ".join(found[:3]) + more
-
-
-def _flat(settings: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(settings, dict):
-        return {prefix[:-1]: settings}
-    found: dict[str, Any] = {}
-    for name, value in settings.items():
-        found |= _flat(value, f"{prefix}{name}.")
-    return found
