@@ -73,7 +73,7 @@ def target_samples(
         images, names = kaleidoscope(n, size=side, seed=seed), ("kaleidoscope",) * n
     else:
         images = photographs(n, size=side)
-        names = tuple(Path(name).stem for name in PHOTOGRAPHS[:n])
+        names = tuple(Path(name).stem.replace("_", " ") for name in PHOTOGRAPHS[:n])
     images, names, indices = images[part], names[part], torch.arange(n)[part]
     return Samples(images, torch.full((len(images),), UNLABELLED), names, indices)
 

@@ -30,21 +30,69 @@ PAPER = {
 """Tables 4 and 5: clean accuracy, and accuracy under PGD-20 at eps 3, as published."""
 
 LEADS = {
-    "fig6": "Only R(x) of each target is known. Gradient descent starts from noise and looks for "
-    "an image with the same R(x).",
-    "fig3": "The same from another image. What the standard network takes for the target still "
-    "looks like the start.",
-    "fig14": "Targets unlike anything that either network was trained on.",
-    "fig4": "How near R(x) comes to R(target) within an L2 ball around the source.",
-    "fig7": "What raises a single coordinate of R(x). Choose one to see it from every seed.",
-    "fig8": "A coordinate, and the images that activate it most and least.",
-    "fig11": "One coordinate is raised until it exceeds all others. Under each image: the "
-    "coordinate, and the class that the network now sees.",
-    "fig12": "Images that match a mixture of two representations, beside the mixture of pixels.",
-    "scorecard": "Each claim of the paper, told by numbers with 95% bootstrap intervals over seeds "
-    "and images. A claim separates where the intervals share no point.",
-    "tables": "Share of right predictions, with 95% Wilson intervals.",
+    "fig6": (
+        "Only R(x) of each target is known, and gradient descent begins with noise. The paper: a "
+        "robust network's R(x) holds enough to draw its input again.",
+        "Look for the animal, its colours and its stripes in the robust row, and play the descent.",
+    ),
+    "fig3": (
+        "The same from another image. The paper: what a standard network takes for the target "
+        "still looks like the start.",
+        "Look in its row for the start's outline, and in the robust row for the target's.",
+    ),
+    "fig14": (
+        "Patterns unlike anything that either network was trained on. The paper: what R(x) holds "
+        "is more than the task asks for.",
+        "Look for their colours and bright fields.",
+    ),
+    "fig14b": (
+        "Images of things that no network here was trained on. The paper: even these can be "
+        "recognised from a robust R(x).",
+        "Look for large shapes and colours in their place.",
+    ),
+    "fig4": (
+        "How near R(x) comes to R(target) within an L2 ball around the source. The paper: for a "
+        "robust network the ball must be far larger than the one it was trained against.",
+        "Look how late its line falls, and at what changes in the images as it does.",
+    ),
+    "fig7": (
+        "What raises a single coordinate of R(x). The paper: in a robust network it looks the "
+        "same from every start.",
+        "Choose a coordinate and compare its row of results.",
+    ),
+    "fig8": (
+        "A coordinate, and the images that activate it most and least.",
+        "Look whether they share what the visualisation shows.",
+    ),
+    "fig9": (
+        "Coordinates of a standard network with the regularisers of feature visualisation, from "
+        "noise; above, a robust network without any. The paper: they make pictures smoother, and "
+        "not clearer.",
+        "Look whether a regularised row says more than the plain one.",
+    ),
+    "fig11": (
+        "One coordinate is raised until it exceeds all others; under each image stand the "
+        "coordinate and the class that the network now sees. The paper: a robust network paints "
+        "the feature into the image and leaves the rest.",
+        "Look what was added, and what became of the animal.",
+    ),
+    "fig12": (
+        "Images that match a mixture of two representations, beside the mixture of pixels. The "
+        "paper: a robust network's change from one animal into the other.",
+        "Look for ghosts, both ends at once, as in the pixel blend.",
+    ),
+    "scorecard": (
+        "Each claim of the paper, told by numbers with 95% bootstrap intervals over seeds and "
+        "images. A claim separates where the intervals share no point.",
+        "",
+    ),
+    "tables": (
+        "What robustness costs and gives: the share of right predictions on clean and on attacked "
+        "images, with 95% Wilson intervals, beside the paper's numbers.",
+        "",
+    ),
 }
+"""What is done and what the paper says of it; and what to look for."""
 
 
 @dataclass
@@ -75,7 +123,7 @@ def sections(units: Sequence[FinishedUnit], encode: Images) -> Sections:
         for run, synthesis in runs.items():
             page.traces[f"{name}-{run}"] = trace(synthesis, encode)
         section = {key: about[key] for key in ("id", "kind", "numbers", "title", "facts")}
-        section["lead"] = about["facts"].get("lead", LEADS.get(name, ""))
+        section["lead"], section["look"] = LEADS.get(name, ("", ""))
         if "skipped" in about["facts"]:
             section["kind"] = "skipped"
         elif about["kind"] == "features":
