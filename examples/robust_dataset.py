@@ -36,10 +36,11 @@ LABELS = {"9 animals": torch.arange(162) // 18, "162 labels": None}
 def trained(data: DataSet, out: Path, name: str, seed: int, args: argparse.Namespace):
     """A network trained on clean images, as they are in the data set."""
     torch.manual_seed(seed)
+    rates = f"[(0, 0.1), ({args.epochs / 10:g}, 1), ({args.epochs}, 0)]"
     model, _ = make_and_restore_model(arch="critters_resnet", dataset=data)
     settings = {
         "out_dir": str(out), "seed": seed, "epochs": args.epochs, "log_iters": 0,
-        "lr": 0.1, "custom_lr_multiplier": f"[(0, 0.1), ({args.epochs / 10:g}, 1), ({args.epochs}, 0)]",
+        "lr": 0.1, "custom_lr_multiplier": rates,
         "lr_interpolation": "linear", "momentum": 0.9, "weight_decay": 5e-4,
         "adv_train": 0, "adv_eval": 0,
     }  # fmt: skip
