@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -149,14 +150,16 @@ def robustify(
         (folder / INDEX).unlink(missing_ok=True)
     make = _Inversion(model, images, settings, start, seed, facts)
     part_of = dict(zip(paths, parts, strict=True))
-    for path in claimed(paths):
-        for left_by_a_kill in folder.glob(f".{path.name}.*.tmp"):
-            left_by_a_kill.unlink(missing_ok=True)
-        done = sum(len(part_of[other]) for other in paths if other.exists())
-        tell = _within(progress, done, len(part_of[path]), len(chosen))
-        write_shard(path, make(part_of[path], tell))
-    for _ in claimed([folder / INDEX]):
-        write_index(folder, _index(paths, data_set, facts))
+    with closing(claimed(paths)) as units:
+        for path in units:
+            for left_by_a_kill in folder.glob(f".{path.name}.*.tmp"):
+                left_by_a_kill.unlink(missing_ok=True)
+            done = sum(len(part_of[other]) for other in paths if other.exists())
+            tell = _within(progress, done, len(part_of[path]), len(chosen))
+            write_shard(path, make(part_of[path], tell))
+    with closing(claimed([folder / INDEX])) as units:
+        for _ in units:
+            write_index(folder, _index(paths, data_set, facts))
     return read_index(folder)
 
 
