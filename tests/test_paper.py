@@ -113,6 +113,26 @@ def test_a_unit_without_its_manifest_is_not_finished(interrupted):
         aside.rename(manifest)
 
 
+def test_a_finished_run_of_an_unfinished_unit_is_not_made_again(pair, tmp_path, monkeypatch):
+    from robust_reps_ext.experiments import paper_inversions
+
+    calls, invert = [], paper_inversions.invert
+
+    def counted(model, *given, **options):
+        calls.append(model)
+        if len(calls) == 2:
+            raise Stop
+        return invert(model, *given, **options)
+
+    monkeypatch.setattr(paper_inversions, "invert", counted)
+    for _ in range(2):
+        with pytest.raises(Stop):
+            run_paper(*pair, tmp_path, watch=watching([], UNITS[1].id), **TINY)
+    # The robust model's run, the standard model's that failed, and that one again.
+    assert [model is pair[0] for model in calls] == [True, False, False]
+    assert [unit.manifest["id"] for unit in finished_units(tmp_path)] == [UNITS[0].id]
+
+
 def test_files_of_a_unit(interrupted, pair):
     out, *_, units = interrupted
     for unit in units:

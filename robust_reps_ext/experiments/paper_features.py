@@ -32,10 +32,13 @@ def features(study: Study, progress: bool | Progress) -> Found:
     """Fig. 7, 19 to 22: what maximises single coordinates, from noise and from images."""
     images = study.samples(study.scale.seeds - 1).images
     seeds = torch.cat([noise(images[:1], seed=study.seed), images])
-    seen = {
-        name: visualize(
+    chosen = {name: study.coordinates(model, seeds) for name, model in study.models.items()}
+    runs = {
+        name: study.made(
+            name,
+            visualize,
             model,
-            coordinates=study.coordinates(model, seeds),
+            coordinates=chosen[name],
             seeds=seeds,
             seed=study.seed,
             progress=progress,
@@ -44,11 +47,13 @@ def features(study: Study, progress: bool | Progress) -> Found:
         for name, model in study.models.items()
     }
     facts = {
-        "coordinates": {name: one.coordinates.tolist() for name, one in seen.items()},
-        "predicted": {name: study.names(one.predicted) for name, one in seen.items()},
+        "coordinates": chosen,
+        "predicted": {
+            name: study.predicted(study.models[name], run.images) for name, run in runs.items()
+        },
         "seeds": ["noise", *("image" for _ in images)],
     }
-    return Found({name: one.synthesis for name, one in seen.items()}, facts)
+    return Found(runs, facts)
 
 
 def activations(study: Study, progress: bool | Progress) -> Found:
@@ -59,14 +64,16 @@ def activations(study: Study, progress: bool | Progress) -> Found:
     for name, model in study.both.items():
         chosen = study.coordinates(model, grey)
         found = most_activating(model, study.tested(), coordinates=chosen, k=3)
-        runs[name] = visualize(
+        runs[name] = study.made(
+            name,
+            visualize,
             model,
             coordinates=chosen,
             seeds=grey,
             seed=study.seed,
             progress=progress,
             **study.visualization(name),
-        ).synthesis
+        )
         facts["coordinates"][name] = chosen
         for end, extreme in (("most", found.most), ("least", found.least)):
             pictures[f"{name}-{end}"] = extreme.images.flatten(0, 1)
@@ -92,7 +99,9 @@ def regularized(study: Study, progress: bool | Progress) -> Found:
     for role, words, regulariser in wanted:
         model, name = study.models[role], f"{role}-{len(runs)}"
         chosen = study.coordinates(model, start)
-        seen = visualize(
+        runs[name] = study.made(
+            name,
+            visualize,
             model,
             coordinates=chosen,
             seeds=start,
@@ -101,11 +110,9 @@ def regularized(study: Study, progress: bool | Progress) -> Found:
             **study.visualization(name),
             **regulariser,
         )
-        runs[name] = seen.synthesis
+        seen = study.predicted(model, runs[name].images)
         facts["names"][name] = f"{role}, {words}"
-        facts["captions"][name] = [
-            f"{i}: {label}" for i, label in zip(chosen, study.names(seen.predicted), strict=True)
-        ]
+        facts["captions"][name] = [f"{i}: {label}" for i, label in zip(chosen, seen, strict=True)]
     return Found(runs, facts)
 
 
@@ -117,7 +124,9 @@ def additions(study: Study, progress: bool | Progress) -> Found:
     for name, model in study.both.items():
         chosen = study.coordinates(model, images.images)
         each = [chosen[i % len(chosen)] for i in range(len(images.images))]
-        runs[name] = add_feature(
+        runs[name] = study.made(
+            name,
+            add_feature,
             model,
             images.images,
             each,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from ..datasets.patterns import kaleidoscope
@@ -9,7 +10,7 @@ from ..errors import InputError
 from ..plots import Line, curve_figure
 from ..settings import PAPER_SIZE, Options
 from ..synthesis import Progress
-from .constrained import invert_within
+from .constrained import Curve, invert_within
 from .interpolation import interpolate
 from .inversion import invert
 from .paper_study import Found, Study
@@ -58,19 +59,22 @@ def within_radii(study: Study, progress: bool | Progress) -> Found:
     n = study.scale.pairs
     targets, sources = study.samples(n), study.samples(n, skip=study.scale.images)
     scale = targets.images.shape[-1] / PAPER_SIZE
-    curves = {
-        name: invert_within(
+    radii = torch.tensor([radius * scale for radius in study.scale.radii])
+    runs = {
+        name: study.made(
+            name,
+            invert_within,
             model,
             targets.images,
             sources.images,
-            radii=[radius * scale for radius in study.scale.radii],
+            radii=radii.tolist(),
             seed=study.seed,
             progress=progress,
             **study.inversion(name),
         )
         for name, model in study.both.items()
     }
-    radii = curves["robust"].radii
+    curves = {name: Curve.of(run, radii) for name, run in runs.items()}
     lines = [Line(curve.mean, *curve.band(), label=name) for name, curve in curves.items()]
     facts = {
         "radii": radii.tolist(),
@@ -83,7 +87,6 @@ def within_radii(study: Study, progress: bool | Progress) -> Found:
             for line in lines
         ],
     }
-    runs = {name: curve.synthesis for name, curve in curves.items()}
     return Found(runs, facts, plot=lambda: curve_figure(radii, lines))
 
 
@@ -91,8 +94,10 @@ def interpolations(study: Study, progress: bool | Progress) -> Found:
     """Fig. 12, 17, 18: between two images by way of their representations."""
     n = study.scale.pairs
     left, right = study.samples(n), study.samples(n, skip=study.scale.images)
-    paths = {
-        name: interpolate(
+    runs = {
+        name: study.made(
+            name,
+            interpolate,
             model,
             left.images,
             right.images,
@@ -104,11 +109,11 @@ def interpolations(study: Study, progress: bool | Progress) -> Found:
         for name, model in study.both.items()
     }
     facts = {
-        "weights": paths["robust"].weights.tolist(),
+        "weights": torch.linspace(0, 1, study.scale.steps + 1).tolist(),
         "left": list(left.names),
         "right": list(right.names),
     }
-    return Found({name: path.synthesis for name, path in paths.items()}, facts)
+    return Found(runs, facts)
 
 
 def _inversions(
@@ -123,7 +128,14 @@ def _inversions(
     runs = {}
     for name, model in study.both.items():
         options: Options = {**study.unbound(name, targets), "frames": frames}
-        runs[name] = invert(
-            model, targets, start=start, seed=study.seed, progress=progress, **options
+        runs[name] = study.made(
+            name,
+            invert,
+            model,
+            targets,
+            start=start,
+            seed=study.seed,
+            progress=progress,
+            **options,
         )
     return Found(runs, {"labels": labels, "start": start if isinstance(start, str) else "images"})

@@ -155,6 +155,22 @@ class Study:
         place = self.places / f"{name}.place"
         return {"precision": self.scale.precision, "place": place}
 
+    def made(
+        self, name: str, experiment: Callable[..., Any], *given: Any, **options: Any
+    ) -> Synthesis:
+        """The synthesis of ``experiment(*given, **options)``.
+
+        It is kept in `places` under `name` until the unit is finished, and not made twice.
+        """
+        kept = None if self.places is None else self.places / f"{name}.safetensors"
+        if kept is not None and kept.exists():
+            return Synthesis.load(kept)
+        found = experiment(*given, **options)
+        run: Synthesis = found if isinstance(found, Synthesis) else found.synthesis
+        if kept is not None:
+            run.save(kept)
+        return run
+
     @property
     def both(self) -> dict[str, AttackerModel]:
         """The pair that most figures compare."""
