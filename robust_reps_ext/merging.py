@@ -20,8 +20,10 @@ def experiments_in(out: Path) -> list[Path]:
     Raises
     ------
     InputError
-        If there are none.
+        If there are none, or no folder.
     """
+    if not out.is_dir():
+        raise InputError(f"no folder {out}: give one that a command has written to")
     found = sorted(path.parent for path in out.glob(f"*/{FOLDER}") if path.is_dir())
     if not found:
         raise InputError(f"{out} holds no experiment with records: give a folder of results")

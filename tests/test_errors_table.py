@@ -60,12 +60,13 @@ INPUTS = (
     "invert --model critters-robst --dataset critters --data critters --out out",
     "invert --model good.pt --dataset nosuch --out out",
     "invert --model good.pt --dataset cifar --out out",
-    "invert --model good.pt --dataset cifar --data empty --out out",
-    "invert --model good.pt --dataset imagenet --out out",
-    "invert --model good.pt --dataset imagenet --data missing --out out",
-    "invert --model good.pt --dataset imagenet --data empty --out out",
-    "invert --model good.pt --dataset restricted_imagenet --data empty --out out",
+    "invert --model good10.pt --dataset cifar --data empty --out out",
     "invert --model good.pt --dataset imagenet --data pictures --out out",
+    "invert --model good1000.pt --dataset imagenet --out out",
+    "invert --model good1000.pt --dataset imagenet --data missing --out out",
+    "invert --model good1000.pt --dataset imagenet --data empty --out out",
+    "invert --model good.pt --dataset restricted_imagenet --data empty --out out",
+    "invert --model good1000.pt --dataset imagenet --data pictures --out out",
     "invert --model good.pt --dataset critters --data text.txt --out out",
     f"invert {FIXED} --arch nosuch",
     f"invert {FIXED} --arch resnet18",
@@ -86,11 +87,14 @@ INPUTS = (
     f"invert {FIXED} --schedule fast",
     f"invert {FIXED} --device nosuch",
     f"invert {FIXED} --device meta",
+    f"invert {FIXED} --save-interval -1",
+    f"invert {FIXED} --save-interval nan",
     f"invert {FIXED} --seed -1",
     f"invert {FIXED} --seed 99999999999999999999",
     f"invert {FIXED} --targets nosuch",
     f"invert {FIXED} --on-bad-image nosuch",
     f"invert {FIXED} --n 0 --targets kaleidoscope",
+    f"invert {FIXED} --out results --n 2 --seed 1",
     f"invert {FIXED} --out text.txt",
     f"invert {FIXED} --out text.txt/out",
     f"curve {FIXED} --radii 8,2",
@@ -157,6 +161,14 @@ INPUTS = (
     f"paper {PAPER} --eps -1",
     f"paper {PAPER} --out text.txt",
     f"paper {PAPER} --device nosuch",
+    "store check missing",
+    "store check text.txt",
+    "store check empty",
+    "store rebuild missing",
+    "store rebuild empty",
+    "store merge missing --out out",
+    "store merge empty --out out",
+    "store merge empty --out empty",
     "demo --out text.txt",
     "demo --device nosuch",
     "scorecard --model good.pt --dataset critters --out out",
@@ -174,7 +186,9 @@ def folder(tmp_path_factory):
     """What the inputs name, and critters drawn once, few of them."""
     root = tmp_path_factory.mktemp("given")
     torch.manual_seed(0)
-    torch.save(ARCHITECTURES["critters_resnet"](num_classes=9).state_dict(), root / "good.pt")
+    for name, classes in (("good", 9), ("good10", 10), ("good1000", 1000)):
+        network = ARCHITECTURES["critters_resnet"](num_classes=classes)
+        torch.save(network.state_dict(), root / f"{name}.pt")
     torch.save([1, 2, 3], root / "numbers.pt")
     torch.save({"model": Path.cwd}, root / "code.pt")
     (root / "cut.pt").write_bytes((root / "good.pt").read_bytes()[:5000])
@@ -188,6 +202,14 @@ def folder(tmp_path_factory):
     write_plain_layout(root / "pictures", per_class=1, val_per_class=1, size=32)
     for image in (root / "pictures").rglob("*.png"):
         image.write_bytes(b"no picture")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(DATASETS, "critters", FEW_CRITTERS)
+        patch.chdir(root)
+        patch.setattr(
+            "sys.argv", ["robust-reps", *shlex.split(f"invert {FIXED} --out results --n 2")]
+        )
+        with pytest.raises(SystemExit, match="0"):
+            cli.main()
     return root
 
 

@@ -8,7 +8,10 @@ import time
 from pathlib import Path
 
 import torch
+import typer
+from torch.distributed.run import parse_args
 
+from robust_reps_ext import cli
 from robust_reps_ext.reading import read_results
 from robust_reps_ext.records import read_records
 from robust_reps_ext.result import Synthesis
@@ -16,27 +19,27 @@ from robust_reps_ext.upstream.cox_view import faults
 
 N = 12
 COMMAND = (
-    "-m robust_reps_ext invert --model critters-robust --dataset critters_fine --batch-size 1 "
+    "robust_reps_ext invert --model critters-robust --dataset critters_fine --batch-size 1 "
     f"--n {N} --step-size 1 --iterations 40 --save-interval 0"
 )
 
 
 def begin(data, out, *launcher):
-    command = [sys.executable, *launcher, *COMMAND.split(), "--data", str(data), "--out", str(out)]
+    places = ["--data", str(data), "--out", str(out)]
+    command = [sys.executable, "-m", *launcher, *COMMAND.split(), *places]
     return subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
-        start_new_session=True,
     )
 
 
 def torchrun(n, restarts=0):
     return (
-        *("-m", "torch.distributed.run", "--standalone"),
-        *("--nproc-per-node", str(n), "--max-restarts", str(restarts)),
+        *("torch.distributed.run", "--standalone", "--nproc-per-node", str(n)),
+        *("--max-restarts", str(restarts), "-m", "--"),
     )
 
 
@@ -74,7 +77,8 @@ def test_a_sweep_ends_as_one_process_does(tmp_path):
     # Three processes, all of which die.
     first = begin(data, shared, *torchrun(3))
     wait_for_parts(shared, 2, first)
-    os.killpg(first.pid, signal.SIGKILL)
+    for process in (first.pid, *workers(first)):
+        os.kill(process, signal.SIGKILL)
     first.communicate(timeout=60)
     before = len(list(shared.glob("*/records/inversion-*.json")))
     assert 2 <= before < N
@@ -97,3 +101,12 @@ def test_a_sweep_ends_as_one_process_does(tmp_path):
     torch.testing.assert_close(again.images, run.images, rtol=0, atol=1e-5)
     torch.testing.assert_close(again.objective, run.objective)
     assert not [path for path in found.path.rglob("*") if path.name.endswith("tmp")]
+
+
+def test_torchrun_lets_every_option_through():
+    """After `--`, that is: --n and --start could be short for some of its own."""
+    for name, command in typer.main.get_command(cli.app).commands.items():
+        for option in command.params:
+            given = ["robust_reps_ext", name, option.opts[0], "1"]
+            parsed = parse_args(["--nproc-per-node", "2", "-m", "--", *given])
+            assert [parsed.training_script, *parsed.training_script_args] == given

@@ -65,6 +65,7 @@ def stop_at(rank, step, signal):
         if loop_type != "train" or distributed.rank() != rank:
             return
         steps.append(at)
+        os.write(2, b"[trained a step]\n")
         if len(steps) == step and os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") == "0":
             os.kill(os.getpid(), signal)
 
