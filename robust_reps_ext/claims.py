@@ -11,7 +11,7 @@ from filelock import FileLock, Timeout
 
 from .errors import InputError
 
-__all__ = ["claimed", "lock_of", "rank_and_world"]
+__all__ = ["check_alone", "claimed", "lock_of", "rank_and_world"]
 
 
 def claimed(
@@ -116,3 +116,19 @@ def _from_own_place(units: list[Path]) -> list[Path]:
 def rank_and_world() -> tuple[int, int]:
     """Which of how many processes ``torchrun`` has made of this one; (0, 1) without it."""
     return int(os.environ.get("RANK", "0")), max(1, int(os.environ.get("WORLD_SIZE", "1")))
+
+
+def check_alone(what: str) -> None:
+    """Refuse what each process of ``torchrun`` would do to the others' work, and its restarts to all.
+
+    Raises
+    ------
+    InputError
+        If there are several processes.
+    """
+    world = rank_and_world()[1]
+    if world > 1:
+        raise InputError(
+            f"{what}: {world} processes would remove each other's results, and each restart all of "
+            "them; begin anew in one process, or give a new folder"
+        )

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from .atomic import remove_unfinished
-from .claims import claimed
+from .claims import check_alone, claimed
 from .errors import InputError
 from .figures import save_figure
 from .records import (
@@ -182,7 +182,8 @@ class ExperimentStore:
         Raises
         ------
         InputError
-            As `create`; and if `out` holds the experiment with other settings, which are named.
+            As `create`; if `out` holds the experiment with other settings, which are named; and if
+            several processes of ``torchrun`` are to overwrite it.
         """
         check_name("experiment", experiment)
         facts = _facts(experiment, settings, provenance)
@@ -190,6 +191,7 @@ class ExperimentStore:
         path = Path(out, f"{experiment}-{digest[:8]}")
         there = _earlier(Path(out), experiment)
         if overwrite:
+            check_alone("--overwrite (overwrite=True)")
             for one in there:
                 shutil.rmtree(one)
         elif path in there:

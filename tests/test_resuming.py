@@ -118,6 +118,15 @@ def test_other_settings_are_refused_with_the_difference(tmp_path):
     ]
 
 
+def test_of_several_processes_none_begins_anew(tmp_path, monkeypatch):
+    with resume(tmp_path) as store:
+        finish(store)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(InputError, match=r"--overwrite .*: 2 processes would remove each other's"):
+        resume(tmp_path, overwrite=True)
+    assert table(tmp_path)["image"] == list(range(10))
+
+
 def test_tensors_without_a_record_are_made_again(tmp_path):
     with resume(tmp_path) as store:
         finish(store)
@@ -229,8 +238,11 @@ def test_results_of_several_machines_are_merged(tmp_path):
     (tmp_path / "b" / target.name / "whole-0000004.safetensors").unlink()
     with pytest.raises(InputError, match=r"whole-0000004\.safetensors is missing"):
         merge([tmp_path / "b"], tmp_path / "other")
-    with pytest.raises(InputError, match="no experiment"):
+    with pytest.raises(InputError, match="no folder"):
         merge([tmp_path / "nowhere"], tmp_path / "all")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="no experiment"):
+        merge([tmp_path / "empty"], tmp_path / "all")
 
 
 WORKER = """

@@ -17,7 +17,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from ..atomic import writing
-from ..claims import claimed
+from ..claims import check_alone, claimed
 from ..errors import InputError
 from ..figures import Row, image_grid
 from ..models.loading import weights_digest
@@ -176,6 +176,8 @@ def run_paper(
 
 def _check_earlier(out: Path, facts: Mapping[str, Any], overwrite: bool) -> None:
     """Refuse, or remove, figures that were made with other settings."""
+    if overwrite:
+        check_alone("--overwrite (overwrite=True)")
     others = [
         unit
         for unit in (_read(out) if out.is_dir() else ())
