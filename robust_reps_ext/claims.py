@@ -119,7 +119,7 @@ def rank_and_world() -> tuple[int, int]:
 
 
 def check_alone(what: str) -> None:
-    """Refuse what each process of ``torchrun`` would do to the others' work, and its restarts to all.
+    """Refuse what several processes of ``torchrun`` would do to each other's work.
 
     Raises
     ------

@@ -176,8 +176,8 @@ class Settings:
             raise InputError(f"first={self.first}: give a whole number, 0 or more")
         if not self.place_interval >= 0:
             raise InputError(
-                f"place_interval={self.place_interval} (--save-interval): give seconds, 0 (after every "
-                "step) or more"
+                f"place_interval={self.place_interval} (--save-interval): give seconds, 0 (after "
+                "every step) or more"
             )
         if self.place is not None:
             check_place(self.place)
