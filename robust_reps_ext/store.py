@@ -18,6 +18,7 @@ from uuid import uuid4
 from .atomic import remove_unfinished
 from .claims import check_alone, claimed
 from .errors import InputError
+from .facts import difference, earlier, facts_of
 from .figures import save_figure
 from .records import (
     METADATA,
@@ -36,7 +37,7 @@ from .upstream.safe_pickle import trusting
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["ExperimentStore", "Part", "difference", "trusting"]
+__all__ = ["ExperimentStore", "Part", "trusting"]
 
 PLACES = "places"
 # What an experiment takes on the disk beside its images, in bytes.
@@ -156,7 +157,7 @@ class ExperimentStore:
             If a name is in both `settings` and `provenance` with different values.
         """
         check_name("experiment", experiment)
-        facts = _facts(experiment, settings, provenance)
+        facts = facts_of(experiment, settings, provenance)
         return cls._begin(Path(out, f"{experiment}-{uuid4().hex[:8]}"), facts)
 
     @classmethod
@@ -186,10 +187,10 @@ class ExperimentStore:
             several processes of ``torchrun`` are to overwrite it.
         """
         check_name("experiment", experiment)
-        facts = _facts(experiment, settings, provenance)
+        facts = facts_of(experiment, settings, provenance)
         digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
         path = Path(out, f"{experiment}-{digest[:8]}")
-        there = _earlier(Path(out), experiment)
+        there = earlier(Path(out), experiment)
         if overwrite:
             check_alone("--overwrite (overwrite=True)")
             for one in there:
@@ -474,49 +475,3 @@ class ExperimentStore:
         for step, values in zip(synthesis.trace_steps.tolist(), synthesis.trace, strict=True):
             writer.add_scalar(f"{name}/objective", float(values.mean()), int(step))
         writer.flush()
-
-
-def _facts(
-    experiment: str, settings: Mapping[str, Any], provenance: Mapping[str, Any] | None
-) -> dict[str, Any]:
-    """Settings and provenance as JSON keeps them."""
-    facts = {**plain(settings), **plain(provenance or {})}
-    for name, value in plain(settings).items():
-        if facts[name] != value:
-            raise ValueError(f"{name!r} is both a setting and of the provenance")
-    return {**facts, "experiment": experiment}
-
-
-def _earlier(out: Path, experiment: str) -> dict[Path, dict[str, Any]]:
-    """What `out` holds of an experiment: directories, and their metadata."""
-    found = {}
-    for path in sorted(out.glob(f"{experiment}-*")):
-        if record_path(path, METADATA).is_file():
-            (row,) = next(one for one in read_records(path) if one.name == METADATA).rows
-            if row.get("experiment") == experiment:
-                found[path] = row
-    return found
-
-
-def difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
-    """The settings that differ, there and here; of nested ones, those inside.
-
-    Examples
-    --------
-    >>> difference({"n": 1, "model": {"name": "a"}}, {"n": 2, "model": {"name": "b"}})
-    "n=1 (now 2), model.name='a' (now 'b')"
-    """
-    return ", ".join(
-        f"{name}={old!r} (now {new!r})" for name, old, new in _differing(there, here, "")
-    )
-
-
-def _differing(
-    there: Mapping[str, Any], here: Mapping[str, Any], within: str
-) -> Iterator[tuple[str, Any, Any]]:
-    for name in {**there, **here}:
-        old, new = there.get(name), here.get(name)
-        if isinstance(old, Mapping) and isinstance(new, Mapping):
-            yield from _differing(old, new, f"{within}{name}.")
-        elif old != new and name != "created":
-            yield f"{within}{name}", old, new

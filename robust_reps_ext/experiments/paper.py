@@ -19,11 +19,12 @@ from torch import Tensor
 from ..atomic import writing
 from ..claims import check_alone, claimed
 from ..errors import InputError
+from ..facts import difference
 from ..figures import Row, image_grid
 from ..models.loading import weights_digest
 from ..records import check_name
 from ..settings import PAPER_SIZE
-from ..store import ExperimentStore, difference
+from ..store import ExperimentStore
 from ..synthesis import Progress
 from ..upstream.bad_images import readable
 from .paper_study import SCALES, Found, Study

@@ -12,7 +12,7 @@ import torch
 
 from ..atomic import writing
 from ..errors import InputError
-from ..store import difference
+from ..facts import difference
 from .scorecard_trial import Measured
 
 __all__ = ["Trials"]
