@@ -3,7 +3,8 @@
 ``python benchmarks/scaling.py train`` times steps of adversarial training (PGD-7 on the network of
 the bundled models, critters' size, images in memory) in a process of its own and in as many as
 torchrun starts, in turns, each process bound to one core. Efficiency is the one's time a step over
-the other's; below 1 lies what averaging gradients costs, and what the cores share.
+the other's; below 1 lies what averaging gradients costs, and what the cores share. What they share
+is told by as many processes at once that know nothing of each other.
 
 ``python benchmarks/scaling.py sweep`` does the same with inversions by `critters-robust`, from the
 first part that is claimed to the last that is on the disk; a step is then one of PGD.
@@ -20,7 +21,7 @@ import sys
 import tempfile
 import time
 from argparse import Namespace
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 
 import torch
@@ -59,20 +60,27 @@ TRAINING = {
 }
 
 
-def launch(processes: int, options: Namespace) -> float:
-    """Do the work in `processes` processes; return the median of a step's seconds."""
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-    with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, *(torchrun if processes > 1 else ()), __file__, options.what]
-        command += ["--steps", str(options.steps), "--batch", str(options.batch)]
-        command += ["--sync-bn", str(options.sync_bn), "--in", folder]
-        subprocess.run(
-            command,
-            check=True,
-            stderr=subprocess.DEVNULL,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
-        return float(statistics.median(json.loads(Path(folder, "times.json").read_text())))
+def launch(options: Namespace, torchrun: int = 1, apart: int = 1) -> float:
+    """Do the work in processes of one run, or in runs of one; the median of a step's seconds."""
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(torchrun)]
+    command = [sys.executable, *(launcher if torchrun > 1 else ()), __file__, options.what]
+    command += ["--steps", str(options.steps), "--batch", str(options.batch)]
+    command += ["--sync-bn", str(options.sync_bn)]
+    with tempfile.TemporaryDirectory() as root:
+        folders = [Path(root, str(core)) for core in range(apart)]
+        runs = []
+        for core, folder in enumerate(folders):
+            folder.mkdir()
+            places = ["--in", str(folder), "--core", str(core)]
+            environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+            runs.append(
+                subprocess.Popen([*command, *places], stderr=subprocess.DEVNULL, env=environment)
+            )
+        ends = [run.wait() for run in runs]
+        if any(ends):
+            raise SystemExit("a process failed")
+        times = [json.loads((folder / "times.json").read_text()) for folder in folders]
+        return statistics.median(chain.from_iterable(times))
 
 
 def work(options: Namespace) -> None:
@@ -80,7 +88,7 @@ def work(options: Namespace) -> None:
     torch.manual_seed(0)
     with distributed.process_group():
         cores = sorted(os.sched_getaffinity(0))
-        os.sched_setaffinity(0, {cores[distributed.rank() % len(cores)]})
+        os.sched_setaffinity(0, {cores[(options.core + distributed.rank()) % len(cores)]})
         torch.set_num_threads(1)
         times = {"train": training, "sweep": sweep}[options.what](options)
         if distributed.is_main():
@@ -137,26 +145,34 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=32, help="images of each process")
     parser.add_argument("--sync-bn", type=int, default=0, choices=[0, 1])
     parser.add_argument("--in", dest="folder", help=argparse.SUPPRESS)
+    parser.add_argument("--core", type=int, default=0, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.folder:
         work(options)
         return
-    print(machine())
-    times: dict[int, list[float]] = {1: [], options.processes: []}
+    print(machine(), flush=True)
+    n = options.processes
+    sides = {
+        "1 process": {},
+        f"{n} processes of torchrun": {"torchrun": n},
+        f"{n} processes, each by itself": {"apart": n},
+    }
+    times: dict[str, list[float]] = {side: [] for side in sides}
     for i in range(options.rounds):
-        for processes in list(times)[:: 1 if i % 2 else -1]:
-            times[processes].append(launch(processes, options))
-    for processes, seconds in times.items():
+        for side in list(sides)[:: 1 if i % 2 else -1]:
+            times[side].append(launch(options, **sides[side]))
+    alone, *several = times.values()
+    for side, seconds in times.items():
         print(
-            f"{processes} process{'es' if processes > 1 else ''}: "
-            f"{1000 * statistics.median(seconds):.0f} ms a step of {options.batch} images each "
-            f"({1000 * min(seconds):.0f} to {1000 * max(seconds):.0f} in {options.rounds} launches)"
+            f"{side}: {1000 * statistics.median(seconds):.0f} ms a step of {options.batch} images "
+            f"each ({1000 * min(seconds):.0f} to {1000 * max(seconds):.0f})"
         )
-    pairs = [one / many for one, many in zip(*times.values(), strict=True)]
-    print(
-        f"efficiency: {statistics.median(pairs):.3f} "
-        f"({min(pairs):.3f} to {max(pairs):.3f} over {options.rounds} pairs)"
-    )
+    for side, seconds in zip(list(times)[1:], several, strict=True):
+        pairs = [one / many for one, many in zip(alone, seconds, strict=True)]
+        print(
+            f"efficiency of {side}: {statistics.median(pairs):.3f} "
+            f"({min(pairs):.3f} to {max(pairs):.3f} over {options.rounds} pairs)"
+        )
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from .claims import rank_and_world
@@ -51,13 +51,13 @@ def progress(what: str, unit: str, value: str = "") -> Iterator[Callable[..., No
         ``move(done, in_all)`` or ``move(done, in_all, value)``.
     """
     columns: list[ProgressColumn] = [
-        TextColumn("{task.description}", markup=False),  # names of files may have brackets
+        _What(),
         BarColumn(),
-        MofNCompleteColumn(),
+        MofNCompleteColumn(table_column=Column(no_wrap=True)),
         _Rate(unit),
-        TimeElapsedColumn(),
+        TimeElapsedColumn(table_column=Column(no_wrap=True)),
         TextColumn("left"),
-        TimeRemainingColumn(),
+        TimeRemainingColumn(table_column=Column(no_wrap=True)),
     ]
     if value:
         columns.append(TextColumn(f"{value} {{task.fields[value]}}"))
@@ -117,11 +117,22 @@ def show_examination(found: Examination) -> None:
     console.print(f"{len(found.mends)} mends, {failed} failed")
 
 
+class _What(ProgressColumn):
+    """What goes on; where the terminal is narrow it and the bar give way, and numbers stay whole."""
+
+    def __init__(self) -> None:
+        super().__init__(table_column=Column(min_width=12))
+
+    def render(self, task: Task) -> Text:
+        # No markup: names of files may have brackets.
+        return Text(task.description, no_wrap=True, overflow="ellipsis")
+
+
 class _Rate(ProgressColumn):
     """Things a second."""
 
     def __init__(self, unit: str) -> None:
-        super().__init__()
+        super().__init__(table_column=Column(no_wrap=True))
         self._unit = unit
 
     def render(self, task: Task) -> Text:
