@@ -118,7 +118,7 @@ def show_examination(found: Examination) -> None:
 
 
 class _What(ProgressColumn):
-    """What goes on; where the terminal is narrow it and the bar give way, and numbers stay whole."""
+    """What goes on; in a narrow terminal it and the bar give way, and numbers stay whole."""
 
     def __init__(self) -> None:
         super().__init__(table_column=Column(min_width=12))
