@@ -66,13 +66,13 @@ def launch(options: Namespace, torchrun: int = 1, apart: int = 1) -> float:
     command = [sys.executable, *(launcher if torchrun > 1 else ()), __file__, options.what]
     command += ["--steps", str(options.steps), "--batch", str(options.batch)]
     command += ["--sync-bn", str(options.sync_bn)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with tempfile.TemporaryDirectory() as root:
         folders = [Path(root, str(core)) for core in range(apart)]
         runs = []
         for core, folder in enumerate(folders):
             folder.mkdir()
             places = ["--in", str(folder), "--core", str(core)]
-            environment = {**os.environ, "OMP_NUM_THREADS": "1"}
             runs.append(
                 subprocess.Popen([*command, *places], stderr=subprocess.DEVNULL, env=environment)
             )

@@ -118,8 +118,8 @@ def rank_and_world() -> tuple[int, int]:
     return int(os.environ.get("RANK", "0")), max(1, int(os.environ.get("WORLD_SIZE", "1")))
 
 
-def check_alone(what: str) -> None:
-    """Refuse what several processes of ``torchrun`` would do to each other's work.
+def check_alone() -> None:
+    """Refuse to overwrite results in several processes of ``torchrun``.
 
     Raises
     ------
@@ -129,6 +129,6 @@ def check_alone(what: str) -> None:
     world = rank_and_world()[1]
     if world > 1:
         raise InputError(
-            f"{what}: {world} processes would remove each other's results, and each restart all of "
-            "them; begin anew in one process, or give a new folder"
+            f"--overwrite (overwrite=True): {world} processes would remove each other's results, "
+            "and each restart all of them; begin anew in one process, or give a new folder"
         )

@@ -21,8 +21,9 @@ def facts_of(
     ValueError
         If a name is in both with different values.
     """
-    facts = {**plain(settings), **plain(provenance or {})}
-    for name, value in plain(settings).items():
+    given = plain(settings)
+    facts = {**given, **plain(provenance or {})}
+    for name, value in given.items():
         if facts[name] != value:
             raise ValueError(f"{name!r} is both a setting and of the provenance")
     return {**facts, "experiment": experiment}
@@ -44,6 +45,7 @@ def difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
 
     Examples
     --------
+    >>> from robust_reps_ext.facts import difference
     >>> difference({"n": 1, "model": {"name": "a"}}, {"n": 2, "model": {"name": "b"}})
     "n=1 (now 2), model.name='a' (now 'b')"
     """

@@ -192,7 +192,7 @@ class ExperimentStore:
         path = Path(out, f"{experiment}-{digest[:8]}")
         there = earlier(Path(out), experiment)
         if overwrite:
-            check_alone("--overwrite (overwrite=True)")
+            check_alone()
             for one in there:
                 shutil.rmtree(one)
         elif path in there:

@@ -38,6 +38,17 @@ def _same_random_numbers():
         sys.modules["torch"].manual_seed(0)
 
 
+@pytest.fixture(scope="module")
+def one_thread():
+    """For the rest of the module, as in its processes: more threads add in another order."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="session")
 def pristine():
     """Upstream's own training under another name, which no mend touches."""

@@ -384,15 +384,6 @@ SLOW_SETTINGS = Settings(
 )
 
 
-@pytest.fixture
-def one_thread():
-    """As in `SLOW`: another number of threads adds in another order."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def test_killed_runs_end_in_the_same_bits(tmp_path, one_thread):
     """Killed at two random moments, and started again each time."""
     command = [sys.executable, "-c", SLOW, str(Path(__file__).parent), str(tmp_path)]

@@ -82,13 +82,10 @@ def model(data):
 
 
 @pytest.fixture(scope="module")
-def made(model, data, tmp_path_factory):
-    """A folder of shards that no test changes, made on one thread as those of `PROCESS` are."""
+def made(model, data, tmp_path_factory, one_thread):
+    """A folder of shards that no test changes."""
     out = tmp_path_factory.mktemp("made")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     rr.robustify(model, data, out, **FAST)
-    torch.set_num_threads(threads)
     return out
 
 

@@ -67,6 +67,16 @@ def test_names_beside_a_bar_are_no_markup(capsys):
     assert "[/bold][red]model.pt" in capsys.readouterr().err
 
 
+def test_beside_a_long_name_numbers_stay_whole(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    with console.progress("Figures 2, 3, 13a, 16: Inversion from another image", "steps") as move:
+        move(200, 400)
+    said = capsys.readouterr().err
+    assert "200/400" in said
+    assert "Figures 2" in said
+    assert "…" in said
+
+
 def test_a_bar_that_never_moved_leaves_no_trace(capsys):
     with pytest.raises(InputError), console.progress("Inverting", "steps"):
         raise InputError("wrong")

@@ -15,6 +15,7 @@ from PIL import Image
 
 import robust_reps_ext.store
 from robust_reps_ext.errors import InputError
+from robust_reps_ext.facts import difference
 from robust_reps_ext.figures import Row, image_grid
 from robust_reps_ext.reading import read_results
 from robust_reps_ext.result import Synthesis
@@ -255,7 +256,8 @@ def test_whatever_is_said_of_an_image_can_be_stored(tmp_path):
 
 
 def test_the_examples_are_right():
-    tests = doctest.DocTestFinder().find(robust_reps_ext.store.ExperimentStore)
+    finder = doctest.DocTestFinder()
+    tests = finder.find(robust_reps_ext.store.ExperimentStore) + finder.find(difference)
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
     for test in tests:
         test.globs.update(robust_reps_ext.store.__dict__)

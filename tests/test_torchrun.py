@@ -186,7 +186,7 @@ def test_a_killed_rank_is_restarted_and_the_run_ends_as_undisturbed(trained):
     assert status == 0, errors
     assert "torchrun restarted this run: going on from" in said
     # Of the ten steps, at most the one in which the rank was killed was made twice.
-    assert errors.count("[trained a step]") <= 11
+    assert 10 <= errors.count("[trained a step]") <= 11
     killed, whole = checkpoint(folder, "killed"), checkpoint(folder, "two-drawn")
     assert all(torch.equal(value, whole["model"][name]) for name, value in killed["model"].items())
     assert logs(folder, "killed").equals(logs(folder, "two-drawn"))

@@ -178,7 +178,7 @@ def run_paper(
 def _check_earlier(out: Path, facts: Mapping[str, Any], overwrite: bool) -> None:
     """Refuse, or remove, figures that were made with other settings."""
     if overwrite:
-        check_alone("--overwrite (overwrite=True)")
+        check_alone()
     others = [
         unit
         for unit in (_read(out) if out.is_dir() else ())
