@@ -180,7 +180,7 @@ def _watch(out: Path, tell: Callable[[object], None]) -> Callable[[Unit], Any]:
 
     @contextmanager
     def watch(unit: Unit) -> Iterator[Any]:
-        with console.progress(f"{unit.numbers}: {unit.title}", "steps", "value") as progress:
+        with console.progress(f"{unit.title} ({unit.numbers})", "steps", "value") as progress:
             yield progress
         made = next(one for one in finished_units(out) if one.manifest["id"] == unit.id)
         skipped = made.manifest["facts"].get("skipped")

@@ -52,7 +52,7 @@ def progress(what: str, unit: str, value: str = "") -> Iterator[Callable[..., No
     """
     columns: list[ProgressColumn] = [
         _What(),
-        BarColumn(),
+        BarColumn(bar_width=8),
         MofNCompleteColumn(table_column=Column(no_wrap=True)),
         _Rate(unit),
         TimeElapsedColumn(table_column=Column(no_wrap=True)),
@@ -121,7 +121,7 @@ class _What(ProgressColumn):
     """What goes on; in a narrow terminal it and the bar give way, and numbers stay whole."""
 
     def __init__(self) -> None:
-        super().__init__(table_column=Column(min_width=12))
+        super().__init__(table_column=Column(min_width=16))
 
     def render(self, task: Task) -> Text:
         # No markup: names of files may have brackets.
