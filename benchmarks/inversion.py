@@ -2,7 +2,8 @@
 
 A ResNet-50 with random weights at 224 pixels, batch 4, equation (4) with the straight-through
 ReLU and steps of 1, by `robustness`' own attacker and by the copy of the network that
-`robust_reps_ext` runs on. What it costs to make the copy is told apart.
+`robust_reps_ext` runs on. What it costs to make the copy is told apart. bfloat16 is timed where the
+processor has instructions for it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from upstream_attacker import upstream_attacker, without_cuda
 
 import robust_reps_ext as rr
 from robust_reps_ext.models.fast import fast_network
+from robust_reps_ext.upstream.precision import is_fast
 
 STATISTICS = SimpleNamespace(mean=torch.full((3,), 0.5), std=torch.full((3,), 0.25))
 # Multiplications and additions of the convolutions, forward and backward to the image.
@@ -43,9 +45,13 @@ def main() -> None:
                "iterations": given.steps, "use_best": False, "custom_loss": objective}  # fmt: skip
     sides = {"robustness": partial(theirs.attacker, start, target, **options)}
     x = model.normalizer(start)
-    for name, dtype in (("float32", None), ("bfloat16", torch.bfloat16)):
+    precisions = {"float32": torch.float32}
+    if is_fast(x.device):
+        precisions["bfloat16"] = torch.bfloat16
+    for name, dtype in precisions.items():
+        reduced = None if dtype is torch.float32 else dtype
         begun = time.perf_counter()
-        fast = fast_network(network, x, lambda net: objective(net, x, target), dtype=dtype)
+        fast = fast_network(network, x, lambda net: objective(net, x, target), dtype=reduced)
         print(f"copy for {name}: made in {time.perf_counter() - begun:.2f} s")
         sides[f"robust_reps_ext, {name}"] = partial(
             model.attacker,
@@ -53,7 +59,7 @@ def main() -> None:
             target,
             **options,
             network=fast,
-            mixed_precision=dtype is not None,
+            mixed_precision=reduced is not None,
         )
 
     with without_cuda():
@@ -62,7 +68,7 @@ def main() -> None:
     print(f"{machine()}; batch {given.batch}, {given.rounds} rounds of {given.steps} steps")
     print(f"largest difference of a pixel after {given.steps} steps in float32: {error:.1e}")
     table(times, "robustness", per=given.steps)
-    for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
+    for name, dtype in precisions.items():
         second = sorted(times[f"robust_reps_ext, {name}"])[given.rounds // 2] / given.steps
         reached, possible = OPERATIONS * given.batch / second, matmul_rate(dtype)
         print(

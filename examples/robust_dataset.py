@@ -4,8 +4,9 @@
 
 Neither network sees an attack while it is trained. The images of the robust data set are critters
 inverted through the bundled robust network, each from another critter (Ilyas et al. 2019, "not
-bugs, they are features", section 3.1). What is done is kept, and the same command goes on. The
-defaults are small, to be quick: `--images 3240 --epochs 40` for networks that know their critters.
+bugs, they are features", section 3.1). What is done is kept, and the same command goes on; several
+at once share the data set, and the networks if each is given other `--seeds`. The defaults are
+small, to be quick: `--images 3240 --epochs 40` for networks that know their critters.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from robust_reps_ext.datasets.samples import open_data_set, training_set, valida
 from robust_reps_ext.datasets.shards import read_members, shard_name
 from robust_reps_ext.figures import Row, image_grid, save_figure
 
-RADII = (0.5, 1.0)
+RADII = (0.5, 1.0, 2.0)
 LABELS = {"9 animals": torch.arange(162) // 18, "162 labels": None}
 
 
@@ -96,7 +97,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=540, help="training images")
     parser.add_argument("--iterations", type=int, default=40, help="steps of each inversion")
     parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--val", type=int, default=135, help="validation images that are attacked")
     args = parser.parse_args()
 
@@ -113,7 +114,7 @@ def main() -> None:
     picture(originals, robust, args.out)
     sets = {"originals": originals, "robustified": robust}
     for name, data in sets.items():
-        runs = [one_run(data, name, seed, args) for seed in range(args.seeds)]
+        runs = [one_run(data, name, seed, args) for seed in args.seeds]
         for measure in runs[0]:
             values = [run[measure] for run in runs]
             each = ", ".join(f"{value:.1f}" for value in values)
