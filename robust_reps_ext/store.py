@@ -44,6 +44,8 @@ PLACES = "places"
 MARGIN = 2**22
 # The cox store is written anew no more often than in 1/20 of the time.
 SHARE = 20
+# Of a part, in tensorboard: at 224 pixels one takes 30 ms, longer than a card may take to make it.
+IMAGES_SHOWN = 8
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ class ExperimentStore:
     ``<name>.png``               pictures
     ``store.h5``                 the cox store: table ``metadata``, one row with settings
                                  and provenance; table ``results``, one row per image
-    ``tensorboard/``             images and objectives
+    ``tensorboard/``             objectives, and the first 8 images of each part
     ``places/``                  where runs that are not finished stand
     ============================ ====================================================
 
@@ -471,7 +473,8 @@ class ExperimentStore:
         if synthesis.target_images is not None:
             shown["targets"] = synthesis.target_images
         for what, images in shown.items():
-            writer.add_images(f"{name}/{what}", images.detach().float().cpu().numpy())
+            some = images[:IMAGES_SHOWN].detach().float().cpu().numpy()
+            writer.add_images(f"{name}/{what}", some)
         for step, values in zip(synthesis.trace_steps.tolist(), synthesis.trace, strict=True):
             writer.add_scalar(f"{name}/objective", float(values.mean()), int(step))
         writer.flush()

@@ -74,6 +74,17 @@ def test_what_was_stored_is_read(tmp_path):
     assert list((store.path / "tensorboard").iterdir())
 
 
+def test_a_part_of_many_images_shows_some(tmp_path):
+    sizes = {}
+    for n in (8, 64):
+        store = create(tmp_path / str(n))
+        with store:
+            store.add("robust", synthesis(n=n), [{}] * n)
+        [events] = (store.path / "tensorboard").iterdir()
+        sizes[n] = events.stat().st_size
+    assert 0.9 < sizes[64] / sizes[8] < 1.1
+
+
 def test_rows_need_no_images(tmp_path):
     rows = [{"model": "a", "accuracy": np.float32(0.5)}, {"model": "b", "n": 3}]
     with create(tmp_path) as store:
