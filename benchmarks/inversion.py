@@ -63,10 +63,14 @@ def main() -> None:
         )
 
     with without_cuda():
-        error = (sides["robustness"]() - sides["robust_reps_ext, float32"]()).abs().max()
+        for steps in (1, given.steps):
+            first, second = (
+                sides[name](iterations=steps) for name in ("robustness", "robust_reps_ext, float32")
+            )
+            error = float((first - second).abs().max())
+            print(f"largest difference of a pixel after step {steps} in float32: {error:.1e}")
         times = in_turns(sides, given.rounds)
     print(f"{machine()}; batch {given.batch}, {given.rounds} rounds of {given.steps} steps")
-    print(f"largest difference of a pixel after {given.steps} steps in float32: {error:.1e}")
     table(times, "robustness", per=given.steps)
     for name, dtype in precisions.items():
         second = sorted(times[f"robust_reps_ext, {name}"])[given.rounds // 2] / given.steps

@@ -3,7 +3,8 @@
 PGD-7 by `robustness`' own training loop, attacker, network and loaders, and by ours, in turns: an
 epoch of critters on the architecture of the bundled networks, data loading included, and some
 batches in memory on a ResNet-50 at 224 pixels. ``--accuracy`` trains one epoch on both sides from
-the same weights on the same batches, for several seeds, and compares what comes out.
+the same weights on the same batches, for several seeds, and compares what comes out; ``--go-on``
+begins with the weights of `critters-robust` and their 162 labels, instead of nine animals and none.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from torch import nn
 from torchvision import transforms
 from upstream_attacker import upstream_module, without_cuda
 
+import robust_reps_ext as rr
 from robust_reps_ext.datasets.critters import CrittersDataSet, CrittersFineDataSet
 from robust_reps_ext.datasets.critters_images import CritterImages
 from robust_reps_ext.upstream.precision import is_fast
@@ -160,14 +162,15 @@ def resnet(given: argparse.Namespace) -> None:
 
 
 def accuracy(given: argparse.Namespace) -> None:
-    """One epoch on nine classes on both sides, from the same weights, on the same batches."""
-    dataset = CrittersDataSet(
-        custom_class_args={"n_train": given.images, "n_val": given.val_images}
-    )
+    """One epoch on both sides, from the same weights, on the same batches."""
+    kind = CrittersFineDataSet if given.go_on else CrittersDataSet
+    dataset = kind(custom_class_args={"n_train": given.images, "n_val": given.val_images})
     found: dict[str, list[tuple[float, float]]] = {}
     for seed in range(given.seeds):
         torch.manual_seed(seed)
         network = dataset.get_model("critters_resnet")
+        if given.go_on:
+            network.load_state_dict(rr.load_model("critters-robust").model.state_dict())
         with contextlib.redirect_stdout(io.StringIO()):
             loader, val = dataset.make_loaders(0, given.batch)
         batches = list(loader)
@@ -211,6 +214,7 @@ def main() -> None:
     parser.add_argument("--resnet-batch", type=int, default=4)
     parser.add_argument("--fast-0", action="store_true", help="time --fast 0, too")
     parser.add_argument("--accuracy", action="store_true", help="compare accuracies, not times")
+    parser.add_argument("--go-on", action="store_true", help="from critters-robust's weights")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--val-images", type=int, default=1620)
     given = parser.parse_args()
