@@ -48,7 +48,9 @@ class _PointwiseFunction(torch.autograd.Function):
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None, None]:
         (weight,) = ctx.saved_tensors
         rows = grad_outputs[0].permute(0, 2, 3, 1)
-        return (rows @ weight.flatten(1)).permute(0, 3, 1, 2), None, None
+        # One product, also where the gradient is one number for each channel, expanded.
+        found = rows.flatten(0, 2) @ weight.flatten(1)
+        return found.unflatten(0, rows.shape[:3]).permute(0, 3, 1, 2), None, None
 
 
 class Pointwise(nn.Conv2d):
