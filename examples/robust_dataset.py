@@ -6,7 +6,7 @@ Neither network sees an attack while it is trained. The images of the robust dat
 inverted through the bundled robust network, each from another critter (Ilyas et al. 2019, "not
 bugs, they are features", section 3.1). What is done is kept, and the same command goes on; several
 at once share the data set, and the networks if each is given other `--seeds`. The defaults are
-small, to be quick: `--images 3240 --epochs 40` for networks that know their critters.
+small, to be quick: `--images 3240 --iterations 60` for networks that know their critters.
 """
 
 from __future__ import annotations
