@@ -44,7 +44,7 @@ PLACES = "places"
 MARGIN = 2**22
 # The cox store is written anew no more often than in 1/20 of the time.
 SHARE = 20
-# Of a part, in tensorboard: at 224 pixels one takes 30 ms, longer than a card may take to make it.
+# Of a part, in tensorboard: to encode an image costs more than to keep its tensors.
 IMAGES_SHOWN = 8
 
 
