@@ -2,9 +2,8 @@
 
 On a ResNet-50 with random weights at 224 pixels, batch 4, eps 3 and 20 steps of 0.375 (Tables 4
 and 5), beside torchattacks and foolbox (``pip install -r benchmarks/requirements.txt``). What is
-attacked are the network's own predictions; the copy of the network is made within the time. All
-give back the last iterate.
-bfloat16 is timed where the processor has instructions for it.
+attacked are the network's own predictions; the copy of the network is made within the time, and
+all give back the last iterate. bfloat16 is timed where the processor has instructions for it.
 """
 
 from __future__ import annotations
