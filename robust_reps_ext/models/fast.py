@@ -1,8 +1,9 @@
 """The copy of a network that PGD runs on: the same function of the image, at less cost.
 
 In evaluation mode batch normalisation is part of the layer before it (`folding`), weights are
-fixed and lie in memory as the hardware reads them, some convolutions are computed otherwise
-(`cheap_convolutions`), and where only the representation is wanted, nothing after it runs.
+fixed and lie in memory as the hardware reads them (`packed_convolutions`), that of images is
+computed otherwise (`cheap_convolutions`), and where only the representation is wanted, nothing
+after it runs.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from ..upstream.modes import device_of, evaluating
-from .cheap_convolutions import Pointwise, Unshuffled, cheaper
+from .cheap_convolutions import Unshuffled, cheaper
 from .folding import bare, foldable, folded_weights, is_weighted, rest_of
 from .hooks import ReplacedReLU, straight_through
+from .packed_convolutions import Packed
 from .representation import RepresentationModel
 
 __all__ = ["FastCopy", "UpToRepresentation", "checked_copy", "fast_network"]
@@ -81,7 +83,7 @@ class FastCopy:
         """Hold weights in `dtype`, for use inside `torch.autocast`: it need not cast them then."""
         with torch.inference_mode(False), torch.no_grad():
             for module in self.network.modules():
-                ours = isinstance(module, (Pointwise, Unshuffled))
+                ours = isinstance(module, (Packed, Unshuffled))
                 if (ours or is_weighted(module)) and bare(module):
                     for name, value in list(module.named_parameters(recurse=False)):
                         setattr(module, name, nn.Parameter(value.to(dtype), requires_grad=False))
@@ -100,6 +102,8 @@ class FastCopy:
                 for key, value in _tensors(module).items():
                     if key in values and value.data_ptr() != values[key].data_ptr():
                         value.copy_(values[key])
+                if isinstance(module, Packed):
+                    module.forget()
 
 
 class UpToRepresentation(nn.Module):

@@ -34,9 +34,12 @@ class AttackCopy:
         ``fast=0`` switches it off; mixed precision holds its weights in that type.
     model
         The `AttackerModel`, bare or in a wrapper of torch's for several devices.
+    follow
+        Whether weights change from batch to batch: evaluation changes none.
     """
 
-    def __init__(self, args: Any, model: nn.Module) -> None:
+    def __init__(self, args: Any, model: nn.Module, *, follow: bool) -> None:
+        self.follow = follow
         self.bare: Any = getattr(model, "module", model)
         self.dtype = amp_dtype(device_of(model)) if mixed(args, device_of(model)) else None
         self._copy: Any = None
@@ -48,7 +51,8 @@ class AttackCopy:
     def options(self, inp: Tensor, target: Any, custom_loss: Any) -> dict[str, Any]:
         """``network=`` for the attack on a batch, with the weights that the model has now."""
         if self._copy is not None:
-            self._copy.refresh()
+            if self.follow:
+                self._copy.refresh()
         elif self._wanted and self.bare.model not in _WITHOUT:
             self._make(inp, target, custom_loss)
         return {} if self._copy is None else {"network": self._copy.chosen}

@@ -90,7 +90,7 @@ def model_loop(
     model = model if training else for_evaluation(model)
     device = device_of(model)
     attack = _attack_options(args, epoch, training, device) if adv else {}
-    copy = AttackCopy(args, model) if adv else None
+    copy = AttackCopy(args, model, follow=training) if adv else None
     hook = given(args, "iteration_hook")
     progress = EpochProgress(loop_type, epoch, "AdvPrec" if adv else "NatPrec")
     if done:
