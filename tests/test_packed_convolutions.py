@@ -13,7 +13,7 @@ from torch import nn
 from robust_reps_ext.models import packed_convolutions
 from robust_reps_ext.models.cheap_convolutions import cheaper
 from robust_reps_ext.models.fast import FastCopy
-from robust_reps_ext.models.packed_convolutions import Packed, operators_work
+from robust_reps_ext.models.packed_convolutions import Packed, can_pack, operators_work
 
 needs_operators = pytest.mark.skipif(
     not operators_work(torch.float32), reason="this processor's torch packs no weights"
@@ -24,7 +24,7 @@ def pair(*args, **options):
     """A convolution with fixed weights, and the same one packed."""
     plain = nn.Conv2d(*args, **options).requires_grad_(False)
     packed = copy.deepcopy(plain)
-    assert cheaper(packed) is Packed
+    assert can_pack(packed)
     packed.__class__ = Packed
     return plain, packed
 
@@ -51,7 +51,7 @@ def test_values_and_gradients_of_every_shape(size, stride, padding, bias):
         x = torch.randn(shape)
         for found, expected in zip(gradient(packed, x), gradient(plain, x), strict=True):
             torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
-    assert packed._packs
+    assert packed._ways
 
 
 @needs_operators
@@ -107,9 +107,10 @@ def test_packed_weights_follow_the_weights():
 
 @needs_operators
 def test_a_copy_that_shares_weights_sees_what_torch_does_not():
-    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
+    network = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU())
     x = torch.rand(2, 3, 8, 8)
     fast = FastCopy(network, x)
+    assert isinstance(fast.network[0], Packed)
     gradient(fast.network, x)
     network[0].weight.data.mul_(3)  # through .data, no version is counted
     fast.refresh()
@@ -124,14 +125,14 @@ def test_what_is_not_packed_is_computed_by_torch():
     with torch.no_grad():
         assert torch.equal(packed(x), plain(x))
     assert torch.equal(packed(x), plain(x))  # nobody wants a gradient
-    assert packed._packs is None
+    assert packed._ways is None
     one = x[0].clone().requires_grad_(True)
     assert torch.equal(packed(one), plain(one))  # without a batch
     with torch.autocast("cpu", torch.bfloat16):
         a, b = (gradient(layer, x) for layer in (packed, plain))
     assert a[0].dtype == torch.bfloat16
     assert all(torch.equal(found, expected) for found, expected in zip(a, b, strict=True))
-    assert packed._packs is None
+    assert packed._ways is None
     for layer in (plain, packed):
         layer.double()
     assert all(
@@ -150,7 +151,13 @@ def test_what_is_not_packed_is_computed_by_torch():
     ids=str,
 )
 def test_other_convolutions_stay_as_they_are(options):
-    assert cheaper(nn.Conv2d(4, 4, 3, **options)) is None
+    assert cheaper(nn.Conv2d(64, 64, 3)) is Packed
+    assert cheaper(nn.Conv2d(64, 64, 3, **options)) is None
+
+
+def test_packing_a_few_weights_is_not_worth_it():
+    assert cheaper(nn.Conv2d(16, 16, 3)) is None
+    assert cheaper(nn.Conv2d(16, 16, 1)) is Packed
 
 
 @pytest.mark.skipif(not operators_work(torch.bfloat16), reason="no bfloat16 instructions")
@@ -159,7 +166,7 @@ def test_bfloat16_weights_within_autocast():
     x = torch.randn(2, 16, 9, 9)
     with torch.autocast("cpu", torch.bfloat16):
         found, expected = gradient(packed, x), gradient(plain, x)
-    assert packed._packs
+    assert packed._ways
     assert [part.dtype for part in found] == [torch.bfloat16, torch.float32]
     for a, b in zip(found, expected, strict=True):
         torch.testing.assert_close(a, b, atol=0.05, rtol=0.05)

@@ -17,6 +17,10 @@ from .packed_convolutions import Packed, can_pack
 
 __all__ = ["Unshuffled", "cheaper"]
 
+# Of fewer weights, torch orders them sooner than a call of ours begins. Its gradient of 1x1
+# convolutions is slow whatever their size.
+WORTH_PACKING = 2**15
+
 
 def cheaper(module: Any) -> type[nn.Conv2d] | None:
     """The class that computes what `module` does at less cost on a CPU, None where none does.
@@ -29,7 +33,7 @@ def cheaper(module: Any) -> type[nn.Conv2d] | None:
     square = (size, stride) == (width, across)
     if square and module.in_channels <= 4 and stride > 1 and size >= 7:
         return Unshuffled
-    return Packed
+    return Packed if size * width == 1 or module.weight.numel() >= WORTH_PACKING else None
 
 
 class Unshuffled(nn.Conv2d):

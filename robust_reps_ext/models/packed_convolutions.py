@@ -24,6 +24,7 @@ __all__ = ["Packed", "can_pack", "operators_work"]
 logger = logging.getLogger("robust_reps_ext")
 
 _LAST = torch.channels_last
+_ONES = [1, 1]
 
 
 class Packed(nn.Conv2d):
@@ -34,18 +35,18 @@ class Packed(nn.Conv2d):
     pass gives does not depend on those before it: weights are packed anew for another shape.
     """
 
-    _packs: dict[str, _Pack] | None = None
+    _ways: _Ways | None = None
 
     def forward(self, input: Tensor) -> Tensor:
         wanted = torch.is_grad_enabled() and input.requires_grad and input.dim() == 4
         if not (wanted and self._meets(input) and operators_work(self.weight.dtype)):
             return super().forward(input)
-        found: Tensor = _Convolution.apply(input.to(self.weight.dtype), self)
+        found: Tensor = _Convolution.apply(input.to(self.weight.dtype), self._packed(input.shape))
         return found
 
     def forget(self) -> None:
         """Pack anew: for weights that were overwritten without torch's knowledge."""
-        self._packs = None
+        self._ways = None
 
     def _meets(self, input: Tensor) -> bool:
         """Whether the product is one of the weights' own type, on a CPU."""
@@ -55,86 +56,91 @@ class Packed(nn.Conv2d):
             return torch.get_autocast_dtype("cpu") == self.weight.dtype
         return input.dtype == self.weight.dtype
 
-    def _product(self, x: Tensor) -> Tensor:
-        pads, strides = _whole(self.padding), _whole(self.stride)
-        if self._is_pointwise():
-            x, strides = self._looked_at(x).contiguous(memory_format=_LAST), [1, 1]
-        return _convolve(x, self._packed("forward", x, pads, strides), self.bias, pads, strides)
-
-    def _gradient(self, g: Tensor, shape: torch.Size) -> Tensor:
-        """The gradient of the product, for its gradient `g` and an input of `shape`."""
-        pads, strides = _whole(self.padding), _whole(self.stride)
-        turned = [size - 1 - pad for size, pad in zip(self.kernel_size, pads, strict=True)]
-        if min(turned) >= 0 and (strides == [1, 1] or self._is_pointwise()):
-            pack = self._packed("backward", g, turned, [1, 1])
-            found = _convolve(g, pack, None, turned, [1, 1])
-            if found.shape == shape:
-                return found
-            everywhere = torch.empty(shape, dtype=g.dtype, memory_format=_LAST).zero_()
-            self._looked_at(everywhere).copy_(found)
-            return everywhere
-        x = torch.empty(shape, dtype=g.dtype, memory_format=_LAST)  # only its shape matters
-        result: Tensor = torch.ops.aten.convolution_backward(
-            g, x, self.weight, None, strides, pads, [1, 1], False, [0, 0], 1, [True, False, False]
-        )[0]
-        return result
-
-    def _is_pointwise(self) -> bool:
-        return self.kernel_size == (1, 1) and self.padding == (0, 0)
-
-    def _looked_at(self, x: Tensor) -> Tensor:
-        """The pixels that a pointwise convolution sees."""
-        down, across = self.stride
-        return x[:, :, ::down, ::across]
-
-    def _packed(self, way: str, x: Tensor, pads: list[int], strides: list[int]) -> Tensor:
-        self._packs = {} if self._packs is None else self._packs
-        pack = self._packs.get(way)
-        if pack is None or not pack.fits(self.weight, x):
-            weight = self.weight.detach()
-            if way == "backward":
-                weight = weight.flip((2, 3)).transpose(0, 1)
-            pack = _Pack(self.weight, x.shape, _reorder(weight, pads, strides, x.shape))
-            self._packs[way] = pack
-        return pack.packed
+    def _packed(self, shape: torch.Size) -> _Ways:
+        ways = self._ways
+        if ways is None or not ways.fit(self.weight, shape):
+            self._ways = ways = _Ways(self, shape)
+        return ways
 
 
-class _Pack:
-    """Packed weights, and what they were made of and for."""
+class _Ways:
+    """A convolution of images of one shape, and its gradient with respect to them."""
 
-    def __init__(self, weight: Tensor, shape: torch.Size, packed: Tensor) -> None:
-        self.weight, self.version = weight, weight._version
-        self.shape, self.packed = shape, packed
+    def __init__(self, layer: nn.Conv2d, shape: torch.Size) -> None:
+        self.weight, self.version = layer.weight, layer.weight._version
+        self.bias, self.shape = layer.bias, shape
+        self.pads, self.strides = _whole(layer.padding), _whole(layer.stride)
+        # A strided 1x1 convolution is one of the pixels that it sees.
+        self.thinned = layer.kernel_size == (1, 1) and self.pads == [0, 0] != self.strides
+        self.turned_pads = [
+            size - 1 - pad for size, pad in zip(layer.kernel_size, self.pads, strict=True)
+        ]
+        self.turns = min(self.turned_pads) >= 0 and (self.thinned or self.strides == [1, 1])
+        self.there: Tensor | None = None
+        self.back: Tensor | None = None
 
-    def fits(self, weight: Tensor, x: Tensor) -> bool:
-        same = self.weight is weight and self.version == weight._version
-        return same and self.shape == x.shape
+    def fit(self, weight: Tensor, shape: torch.Size) -> bool:
+        return self.weight is weight and self.version == weight._version and self.shape == shape
+
+    def product(self, x: Tensor) -> Tensor:
+        strides = self.strides
+        if self.thinned:
+            x, strides = self._seen(x), _ONES
+        x = x.contiguous(memory_format=_LAST)
+        if self.there is None:
+            self.there = _reorder(self.weight, self.pads, strides, x.shape)
+        return _convolve(x, self.there, self.bias, self.pads, strides)
+
+    def gradient(self, g: Tensor) -> Tensor:
+        """The gradient with respect to the image, for that with respect to the product."""
+        g = g.contiguous(memory_format=_LAST)
+        if not self.turns:
+            return self._torchs_gradient(g)
+        if self.back is None:
+            turned = self.weight.flip((2, 3)).transpose(0, 1)
+            self.back = _reorder(turned, self.turned_pads, _ONES, g.shape)
+        found = _convolve(g, self.back, None, self.turned_pads, _ONES)
+        if not self.thinned:
+            return found
+        everywhere = torch.empty(self.shape, dtype=g.dtype, memory_format=_LAST).zero_()
+        self._seen(everywhere).copy_(found)
+        return everywhere
+
+    def _seen(self, x: Tensor) -> Tensor:
+        return x[:, :, :: self.strides[0], :: self.strides[1]]
+
+    def _torchs_gradient(self, g: Tensor) -> Tensor:
+        x = torch.empty(self.shape, dtype=g.dtype, memory_format=_LAST)  # only its shape matters
+        found: Tensor = torch.ops.aten.convolution_backward(
+            g, x, self.weight, None, self.strides, self.pads, _ONES, False, [0, 0], 1,
+            [True, False, False],
+        )[0]  # fmt: skip
+        return found
 
 
 class _Convolution(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, layer: Packed) -> Tensor:
-        ctx.layer, ctx.shape = layer, x.shape
-        return layer._product(x.contiguous(memory_format=_LAST))
+    def forward(ctx: Any, x: Tensor, ways: _Ways) -> Tensor:
+        ctx.ways = ways
+        return ways.product(x)
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None]:
-        return _Gradient.apply(grad_outputs[0], ctx.layer, ctx.shape), None
+        return _Gradient.apply(grad_outputs[0], ctx.ways), None
 
 
 class _Gradient(torch.autograd.Function):
     """Linear, too: its own gradient is the convolution without the bias."""
 
     @staticmethod
-    def forward(ctx: Any, g: Tensor, layer: Packed, shape: torch.Size) -> Tensor:
-        ctx.layer = layer
-        return layer._gradient(g.contiguous(memory_format=_LAST), shape)
+    def forward(ctx: Any, g: Tensor, ways: _Ways) -> Tensor:
+        ctx.ways = ways
+        return ways.gradient(g)
 
     @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None, None]:
-        layer = ctx.layer
-        found = F.conv2d(grad_outputs[0], layer.weight, None, layer.stride, layer.padding)
-        return found, None, None
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None]:
+        ways = ctx.ways
+        return F.conv2d(grad_outputs[0], ways.weight, None, ways.strides, ways.pads), None
 
 
 def can_pack(module: Any) -> bool:
@@ -155,8 +161,8 @@ def operators_work(dtype: torch.dtype) -> bool:
     with torch.inference_mode(False), torch.no_grad(), torch.autocast("cpu", enabled=False):
         image, weight = torch.ones(1, 2, 3, 3, dtype=dtype), torch.ones(4, 2, 3, 3, dtype=dtype)
         try:
-            packed = _reorder(weight, [1, 1], [1, 1], image.shape)
-            found = _convolve(image, packed, None, [1, 1], [1, 1])
+            packed = _reorder(weight, _ONES, _ONES, image.shape)
+            found = _convolve(image, packed, None, _ONES, _ONES)
         except (AttributeError, RuntimeError, TypeError) as error:
             if dtype == torch.float32:  # no processor packs float64, and not every one bfloat16
                 logger.info("convolutions are not packed: %s: %s", type(error).__name__, error)
@@ -167,7 +173,7 @@ def operators_work(dtype: torch.dtype) -> bool:
 
 def _reorder(weight: Tensor, pads: list[int], strides: list[int], shape: Sequence[int]) -> Tensor:
     reorder: Any = torch._C._nn.mkldnn_reorder_conv2d_weight
-    packed: Tensor = reorder(weight.to_mkldnn(), pads, strides, [1, 1], 1, list(shape))
+    packed: Tensor = reorder(weight.to_mkldnn(), pads, strides, _ONES, 1, list(shape))
     return packed
 
 
@@ -179,6 +185,6 @@ def _convolve(
     x: Tensor, packed: Tensor, bias: Tensor | None, pads: list[int], strides: list[int]
 ) -> Tensor:
     found: Tensor = torch.ops.mkldnn._convolution_pointwise(
-        x, packed, bias, pads, strides, [1, 1], 1, "none", [], ""
+        x, packed, bias, pads, strides, _ONES, 1, "none", [], ""
     )
     return found
