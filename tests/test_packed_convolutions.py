@@ -51,7 +51,10 @@ def test_values_and_gradients_of_every_shape(size, stride, padding, bias):
         x = torch.randn(shape)
         for found, expected in zip(gradient(packed, x), gradient(plain, x), strict=True):
             torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
-    assert packed._ways
+    ways = packed._ways
+    assert ways
+    # Only where pixels are left out is there anything to thin, or to fill with zeros.
+    assert ways.thinned == (size == 1 and padding == 0 and stride != 1)
 
 
 @needs_operators

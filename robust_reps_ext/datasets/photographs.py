@@ -64,9 +64,7 @@ def photographs(n: int, *, size: int = 224) -> Tensor:
         raise InputError(f"size={size}: a photograph needs 8 pixels or more")
     found = find_spec("skimage")
     if found is None or found.origin is None:
-        raise InputError(
-            "the photographs are scikit-image's: pip install 'robust-reps-ext[photographs]'"
-        )
+        raise InputError("the photographs are scikit-image's: pip install 'scikit-image>=0.22'")
     folder = Path(found.origin).parent / "data"
     taken = torch.stack([_square(folder / name, size) for name in PHOTOGRAPHS[:n]])
     _log.info("photographs are cut to their middle square and resized to %d x %d", size, size)

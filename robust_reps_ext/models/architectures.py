@@ -138,7 +138,7 @@ def import_timm(wanted: str) -> Any:
     try:
         import timm
     except ImportError as error:
-        raise InputError(f"{wanted!r} needs timm: pip install 'robust-reps-ext[timm]'") from error
+        raise InputError(f"{wanted!r} needs timm: pip install 'timm>=1.0.11'") from error
     return timm
 
 

@@ -71,7 +71,8 @@ class _Ways:
         self.bias, self.shape = layer.bias, shape
         self.pads, self.strides = _whole(layer.padding), _whole(layer.stride)
         # A strided 1x1 convolution is one of the pixels that it sees.
-        self.thinned = layer.kernel_size == (1, 1) and self.pads == [0, 0] != self.strides
+        pointwise = layer.kernel_size == (1, 1) and self.pads == [0, 0]
+        self.thinned = pointwise and self.strides != _ONES
         self.turned_pads = [
             size - 1 - pad for size, pad in zip(layer.kernel_size, self.pads, strict=True)
         ]
