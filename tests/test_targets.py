@@ -107,7 +107,7 @@ def test_photographs_are_cut_square_and_resized(monkeypatch, tmp_path):
         photographs(2, size=16)
 
 
-def test_without_scikit_image_the_extra_is_named(monkeypatch):
+def test_without_scikit_image_the_library_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "skimage", None)
     with pytest.raises(InputError, match=r"pip install 'scikit-image>=0\.22'"):
         photographs(1)
