@@ -153,6 +153,18 @@ def test_strided_convolutions_of_images_are_the_same(size, stride, padding):
         torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
 
 
+def test_pointwise_convolutions_have_the_same_gradients():
+    for bias in (True, False):
+        plain = nn.Conv2d(6, 5, 1, bias=bias).requires_grad_(False)
+        ours = nn.Conv2d(6, 5, 1, bias=bias).requires_grad_(False)
+        ours.load_state_dict(plain.state_dict())
+        ours.__class__ = cheaper(ours)
+        x = torch.randn(2, 6, 7, 9, requires_grad=True)
+        for value in (lambda y: y.sin().sum(), lambda y: y.mean((2, 3)).sum()):
+            (a,), (b,) = (torch.autograd.grad(value(m(x)), x) for m in (ours, plain))
+            torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-5)
+
+
 def test_nothing_runs_after_the_representation():
     network = nn.Sequential(
         nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.Flatten(), nn.Linear(64, 2)

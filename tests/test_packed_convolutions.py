@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import pickle
 import platform
 
 import pytest
@@ -73,17 +74,6 @@ def test_gradients_have_gradients(size, stride):
 
 
 @needs_operators
-def test_the_gradient_of_a_mean_is_one_number_for_each_channel():
-    plain, packed = pair(4, 6, 1)
-    x = torch.randn(2, 4, 5, 5)
-    slopes = []
-    for layer in (plain, packed):
-        leaf = x.clone().requires_grad_(True)
-        slopes += torch.autograd.grad(layer(leaf).mean((2, 3)).sum(), leaf)
-    torch.testing.assert_close(*slopes)
-
-
-@needs_operators
 def test_a_pass_does_not_depend_on_those_before():
     _, packed = pair(16, 32, 3, 1, 1)
     fresh = copy.deepcopy(packed)
@@ -92,6 +82,17 @@ def test_a_pass_does_not_depend_on_those_before():
         gradient(packed, rows)
     for found, expected in zip(gradient(packed, x), gradient(fresh, x), strict=True):
         assert torch.equal(found, expected)
+
+
+@needs_operators
+def test_what_has_packed_weights_can_be_copied_and_pickled():
+    _, packed = pair(4, 6, 3)
+    x = torch.randn(2, 4, 8, 8)
+    expected = gradient(packed, x)
+    for again in (copy.deepcopy(packed), pickle.loads(pickle.dumps(packed))):
+        assert again._ways is None
+        for found, value in zip(gradient(again, x), expected, strict=True):
+            assert torch.equal(found, value)
 
 
 @needs_operators
@@ -105,6 +106,9 @@ def test_packed_weights_follow_the_weights():
     torch.testing.assert_close(gradient(packed, x), gradient(plain, x), atol=1e-5, rtol=1e-5)
     for layer in (plain, packed):
         layer.weight = nn.Parameter(torch.ones(6, 4, 3, 3), requires_grad=False)
+    torch.testing.assert_close(gradient(packed, x), gradient(plain, x), atol=1e-5, rtol=1e-5)
+    for layer in (plain, packed):
+        layer.bias = nn.Parameter(torch.arange(6.0), requires_grad=False)
     torch.testing.assert_close(gradient(packed, x), gradient(plain, x), atol=1e-5, rtol=1e-5)
 
 

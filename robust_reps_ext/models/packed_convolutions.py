@@ -58,7 +58,7 @@ class Packed(nn.Conv2d):
 
     def _packed(self, shape: torch.Size) -> _Ways:
         ways = self._ways
-        if ways is None or not ways.fit(self.weight, shape):
+        if ways is None or not ways.fit(self, shape):
             self._ways = ways = _Ways(self, shape)
         return ways
 
@@ -76,12 +76,17 @@ class _Ways:
         self.turned_pads = [
             size - 1 - pad for size, pad in zip(layer.kernel_size, self.pads, strict=True)
         ]
-        self.turns = min(self.turned_pads) >= 0 and (self.thinned or self.strides == [1, 1])
+        self.turns = min(self.turned_pads) >= 0 and (self.thinned or self.strides == _ONES)
         self.there: Tensor | None = None
         self.back: Tensor | None = None
 
-    def fit(self, weight: Tensor, shape: torch.Size) -> bool:
-        return self.weight is weight and self.version == weight._version and self.shape == shape
+    def __reduce__(self) -> tuple[type[None], tuple[()]]:
+        """Packed weights have no storage to copy or pickle: a copied layer packs its own."""
+        return type(None), ()
+
+    def fit(self, layer: nn.Conv2d, shape: torch.Size) -> bool:
+        same = self.weight is layer.weight and self.bias is layer.bias
+        return same and self.version == layer.weight._version and self.shape == shape
 
     def product(self, x: Tensor) -> Tensor:
         strides = self.strides
