@@ -22,7 +22,7 @@ from robustness.attacker import AttackerModel
 from timing import in_turns, machine, random_resnet50, table
 from torch import Tensor, nn
 
-from robust_reps_ext.models.fast import fast_network
+from robust_reps_ext.experiments.accuracy import attacked_network
 from robust_reps_ext.upstream.precision import is_fast
 
 STATISTICS = SimpleNamespace(mean=torch.full((3,), 0.5), std=torch.full((3,), 0.25))
@@ -50,13 +50,7 @@ class Ours:
 
     def __call__(self, batches: list[tuple[Tensor, Tensor]]) -> list[Tensor]:
         begun = time.perf_counter()
-        x, labels = (part[:2] for part in batches[0])
-        inp = self.model.normalizer(x)
-
-        def loss(network: nn.Module) -> tuple[Tensor, None]:
-            return nn.functional.cross_entropy(network(inp), labels, reduction="none"), None
-
-        network = fast_network(self.model.model, inp, loss, dtype=self.dtype)
+        network = attacked_network(self.model, *batches[0], None, self.dtype)
         self.copying.append(time.perf_counter() - begun)
         return [
             self.model.attacker(

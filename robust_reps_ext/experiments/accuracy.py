@@ -17,7 +17,7 @@ from ..models.fast import fast_network
 from ..upstream.modes import device_of, evaluating
 from ..upstream.precision import amp_dtype, reduced
 
-__all__ = ["Accuracy", "added_up", "check_attack", "evaluate"]
+__all__ = ["Accuracy", "added_up", "attacked_network", "check_attack", "evaluate"]
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def evaluate(
             images, fine = batch[:2]
             labels = fine if group is None else group.to(fine.device)[fine]
             if network is None:
-                network = _attacked_network(model, images, labels, group, dtype)
+                network = attacked_network(model, images, labels, group, dtype)
             attacked = (
                 model(images, labels, make_adv=True, iterations=steps, network=network, **pgd)[1]
                 for steps in attack_steps
@@ -142,7 +142,7 @@ def evaluate(
     return tuple(Accuracy(name, hits, n) for name, hits in zip(names, correct, strict=True))
 
 
-def _attacked_network(
+def attacked_network(
     model: AttackerModel,
     images: Tensor,
     labels: Tensor,

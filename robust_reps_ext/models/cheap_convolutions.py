@@ -17,8 +17,8 @@ from .packed_convolutions import Packed, can_pack
 
 __all__ = ["Unshuffled", "cheaper"]
 
-# Of fewer weights, torch orders them sooner than a call of ours begins. Its gradient of 1x1
-# convolutions is slow whatever their size.
+# Fewer weights are brought into order by torch sooner than a call of ours begins. 1x1 convolutions
+# are packed whatever their size: torch's gradient of them is slow.
 WORTH_PACKING = 2**15
 
 

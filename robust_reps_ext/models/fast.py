@@ -1,7 +1,7 @@
 """The copy of a network that PGD runs on: the same function of the image, at less cost.
 
 In evaluation mode batch normalisation is part of the layer before it (`folding`), weights are
-fixed and lie in memory as the hardware reads them (`packed_convolutions`), that of images is
+fixed and lie in memory as the hardware reads them (`packed_convolutions`), the first layer may be
 computed otherwise (`cheap_convolutions`), and where only the representation is wanted, nothing
 after it runs.
 """
