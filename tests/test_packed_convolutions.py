@@ -52,7 +52,7 @@ def test_values_and_gradients_of_every_shape(size, stride, padding, bias):
         x = torch.randn(shape)
         for found, expected in zip(gradient(packed, x), gradient(plain, x), strict=True):
             torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
-    ways = packed._ways
+    ways = packed._kept
     assert ways
     # Only where pixels are left out is there anything to thin, or to fill with zeros.
     assert ways.thinned == (size == 1 and padding == 0 and stride != 1)
@@ -90,7 +90,7 @@ def test_what_has_packed_weights_can_be_copied_and_pickled():
     x = torch.randn(2, 4, 8, 8)
     expected = gradient(packed, x)
     for again in (copy.deepcopy(packed), pickle.loads(pickle.dumps(packed))):
-        assert again._ways is None
+        assert again._kept is None
         for found, value in zip(gradient(again, x), expected, strict=True):
             assert torch.equal(found, value)
 
@@ -132,14 +132,14 @@ def test_what_is_not_packed_is_computed_by_torch():
     with torch.no_grad():
         assert torch.equal(packed(x), plain(x))
     assert torch.equal(packed(x), plain(x))  # nobody wants a gradient
-    assert packed._ways is None
+    assert packed._kept is None
     one = x[0].clone().requires_grad_(True)
     assert torch.equal(packed(one), plain(one))  # without a batch
     with torch.autocast("cpu", torch.bfloat16):
         a, b = (gradient(layer, x) for layer in (packed, plain))
     assert a[0].dtype == torch.bfloat16
     assert all(torch.equal(found, expected) for found, expected in zip(a, b, strict=True))
-    assert packed._ways is None
+    assert packed._kept is None
     for layer in (plain, packed):
         layer.double()
     assert all(
@@ -173,7 +173,7 @@ def test_bfloat16_weights_within_autocast():
     x = torch.randn(2, 16, 9, 9)
     with torch.autocast("cpu", torch.bfloat16):
         found, expected = gradient(packed, x), gradient(plain, x)
-    assert packed._ways
+    assert packed._kept
     assert [part.dtype for part in found] == [torch.bfloat16, torch.float32]
     for a, b in zip(found, expected, strict=True):
         torch.testing.assert_close(a, b, atol=0.05, rtol=0.05)

@@ -151,7 +151,7 @@ def attacked_network(
 ) -> nn.Module:
     """The copy of the network that the attack runs on."""
     device = device_of(model)
-    inp, target = model.normalizer(images[:2].to(device)), labels[:2].to(device)
+    inp, target = model.normalizer(images[:1].to(device)), labels[:1].to(device)
     loss = partial(_cross_entropy, inp=inp, target=target, group=group)
     return fast_network(model.model, inp, loss, dtype=dtype)
 

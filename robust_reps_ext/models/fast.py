@@ -2,8 +2,8 @@
 
 In evaluation mode batch normalisation is part of the layer before it (`folding`), weights are
 fixed and lie in memory as the hardware reads them (`packed_convolutions`), the first layer may be
-computed otherwise (`cheap_convolutions`), and where only the representation is wanted, nothing
-after it runs.
+computed otherwise (`cheap_convolutions`), rows of residual blocks are one operation
+(`residual_blocks`), and where only the representation is wanted, nothing after it runs.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from .folding import bare, foldable, folded_weights, is_weighted, rest_of
 from .hooks import ReplacedReLU, straight_through
 from .packed_convolutions import Packed
 from .representation import RepresentationModel
+from .residual_blocks import whole_block, whole_row
 
 __all__ = ["FastCopy", "UpToRepresentation", "checked_copy", "fast_network"]
 
@@ -73,9 +74,10 @@ class FastCopy:
             for layer, norm in self.folded.items():
                 _fold(self.network, layer, norm)
             if self.on_cpu:
-                for module in self.network.modules():
-                    if bare(module) and (kind := cheaper(module)) is not None:
-                        module.__class__ = kind
+                for form in (cheaper, whole_block, whole_row):
+                    for module in self.network.modules():
+                        if bare(module) and (kind := form(module)) is not None:
+                            module.__class__ = kind
                 self.network.to(memory_format=torch.channels_last)
         self.chosen: nn.Module = self.network
 

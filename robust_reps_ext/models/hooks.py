@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.overrides import TorchFunctionMode
+from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack
 
 from ..errors import InputError
 
@@ -22,6 +22,7 @@ __all__ = [
     "ReplacedReLU",
     "Site",
     "left_out",
+    "nobody_sees",
     "split_pool",
     "straight_through",
     "submodule",
@@ -190,12 +191,30 @@ class ReplacedReLU(TorchFunctionMode):
                 return self.function(x, lambda z: func(z, *args[1:], **kwargs))
         return func(*args, **kwargs)
 
+    def passes(self, relus: int) -> bool:
+        """Count calls that come next, unless the one to replace is among them."""
+        ours = self.index is not None and self.calls <= self.index < self.calls + relus
+        if not ours:
+            self.calls += relus
+        return not ours
+
     def __enter__(self) -> Any:
         return super().__enter__() if self.index is not None else self
 
     def __exit__(self, *error: Any) -> None:
         if self.index is not None:
             super().__exit__(*error)
+
+
+def nobody_sees(*, relus: int) -> bool:
+    """Whether that many calls of ReLUs may be made otherwise; a `ReplacedReLU` then counts them.
+
+    Not if it is to replace one of them, nor where another mode looks at all of torch's functions.
+    """
+    modes = _get_current_function_mode_stack()
+    return not modes or (
+        len(modes) == 1 and isinstance(modes[0], ReplacedReLU) and modes[0].passes(relus)
+    )
 
 
 class _Tracer(TorchFunctionMode):

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["Packed", "can_pack", "operators_work"]
+__all__ = ["Packed", "PackedWeights", "can_pack", "gradient", "operators_work"]
 
 logger = logging.getLogger("robust_reps_ext")
 
@@ -35,18 +35,29 @@ class Packed(nn.Conv2d):
     pass gives does not depend on those before it: weights are packed anew for another shape.
     """
 
-    _ways: _Ways | None = None
+    _kept: PackedWeights | None = None
 
     def forward(self, input: Tensor) -> Tensor:
-        wanted = torch.is_grad_enabled() and input.requires_grad and input.dim() == 4
-        if not (wanted and self._meets(input) and operators_work(self.weight.dtype)):
+        if not self.can_take(input):
             return super().forward(input)
-        found: Tensor = _Convolution.apply(input.to(self.weight.dtype), self._packed(input.shape))
+        found: Tensor = _Convolution.apply(input.to(self.weight.dtype), self.packed(input.shape))
         return found
+
+    def can_take(self, input: Tensor) -> bool:
+        """Whether packed weights are of use for `input`."""
+        wanted = torch.is_grad_enabled() and input.requires_grad and input.dim() == 4
+        return wanted and self._meets(input) and operators_work(self.weight.dtype)
+
+    def packed(self, shape: torch.Size) -> PackedWeights:
+        """The weights for inputs of `shape`, in order."""
+        kept = self._kept
+        if kept is None or not kept.fit(self, shape):
+            self._kept = kept = PackedWeights(self, shape)
+        return kept
 
     def forget(self) -> None:
         """Pack anew: for weights that were overwritten without torch's knowledge."""
-        self._ways = None
+        self._kept = None
 
     def _meets(self, input: Tensor) -> bool:
         """Whether the product is one of the weights' own type, on a CPU."""
@@ -56,14 +67,8 @@ class Packed(nn.Conv2d):
             return torch.get_autocast_dtype("cpu") == self.weight.dtype
         return input.dtype == self.weight.dtype
 
-    def _packed(self, shape: torch.Size) -> _Ways:
-        ways = self._ways
-        if ways is None or not ways.fit(self, shape):
-            self._ways = ways = _Ways(self, shape)
-        return ways
 
-
-class _Ways:
+class PackedWeights:
     """A convolution of images of one shape, and its gradient with respect to them."""
 
     def __init__(self, layer: nn.Conv2d, shape: torch.Size) -> None:
@@ -88,29 +93,36 @@ class _Ways:
         same = self.weight is layer.weight and self.bias is layer.bias
         return same and self.version == layer.weight._version and self.shape == shape
 
-    def product(self, x: Tensor) -> Tensor:
+    def product(self, x: Tensor, *, relu: bool = False, onto: Tensor | None = None) -> Tensor:
+        """The convolution of `x`, added into `onto` where that is given, and then a ReLU."""
         strides = self.strides
         if self.thinned:
             x, strides = self._seen(x), _ONES
         x = x.contiguous(memory_format=_LAST)
         if self.there is None:
             self.there = _reorder(self.weight, self.pads, strides, x.shape)
-        return _convolve(x, self.there, self.bias, self.pads, strides)
+        return _convolve(x, self.there, self.bias, self.pads, strides, relu, onto)
 
-    def gradient(self, g: Tensor) -> Tensor:
-        """The gradient with respect to the image, for that with respect to the product."""
+    def gradient(self, g: Tensor, *, onto: Tensor | None = None) -> Tensor:
+        """The gradient with respect to the image, for that with respect to the product.
+
+        It is added into `onto` where that is given.
+        """
         g = g.contiguous(memory_format=_LAST)
         if not self.turns:
-            return self._torchs_gradient(g)
+            found = self._torchs_gradient(g)
+            return found if onto is None else onto.add_(found)
         if self.back is None:
             turned = self.weight.flip((2, 3)).transpose(0, 1)
             self.back = _reorder(turned, self.turned_pads, _ONES, g.shape)
-        found = _convolve(g, self.back, None, self.turned_pads, _ONES)
+        direct = None if self.thinned else onto
+        found = _convolve(g, self.back, None, self.turned_pads, _ONES, False, direct)
         if not self.thinned:
             return found
-        everywhere = torch.empty(self.shape, dtype=g.dtype, memory_format=_LAST).zero_()
-        self._seen(everywhere).copy_(found)
-        return everywhere
+        if onto is None:
+            onto = torch.empty(self.shape, dtype=g.dtype, memory_format=_LAST).zero_()
+        self._seen(onto).add_(found)
+        return onto
 
     def _seen(self, x: Tensor) -> Tensor:
         return x[:, :, :: self.strides[0], :: self.strides[1]]
@@ -126,27 +138,33 @@ class _Ways:
 
 class _Convolution(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, ways: _Ways) -> Tensor:
-        ctx.ways = ways
-        return ways.product(x)
+    def forward(ctx: Any, x: Tensor, weights: PackedWeights) -> Tensor:
+        ctx.weights = weights
+        return weights.product(x)
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None]:
-        return _Gradient.apply(grad_outputs[0], ctx.ways), None
+        return gradient(grad_outputs[0], ctx.weights), None
+
+
+def gradient(g: Tensor, weights: PackedWeights) -> Tensor:
+    """`PackedWeights.gradient`, which has a gradient itself."""
+    found: Tensor = _Gradient.apply(g, weights)
+    return found
 
 
 class _Gradient(torch.autograd.Function):
     """Linear, too: its own gradient is the convolution without the bias."""
 
     @staticmethod
-    def forward(ctx: Any, g: Tensor, ways: _Ways) -> Tensor:
-        ctx.ways = ways
-        return ways.gradient(g)
+    def forward(ctx: Any, g: Tensor, weights: PackedWeights) -> Tensor:
+        ctx.weights = weights
+        return weights.gradient(g)
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None]:
-        ways = ctx.ways
-        return F.conv2d(grad_outputs[0], ways.weight, None, ways.strides, ways.pads), None
+        weights = ctx.weights
+        return F.conv2d(grad_outputs[0], weights.weight, None, weights.strides, weights.pads), None
 
 
 def can_pack(module: Any) -> bool:
@@ -169,12 +187,14 @@ def operators_work(dtype: torch.dtype) -> bool:
         try:
             packed = _reorder(weight, _ONES, _ONES, image.shape)
             found = _convolve(image, packed, None, _ONES, _ONES)
+            sums = _convolve(image, packed, None, _ONES, _ONES, relu=True, onto=found - 20)
         except (AttributeError, RuntimeError, TypeError) as error:
             if dtype == torch.float32:  # no processor packs float64, and not every one bfloat16
                 logger.info("convolutions are not packed: %s: %s", type(error).__name__, error)
             return False
         # Small whole numbers, which every type holds.
-        return torch.equal(found, F.conv2d(image, weight, None, 1, 1))
+        expected = F.conv2d(image, weight, None, 1, 1)
+        return torch.equal(found, expected) and torch.equal(sums, (2 * expected - 20).clamp(min=0))
 
 
 def _reorder(weight: Tensor, pads: list[int], strides: list[int], shape: Sequence[int]) -> Tensor:
@@ -188,9 +208,22 @@ def _whole(sizes: Iterable[Any]) -> list[int]:
 
 
 def _convolve(
-    x: Tensor, packed: Tensor, bias: Tensor | None, pads: list[int], strides: list[int]
+    x: Tensor,
+    packed: Tensor,
+    bias: Tensor | None,
+    pads: list[int],
+    strides: list[int],
+    relu: bool = False,
+    onto: Tensor | None = None,
 ) -> Tensor:
-    found: Tensor = torch.ops.mkldnn._convolution_pointwise(
-        x, packed, bias, pads, strides, _ONES, 1, "none", [], ""
-    )
+    found: Tensor
+    if onto is None:
+        found = torch.ops.mkldnn._convolution_pointwise(
+            x, packed, bias, pads, strides, _ONES, 1, "relu" if relu else "none", [], ""
+        )
+    else:
+        found = torch.ops.mkldnn._convolution_pointwise_.binary(
+            onto, x, packed, bias, pads, strides, _ONES, 1,
+            "add", 1.0, "relu" if relu else None, [], "",
+        )  # fmt: skip
     return found
