@@ -8,7 +8,6 @@ then happen where the convolutions write, or in place, and not in passes over me
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -64,8 +63,10 @@ class _OneOperation(nn.Module):
         blocks = self._blocks()
         if any(asked) or not self._can_take(x, blocks):
             found = super().forward(*args, **kwargs)
-        else:
-            found = _Blocks.apply(x.to(_chain(blocks[0])[0].weight.dtype), blocks)
+            return found
+        found = x.to(_chain(blocks[0])[0].weight.dtype)
+        for block in blocks:
+            found = _Compute.apply(found, block, block is not blocks[-1])
         return found
 
     def _blocks(self) -> list[nn.Module]:
@@ -141,67 +142,68 @@ _ROWS: dict[type[nn.Module], type[Row]] = {
 }
 
 
-class _Blocks(torch.autograd.Function):
+class _Compute(torch.autograd.Function):
+    """One block; with `alone`, nobody else holds the gradient with respect to its output."""
+
     @staticmethod
-    def forward(ctx: Any, x: Tensor, blocks: list[nn.Module]) -> Tensor:
-        ctx.weights = []
+    def forward(ctx: Any, x: Tensor, block: nn.Module, alone: bool) -> Tensor:
+        weights: list[PackedWeights] = []
         maps: list[Tensor] = []
-        for block in blocks:
-            weights: list[PackedWeights] = []
-            y = x
-            *first, last = _chain(block)
-            for convolution in first:
-                weights.append(convolution.packed(y.shape))
-                maps.append(y := weights[-1].product(y, relu=True))
-            weights.append(last.packed(y.shape))
-            beside = [convolution.packed(x.shape) for convolution in _shortcut(block)]
-            if beside:
-                y = weights[-1].product(y, relu=True, onto=beside[0].product(x))
-            else:
-                y = weights[-1].product(y).add_(x).clamp_min_(0)  # no call of a ReLU to count
-            maps.append(x := y)
-            ctx.weights.append((weights, beside))
-        ctx.save_for_backward(*maps)
-        return x
+        y = x
+        *first, last = _chain(block)
+        for convolution in first:
+            weights.append(convolution.packed(y.shape))
+            maps.append(y := weights[-1].product(y, relu=True))
+        weights.append(last.packed(y.shape))
+        beside = [convolution.packed(x.shape) for convolution in _shortcut(block)]
+        if beside:
+            y = weights[-1].product(y, relu=True, onto=beside[0].product(x))
+        else:
+            y = weights[-1].product(y).add_(x).clamp_min_(0)  # no call of a ReLU to count
+        ctx.weights, ctx.beside, ctx.alone = weights, beside, alone
+        ctx.save_for_backward(*maps, y)
+        return y
 
     @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None]:
-        find = _differentiable_gradient if torch.is_grad_enabled() else _gradient
-        return find(grad_outputs[0], list(ctx.saved_tensors), ctx.weights), None
-
-
-_Weights = Sequence[tuple[list[PackedWeights], list[PackedWeights]]]
-
-
-def _gradient(g: Tensor, maps: list[Tensor], blocks: _Weights) -> Tensor:
-    through_relu = torch.ops.aten.threshold_backward
-    given = g
-    for weights, beside in reversed(blocks):
-        y = maps.pop()
-        if g is given:  # by autograd, and not ours to write to
-            g = through_relu(g, y, 0).contiguous(memory_format=torch.channels_last)
-        else:
-            through_relu.grad_input(g, y, 0, grad_input=g)
-        slope = g
-        for convolution in weights[:0:-1]:
-            slope = convolution.gradient(slope)
-            through_relu.grad_input(slope, maps.pop(), 0, grad_input=slope)
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None, None]:
+        (g,), (*maps, y) = grad_outputs, ctx.saved_tensors
+        weights: list[PackedWeights] = ctx.weights
+        beside: list[PackedWeights] = ctx.beside
+        if torch.is_grad_enabled():
+            return _differentiable_gradient(g, maps, y, weights, beside), None, None
+        slope = g = _through_relu(g, y, ctx.alone).contiguous(memory_format=torch.channels_last)
+        for convolution, before in zip(weights[:0:-1], reversed(maps), strict=True):
+            slope = _through_relu(convolution.gradient(slope), before, True)
         if beside:
             g = beside[0].gradient(g, onto=weights[0].gradient(slope))
         else:
             g = weights[0].gradient(slope, onto=g)
-    return g
+        return g, None, None
 
 
-def _differentiable_gradient(g: Tensor, maps: list[Tensor], blocks: _Weights) -> Tensor:
+def _through_relu(g: Tensor, y: Tensor, in_place: bool) -> Tensor:
+    """The gradient with respect to what a ReLU made `y` of."""
+    threshold_backward = torch.ops.aten.threshold_backward
+    found: Tensor
+    if in_place:
+        found = threshold_backward.grad_input(g, y, 0, grad_input=g)
+    else:
+        found = threshold_backward(g, y, 0)
+    return found
+
+
+def _differentiable_gradient(
+    g: Tensor,
+    maps: list[Tensor],
+    y: Tensor,
+    weights: list[PackedWeights],
+    beside: list[PackedWeights],
+) -> Tensor:
     """The same by operations that have gradients; the slope of a ReLU is constant."""
-    for weights, beside in reversed(blocks):
-        g = g * (maps.pop() > 0)
-        slope = g
-        for convolution in weights[:0:-1]:
-            slope = gradient(slope, convolution) * (maps.pop() > 0)
-        g = gradient(slope, weights[0]) + (gradient(g, beside[0]) if beside else g)
-    return g
+    slope = g = g * (y > 0)
+    for convolution, before in zip(weights[:0:-1], reversed(maps), strict=True):
+        slope = gradient(slope, convolution) * (before > 0)
+    return gradient(slope, weights[0]) + (gradient(g, beside[0]) if beside else g)
 
 
 def _chain(block: Any) -> list[Packed]:
