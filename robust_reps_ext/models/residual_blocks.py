@@ -4,8 +4,8 @@
 
 with convolutions c whose weights are packed, and s one more or the identity. Additions and ReLUs
 then happen where the convolutions write, or in place, and not in passes over memory of their own.
-Measured on two cores with AVX-512, a step of PGD on a ResNet-50 at 224 pixels takes 0.95 of the time
-in float32 and 0.93 in bfloat16, with bit for bit the same result (docs/benchmarks.md).
+Measured on two cores with AVX-512, a step of PGD on a ResNet-50 at 224 pixels takes 0.95 of the
+time in float32 and 0.93 in bfloat16, with bit for bit the same result (docs/benchmarks.md).
 """
 
 from __future__ import annotations
