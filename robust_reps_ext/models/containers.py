@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import json
 import pickle
-import tarfile
 import zipfile
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -80,11 +79,10 @@ def read_contents(file: BinaryIO, size: int) -> Contents:
         return _read_zip(file, size)
     if len(head) > 8 and head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 2**40:
         return _read_safetensors(file)
-    if tarfile.is_tarfile(file):
+    if head[257:262] == b"ustar":
         raise pickle.UnpicklingError(
             "it is in the tar format that PyTorch wrote before 2017: save it again with torch.save"
         )
-    file.seek(0)
     if head[:1] == b"\x80":
         return _read_legacy(file, size)
     raise pickle.UnpicklingError(_what_it_is_instead(head))
