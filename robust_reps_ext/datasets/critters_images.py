@@ -7,7 +7,6 @@ import json
 import logging
 import os
 import tempfile
-import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -135,13 +134,14 @@ def _read(path: Path, series: Series) -> _Kept | None:
             pixels, labels, records = kept["pixels"], kept["fine_labels"], kept["factors"]
     except FileNotFoundError:
         return None
-    except (zipfile.BadZipFile, ValueError, KeyError, EOFError) as error:
-        _log.warning("%s is damaged (%s): drawing its critters again", path, error)
-        return None
     except OSError as error:
         raise InputError(
             f"{path} cannot be read ({error.strerror}): give another folder"
         ) from error
+    # Of a damaged file come errors of zip, zlib, numpy, Python's syntax and its tokens.
+    except Exception as error:
+        _log.warning("%s is damaged (%s): drawing its critters again", path, error)
+        return None
     if pixels.shape != (series.n, series.size, series.size, 3) or len(labels) != series.n:
         _log.warning("%s holds other images than its name says: drawing them again", path)
         return None
