@@ -66,6 +66,12 @@ def archive(program: bytes, compression=zipfile.ZIP_STORED, **members: bytes) ->
     return stream.getvalue()
 
 
+def reaching_beyond(content: bytes) -> bytes:
+    """The archive, whose directory says of its first member that 2 GiB are stored."""
+    at = content.index(b"PK\x01\x02") + 20
+    return content[:at] + struct.pack("<I", 2**31 - 1) + content[at + 4 :]
+
+
 def text(value: str) -> bytes:
     return b"X" + struct.pack("<I", len(value)) + value.encode()
 
@@ -186,6 +192,10 @@ HOSTILE = {
             data__0=bytes(2**26),
         ),
         "zip bomb",
+    ),
+    "a member beyond the end": (
+        lambda m: reaching_beyond(archive(tensor_program((1,), (1,), 1), data__0=bytes(4))),
+        "a member of 2,147,483,647 bytes in",
     ),
     "a pickle that is too large": (
         lambda m: archive(b"\x80\x02" + b"N" * 9_000_000 + b"."),

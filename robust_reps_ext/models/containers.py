@@ -167,6 +167,11 @@ def _checked_root(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo],
     unpacked = sum(member.file_size for member in archive.infolist())
     if unpacked > MAX_INFLATION * size + 2**16:
         raise pickle.UnpicklingError(f"it unpacks to {unpacked:,} bytes from {size:,}: a zip bomb")
+    packed = max((member.compress_size for member in archive.infolist()), default=0)
+    if packed > size:  # zipfile would make room for as much
+        raise pickle.UnpicklingError(
+            f"it is truncated or damaged (a member of {packed:,} bytes in {size:,})"
+        )
     if len(members) < len(archive.infolist()):
         raise pickle.UnpicklingError("it holds two members of the same name")
     roots = [name.removesuffix("/data.pkl") for name in members if name.endswith("/data.pkl")]

@@ -40,7 +40,7 @@ class GuardedTable(UpstreamTable):
                 except Exception as error:  # a damaged or hostile table can raise anything
                     raise InputError(
                         f"table {key.strip('/')} of {store.filename} cannot be opened, because it "
-                        f"is damaged or not made of plain values ({error}): {_TRUST}"
+                        f"is damaged or not made of plain values ({hdf5.summary(error)}): {_TRUST}"
                     ) from error
                 if COX_DATA_KEY not in attributes:
                     warnings.warn(

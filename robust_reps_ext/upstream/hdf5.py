@@ -16,7 +16,7 @@ from typing import Any
 
 import pandas as pd
 
-from ..errors import InputError
+from ..errors import InputError, one_line
 from . import safe_pickle
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "open_store",
     "rewrite",
     "size_of",
+    "summary",
 ]
 
 # What stands for a missing text. pandas' own, "nan", would make a text "nan" go missing.
@@ -145,6 +146,12 @@ def _reason(trace: str) -> str:
     return "is no HDF5 file, or a damaged one: remove the experiment"
 
 
+def summary(error: Exception) -> str:
+    """The last line of what `error` says: HDF5 puts it after a back trace."""
+    lines = str(error).strip().splitlines()
+    return one_line(lines[-1]) if lines else type(error).__name__
+
+
 def append_row(file: StoreFile, name: str, row: pd.DataFrame, attributes: dict[str, Any]) -> None:
     """Append `row` to table `name` and have it on the disk when this returns.
 
@@ -174,8 +181,7 @@ def append_row(file: StoreFile, name: str, row: pd.DataFrame, attributes: dict[s
                 )
         file.flush(fsync=True)
     except (OSError, RuntimeError) as error:
-        last = str(error).strip().splitlines()[-1]
-        raise InputError(f"store {file.filename} cannot be written: {last}") from error
+        raise InputError(f"store {file.filename} cannot be written: {summary(error)}") from error
 
 
 def check_space(file: StoreFile, size: int = 0) -> None:

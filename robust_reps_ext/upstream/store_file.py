@@ -51,8 +51,7 @@ def write_store_file(path: Path, tables: Mapping[str, Rows], *, others: bool = F
             file.close()
         os.replace(unfinished, path)
     except (OSError, RuntimeError) as error:
-        last = str(error).strip().splitlines()[-1]
-        raise InputError(f"store {path} cannot be written: {last}") from error
+        raise InputError(f"store {path} cannot be written: {hdf5.summary(error)}") from error
     except InputError as error:
         raise InputError(str(error).replace(str(unfinished), str(path))) from error
     finally:

@@ -80,8 +80,8 @@ class Reader:
             timer.cancel()
         if answer:
             return dict(json.loads(answer))
-        status = process.wait()
-        self.process = None
+        process.communicate()
+        status, self.process = process.returncode, None
         told = (self.folder / "stderr.txt").read_text()[-2000:]
         return {"said": f"the process ended with {status}: {told}", "seen": [], "took": 0.0}
 
