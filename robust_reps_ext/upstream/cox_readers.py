@@ -109,6 +109,11 @@ class CollectionReader(UpstreamReader):
                 continue
             try:
                 frame = _decoded(store[key], set(keep_serialized))
+                if frame is None:  # pandas knows of no rows there
+                    raise InputError(
+                        f"table {key!r} of {os.path.join(self.directory, exp_id)} is damaged: "
+                        "remove the experiment"
+                    )
             except Exception as error:  # skip_errors means any, as upstream has it
                 print(f"Encountered error with loading experiment {exp_id}: {error}")
                 if not skip_errors:
@@ -120,10 +125,12 @@ class CollectionReader(UpstreamReader):
         return pd.concat(frames) if frames else pd.DataFrame()
 
 
-def _decoded(table: Any, kept: set[str]) -> pd.DataFrame:
+def _decoded(table: Any, kept: set[str]) -> pd.DataFrame | None:
     """The rows of one table, with the values of its object columns but those to be `kept`."""
     readers = {"__object__": table.get_object, "__pickle__": _or_name(table.get_pickle)}
-    frame = table.df
+    frame: pd.DataFrame | None = table.df
+    if frame is None:
+        return None
     for column, kind in table.schema.items():
         if kind in readers and column in frame and column not in kept:
             values = [readers[kind](text) for text in frame[column]]

@@ -66,6 +66,9 @@ READERS = {
 
 
 def main(mebibytes: int) -> None:
+    # What a reader prints is no answer.
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
     seen: list[str] = []
 
     def watch(event, arguments):
@@ -95,7 +98,7 @@ def main(mebibytes: int) -> None:
             answer = (in_a_fork if kind == "store" and watched else outcome)(
                 READERS[kind], path, seen
             )
-        print(json.dumps(answer), flush=True)
+        print(json.dumps(answer), file=answers, flush=True)
 
 
 def outcome(read, path: Path, seen: list[str]) -> dict[str, object]:
