@@ -52,8 +52,10 @@ def whole_row(module: nn.Module) -> type[nn.Module] | None:
     return _ROWS.get(type(module)) if fits else None
 
 
-class _OneOperation(nn.Module):
-    """Computed as one operation wherever the image's gradient is wanted and nobody looks inside.
+class Row(nn.Module):
+    """Residual blocks, one after the other, each one operation and masked in place between them.
+
+    So they are computed wherever the image's gradient is wanted and nobody looks inside.
 
     A hook on a part, a ReLU to be replaced in it, or ``fake_relu`` has the parts compute one by
     one, in the class's own forward.
@@ -72,7 +74,7 @@ class _OneOperation(nn.Module):
         return found
 
     def _blocks(self) -> list[nn.Module]:
-        raise NotImplementedError
+        return list(self.children())
 
     def _can_take(self, x: Tensor, blocks: list[nn.Module]) -> bool:
         convolutions, _ = _leaves(self)
@@ -84,18 +86,11 @@ class _OneOperation(nn.Module):
         )
 
 
-class Block(_OneOperation):
-    """A residual block."""
+class Block(Row):
+    """A residual block: a row of one."""
 
     def _blocks(self) -> list[nn.Module]:
         return [self]
-
-
-class Row(_OneOperation):
-    """Residual blocks, one after the other."""
-
-    def _blocks(self) -> list[nn.Module]:
-        return list(self.children())
 
 
 class _TorchvisionBasic(Block, torchvision_resnet.BasicBlock):
