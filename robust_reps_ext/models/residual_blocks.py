@@ -53,12 +53,11 @@ def whole_row(module: nn.Module) -> type[nn.Module] | None:
 
 
 class Row(nn.Module):
-    """Residual blocks, one after the other, each one operation and masked in place between them.
+    """Residual blocks, one after the other, each one operation, their gradients masked in place.
 
-    So they are computed wherever the image's gradient is wanted and nobody looks inside.
-
-    A hook on a part, a ReLU to be replaced in it, or ``fake_relu`` has the parts compute one by
-    one, in the class's own forward.
+    That is wherever the image's gradient is wanted and nobody looks inside. A hook on a part,
+    a ReLU to be replaced in it, or ``fake_relu`` has the parts compute one by one, in the class's
+    own forward.
     """
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:

@@ -108,12 +108,13 @@ class CollectionReader(UpstreamReader):
                 print(f"Warning: exp_id {exp_id} has no table '{key}'. Skipping.")
                 continue
             try:
-                frame = _decoded(store[key], set(keep_serialized))
-                if frame is None:  # pandas knows of no rows there
+                rows = store[key].df
+                if rows is None:  # pandas knows of none there
                     raise InputError(
                         f"table {key!r} of {os.path.join(self.directory, exp_id)} is damaged: "
                         "remove the experiment"
                     )
+                frame = _decoded(store[key], rows, set(keep_serialized))
             except Exception as error:  # skip_errors means any, as upstream has it
                 print(f"Encountered error with loading experiment {exp_id}: {error}")
                 if not skip_errors:
@@ -125,12 +126,9 @@ class CollectionReader(UpstreamReader):
         return pd.concat(frames) if frames else pd.DataFrame()
 
 
-def _decoded(table: Any, kept: set[str]) -> pd.DataFrame | None:
+def _decoded(table: Any, frame: pd.DataFrame, kept: set[str]) -> pd.DataFrame:
     """The rows of one table, with the values of its object columns but those to be `kept`."""
     readers = {"__object__": table.get_object, "__pickle__": _or_name(table.get_pickle)}
-    frame: pd.DataFrame | None = table.df
-    if frame is None:
-        return None
     for column, kind in table.schema.items():
         if kind in readers and column in frame and column not in kept:
             values = [readers[kind](text) for text in frame[column]]
