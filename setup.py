@@ -23,7 +23,7 @@ ROOT = Path(__file__).parent
 START_UP_FILES = {
     "robust_reps_ext.pth": 'import sys; exec("try:\\n import robust_reps_ext\\n'
     'except ImportError:\\n pass")\n',
-    "robust_reps_ext.start": "robust_reps_ext.startup:arm\n",
+    "robust_reps_ext.start": "robust_reps_ext.upstream.startup:arm\n",
 }
 
 
@@ -87,7 +87,12 @@ setup(
     python_requires=">=3.10",
     packages=find_packages(include=["robust_reps_ext", "robust_reps_ext.*"]),
     package_data={
-        "robust_reps_ext": ["py.typed", "presets/*.json", "models/bundled/*", "report/templates/*"]
+        "robust_reps_ext": [
+            "py.typed",
+            "upstream/training/presets/*.json",
+            "models/zoo/weights/*",
+            "report/templates/*",
+        ]
     },
     install_requires=[
         "robustness>=1.2.1.post2",

@@ -23,7 +23,7 @@ from timing import in_turns, machine, random_resnet50, table
 from torch import Tensor, nn
 
 from robust_reps_ext.experiments.accuracy import attacked_network
-from robust_reps_ext.upstream.precision import is_fast
+from robust_reps_ext.runtime.precision import is_fast
 
 STATISTICS = SimpleNamespace(mean=torch.full((3,), 0.5), std=torch.full((3,), 0.25))
 EPS, STEP, STEPS = 3.0, 0.375, 20

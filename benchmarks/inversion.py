@@ -20,7 +20,7 @@ from upstream_attacker import upstream_attacker, without_cuda
 
 import robust_reps_ext as rr
 from robust_reps_ext.models.fast import fast_network
-from robust_reps_ext.upstream.precision import is_fast
+from robust_reps_ext.runtime.precision import is_fast
 
 STATISTICS = SimpleNamespace(mean=torch.full((3,), 0.5), std=torch.full((3,), 0.25))
 # Multiplications and additions of the convolutions, forward and backward to the image.

@@ -21,8 +21,8 @@ from timing import in_turns, machine
 import robust_reps_ext as rr
 from robust_reps_ext.datasets.photographs import photographs
 from robust_reps_ext.datasets.shards import Sample, write_shard
-from robust_reps_ext.store import ExperimentStore
-from robust_reps_ext.upstream.image_files import pil_loader
+from robust_reps_ext.results.store import ExperimentStore
+from robust_reps_ext.upstream.data.image_files import pil_loader
 
 N = 32  # images at once
 

@@ -23,8 +23,8 @@ from torch import Tensor, nn
 
 import robust_reps_ext as rr
 from robust_reps_ext.datasets import critters
+from robust_reps_ext.runtime.precision import is_fast
 from robust_reps_ext.synthesis import noise
-from robust_reps_ext.upstream.precision import is_fast
 
 SCHEDULES = ("paper", "cosine-momentum", "lbfgs")
 

@@ -33,9 +33,9 @@ from torch.utils.data import DataLoader, TensorDataset
 import robust_reps_ext as rr
 from robust_reps_ext.datasets import critters
 from robust_reps_ext.datasets.critters import CrittersFineDataSet
-from robust_reps_ext.store import ExperimentStore
+from robust_reps_ext.results.store import ExperimentStore
 from robust_reps_ext.upstream import distributed
-from robust_reps_ext.upstream.rank_loaders import parts_of
+from robust_reps_ext.upstream.distributed.batches import parts_of
 
 WARM_UP = 3
 # Of a sweep, for each process.

@@ -30,8 +30,8 @@ from upstream_attacker import upstream_module, without_cuda
 
 import robust_reps_ext as rr
 from robust_reps_ext.datasets.critters import CrittersDataSet, CrittersFineDataSet
-from robust_reps_ext.datasets.critters_images import CritterImages
-from robust_reps_ext.upstream.precision import is_fast
+from robust_reps_ext.datasets.critters.images import CritterImages
+from robust_reps_ext.runtime.precision import is_fast
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 ADVERSARY = {"constraint": "2", "attack_steps": 7, "random_start": 1, "random_restarts": 0}

@@ -18,8 +18,8 @@ from PIL import Image
 
 import robust_reps_ext as rr
 from robust_reps_ext.datasets import critters
-from robust_reps_ext.figures import Row, image_grid, save_figure
-from robust_reps_ext.plots import Line, accuracy_figure, curve_figure
+from robust_reps_ext.results.figures import Row, image_grid, save_figure
+from robust_reps_ext.results.plots import Line, accuracy_figure, curve_figure
 
 RADII = (0, 0.5, 1, 2, 4, 8, 16)
 

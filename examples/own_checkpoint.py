@@ -23,7 +23,7 @@ from robustness.model_utils import make_and_restore_model
 import robust_reps_ext as rr
 from robust_reps_ext.datasets import critters
 from robust_reps_ext.datasets.critters import CrittersDataSet
-from robust_reps_ext.figures import Row, image_grid, save_figure
+from robust_reps_ext.results.figures import Row, image_grid, save_figure
 
 
 def train_checkpoint(folder: Path, images: int, epochs: int) -> Path:

@@ -17,8 +17,8 @@ import torch
 
 import robust_reps_ext as rr
 from robust_reps_ext.datasets import critters
-from robust_reps_ext.figures import Row, image_grid, save_figure
-from robust_reps_ext.settings import Settings
+from robust_reps_ext.results.figures import Row, image_grid, save_figure
+from robust_reps_ext.synthesis.settings import Settings
 
 
 class Direction:

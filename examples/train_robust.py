@@ -22,8 +22,8 @@ from robustness.model_utils import make_and_restore_model
 import robust_reps_ext as rr
 from robust_reps_ext.datasets.critters import CrittersDataSet
 from robust_reps_ext.datasets.samples import validation_samples
-from robust_reps_ext.figures import save_figure
-from robust_reps_ext.plots import Line, curve_figure
+from robust_reps_ext.results.figures import save_figure
+from robust_reps_ext.results.plots import Line, curve_figure
 
 RADII = (0, 0.25, 0.5, 1, 2, 4, 8)
 

@@ -3,13 +3,12 @@
 Names are loaded when first used, so that importing the package costs next to nothing.
 """
 
-from . import startup
+from .upstream import startup
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from .errors import InputError as InputError
     from .experiments.accuracy import evaluate as evaluate
     from .experiments.activations import most_activating as most_activating
     from .experiments.addition import add_feature as add_feature
@@ -21,17 +20,18 @@ if TYPE_CHECKING:
     from .experiments.visualization import visualize as visualize
     from .models.loading import load_model as load_model
     from .models.representation import representation as representation
-    from .objectives import CoordinateMaximization as CoordinateMaximization
-    from .objectives import InterpolationTarget as InterpolationTarget
-    from .objectives import RepresentationMatching as RepresentationMatching
-    from .result import Synthesis as Synthesis
+    from .results.synthesis import Synthesis as Synthesis
+    from .runtime.errors import InputError as InputError
     from .synthesis import synthesize as synthesize
+    from .synthesis.objectives import CoordinateMaximization as CoordinateMaximization
+    from .synthesis.objectives import InterpolationTarget as InterpolationTarget
+    from .synthesis.objectives import RepresentationMatching as RepresentationMatching
     from .upstream.cuda_noop import compat_cuda as compat_cuda
 
 __version__ = "0.1.0"
 
 _WHERE = {
-    "InputError": "errors",
+    "InputError": "runtime.errors",
     "add_feature": "experiments.addition",
     "evaluate": "experiments.accuracy",
     "interpolate": "experiments.interpolation",
@@ -43,10 +43,10 @@ _WHERE = {
     "visualize": "experiments.visualization",
     "load_model": "models.loading",
     "representation": "models.representation",
-    "CoordinateMaximization": "objectives",
-    "InterpolationTarget": "objectives",
-    "RepresentationMatching": "objectives",
-    "Synthesis": "result",
+    "CoordinateMaximization": "synthesis.objectives",
+    "InterpolationTarget": "synthesis.objectives",
+    "RepresentationMatching": "synthesis.objectives",
+    "Synthesis": "results.synthesis",
     "synthesize": "synthesis",
     "compat_cuda": "upstream.cuda_noop",
 }

@@ -19,7 +19,7 @@ import torch
 from robustness.attacker import AttackerModel
 from torch import nn
 
-from robust_reps_ext.models.small import critters_resnet
+from robust_reps_ext.datasets.critters.networks import critters_resnet
 
 MEAN, STD = (0.4717, 0.4499, 0.3837), (0.2600, 0.2516, 0.2575)
 LEGACY = {"_use_new_zipfile_serialization": False}

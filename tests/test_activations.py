@@ -13,6 +13,7 @@ from playwright.sync_api import expect
 from test_page_in_browser import BROWSER, VIEWS, browser  # noqa: F401
 
 import robust_reps_ext as rr
+from robust_reps_ext.datasets.critters.networks import CrittersResNet
 from robust_reps_ext.experiments.activations import (
     Activations,
     Extreme,
@@ -21,7 +22,6 @@ from robust_reps_ext.experiments.activations import (
     merged,
     to_rows,
 )
-from robust_reps_ext.models.small import CrittersResNet
 from robust_reps_ext.report.activations import LARGEST, write_activations
 
 SIZE = 256

@@ -15,10 +15,10 @@ from test_interruption import LATEST, equal, train_in
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from robust_reps_ext.interruption import Interrupted
+from robust_reps_ext.datasets.critters.networks import CrittersResNet
 from robust_reps_ext.models.fast import FastCopy
-from robust_reps_ext.models.small import CrittersResNet
-from robust_reps_ext.upstream.synced_batch_norm import SyncedBatchNorm2d
+from robust_reps_ext.runtime.signals import Interrupted
+from robust_reps_ext.upstream.distributed.batch_norm import SyncedBatchNorm2d
 
 from robustness import train  # isort: skip
 from robustness.attacker import Attacker, AttackerModel  # isort: skip

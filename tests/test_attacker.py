@@ -16,7 +16,7 @@ from robustness.attacker import AttackerModel
 from torch import nn
 
 import robust_reps_ext  # noqa: F401
-from robust_reps_ext.errors import InputError
+from robust_reps_ext.runtime.errors import InputError
 
 STATISTICS = SimpleNamespace(mean=torch.zeros(3), std=torch.ones(3))
 

@@ -20,19 +20,15 @@ from robustness import datasets, loaders
 from torchvision import transforms
 
 from robust_reps_ext import cli
-from robust_reps_ext.datasets.samples import (
-    open_data_set,
-    validation_places,
-    validation_samples,
-)
+from robust_reps_ext.datasets.critters.networks import critters_resnet
+from robust_reps_ext.datasets.samples import open_data_set, validation_places, validation_samples
 from robust_reps_ext.datasets.targets import held_out_samples
-from robust_reps_ext.errors import InputError, one_line
-from robust_reps_ext.models.small import critters_resnet
-from robust_reps_ext.reading import read_results
-from robust_reps_ext.upstream.bad_images import BadImages
-from robust_reps_ext.upstream.folder import find_classes, make_dataset
-from robust_reps_ext.upstream.image_files import MOST_ELONGATED, BadImageError, pil_loader
-from robust_reps_ext.upstream.main import run as training
+from robust_reps_ext.results.reader import read_results
+from robust_reps_ext.runtime.errors import InputError, one_line
+from robust_reps_ext.upstream.data.bad_images import BadImages
+from robust_reps_ext.upstream.data.image_files import MOST_ELONGATED, BadImageError, pil_loader
+from robust_reps_ext.upstream.mends.folder import find_classes, make_dataset
+from robust_reps_ext.upstream.mends.main import run as training
 
 # Python 3.12 warns whenever a process with threads forks, as every DataLoader with workers does.
 FORKS = pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
@@ -117,7 +113,7 @@ def test_no_other_program_is_started_for_an_image(tmp_path):
     """Pillow hands EPS to Ghostscript, whatever the file's name ends in."""
     (tmp_path / "postscript.jpg").write_bytes(EPS)
     program = (
-        "import sys\nfrom robust_reps_ext.upstream.image_files import pil_loader\n"
+        "import sys\nfrom robust_reps_ext.upstream.data.image_files import pil_loader\n"
         "seen = []\n"
         "sys.addaudithook(lambda event, _: seen.append(event))\n"
         "try:\n    pil_loader(sys.argv[1])\nexcept ValueError:\n"

@@ -10,7 +10,7 @@ import torch
 
 import robust_reps_ext as rr
 from robust_reps_ext.datasets import critters
-from robust_reps_ext.models.catalogue import bundled, card
+from robust_reps_ext.models.zoo.bundled import bundled, card
 
 ANIMAL = torch.arange(162) // 18
 

@@ -13,9 +13,9 @@ from robustness.attacker import AttackerModel
 from robustness.datasets import DATASETS
 
 import robust_reps_ext as rr
-from robust_reps_ext.models.downloads import cache_folder
 from robust_reps_ext.models.loading import weights_digest
-from robust_reps_ext.models.public_models import PUBLIC
+from robust_reps_ext.models.zoo.downloads import cache_folder
+from robust_reps_ext.models.zoo.public import PUBLIC
 
 
 @pytest.fixture

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from robust_reps_ext.claims import claimed, lock_of
-from robust_reps_ext.errors import InputError
+from robust_reps_ext.results.locks import claimed, lock_of
+from robust_reps_ext.runtime.errors import InputError
 
 WORKER = """
 import os, sys, time
 from pathlib import Path
-from robust_reps_ext.claims import claimed
+from robust_reps_ext.results.locks import claimed
 folder, n, seconds = Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
 for unit in claimed([folder / f"unit{i}" for i in range(n)], interval=0.02):
     with open(folder / "log", "a") as log:

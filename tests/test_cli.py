@@ -11,11 +11,12 @@ import torch
 from cox.readers import CollectionReader
 
 import robust_reps_ext as rr
-from robust_reps_ext import cli, presets
-from robust_reps_ext.datasets.imagenet_layout import write_plain_layout
+from robust_reps_ext import cli
+from robust_reps_ext.cli.doctor import examine
+from robust_reps_ext.datasets.critters.imagenet_layout import write_plain_layout
+from robust_reps_ext.datasets.critters.networks import ARCHITECTURES
 from robust_reps_ext.datasets.samples import open_data_set, validation_samples
-from robust_reps_ext.doctor import examine
-from robust_reps_ext.models.small import ARCHITECTURES
+from robust_reps_ext.upstream.training import presets
 
 ARCH = "critters_resnet"
 
@@ -252,7 +253,7 @@ def test_doctor(command):
 
 
 def test_doctor_fails_with_a_mend(command, monkeypatch):
-    from robust_reps_ext import doctor
+    from robust_reps_ext.cli import doctor
 
     sick = doctor.Remedy("cox.utils", "mkdirp", "utils.py:1", "why", "failed: KeyError()")
     monkeypatch.setattr(doctor, "_remedies", lambda: (sick,))

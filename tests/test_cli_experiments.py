@@ -16,7 +16,7 @@ from robustness.model_utils import make_and_restore_model
 import robust_reps_ext as rr
 from robust_reps_ext import cli
 from robust_reps_ext.experiments.accuracy import Accuracy
-from robust_reps_ext.models import catalogue
+from robust_reps_ext.models.zoo import bundled
 
 VALIDATION_IMAGES = 24
 COORDINATES = 1024
@@ -179,7 +179,7 @@ def test_activations_of_some_images_name_their_places(run):
 
 def test_activations_of_all_coordinates_are_a_page_to_browse(run, monkeypatch):
     """Found in three parts; a second call finds them finished and says the same."""
-    monkeypatch.setattr("robust_reps_ext.cli_features.IMAGES", 10)
+    monkeypatch.setattr("robust_reps_ext.cli.features.IMAGES", 10)
     wanted = ("activations", "--all", "--k", 2, "--n", 23, "--batch-size", 23)
     directory, metadata, results = run(*wanted)
     assert (metadata["coordinates"], metadata["n"]) == ("all", 23)
@@ -216,7 +216,7 @@ def test_evaluate(run, checkpoint, tmp_path):
 
 
 def test_models_lists_what_is_bundled(command, tmp_path, monkeypatch):
-    monkeypatch.setattr(catalogue, "_FOLDER", str(tmp_path))
+    monkeypatch.setattr(bundled, "_FOLDER", str(tmp_path))
     assert json.loads(command("models", "--json")[1])["bundled"] == {}
     card = {
         "arch": "critters_resnet",

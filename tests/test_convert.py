@@ -12,9 +12,9 @@ from robustness.datasets import CIFAR
 from safetensors.torch import load_file
 
 import robust_reps_ext as rr
-from robust_reps_ext.errors import InputError
 from robust_reps_ext.models.converting import convert
 from robust_reps_ext.models.loading import weights_digest
+from robust_reps_ext.runtime.errors import InputError
 
 
 @pytest.fixture(scope="module")

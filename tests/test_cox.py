@@ -24,8 +24,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import robust_reps_ext  # noqa: F401
-from robust_reps_ext.errors import InputError
-from robust_reps_ext.upstream import safe_pickle
+from robust_reps_ext.results import safe_pickle
+from robust_reps_ext.runtime.errors import InputError
 
 import cox.readers  # isort: skip
 import cox.store  # isort: skip
@@ -636,7 +636,7 @@ def test_other_files_are_read_as_ever(tmp_path):
 
 
 def test_tensorboard_is_started_without_a_shell(tmp_path):
-    from robust_reps_ext.upstream.cox_tensorboard_view import command
+    from robust_reps_ext.upstream.mends.cox_tensorboard_view import command
 
     for name, lr in (("a", 0.1), ("b", 0.2)):
         row = {"lr": lr, "note": "$(touch mark); `id`, x:y"}

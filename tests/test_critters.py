@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from robust_reps_ext.datasets import critters_series
 from robust_reps_ext.datasets.critters import (
     CLASSES,
     DATA_VERSION,
@@ -18,9 +17,10 @@ from robust_reps_ext.datasets.critters import (
     TEXTURES,
     draw,
 )
-from robust_reps_ext.datasets.critters_drawing import draw_one
-from robust_reps_ext.datasets.critters_series import Series
-from robust_reps_ext.errors import InputError
+from robust_reps_ext.datasets.critters import series as critters_series
+from robust_reps_ext.datasets.critters.drawing import draw_one
+from robust_reps_ext.datasets.critters.series import Series
+from robust_reps_ext.runtime.errors import InputError
 
 NAMES = ("dog", "cat", "frog", "turtle", "bird", "primate", "fish", "crab", "insect")
 

@@ -15,13 +15,20 @@ from PIL import Image
 from robustness import datasets
 from torchvision import transforms
 
-from robust_reps_ext.datasets import critters_dataset
-from robust_reps_ext.datasets.critters import CLASSES, FINE_CLASSES, CritterImages
-from robust_reps_ext.datasets.imagenet_layout import write_imagenet_layout, write_plain_layout
+from robust_reps_ext.datasets.critters import (
+    CLASSES,
+    FINE_CLASSES,
+    CritterImages,
+    dataset,
+    networks,
+)
+from robust_reps_ext.datasets.critters.imagenet_layout import (
+    write_imagenet_layout,
+    write_plain_layout,
+)
 from robust_reps_ext.datasets.restricted_imagenet import SUPER_CLASSES, sub_classes
 from robust_reps_ext.datasets.wordnet import wordnet_ids
-from robust_reps_ext.errors import InputError
-from robust_reps_ext.models import small
+from robust_reps_ext.runtime.errors import InputError
 
 FEW = {"n_train": 36, "n_val": 18, "size": 24}
 
@@ -61,7 +68,7 @@ def test_items_are_pictures_with_nine_or_162_labels(tmp_path):
 
 
 def test_a_batch_is_moved_and_mirrored_as_torchvision_moves_and_mirrors_each_image(tmp_path):
-    ours = critters_dataset.CrittersDataSet(size=24).transform_train
+    ours = dataset.CrittersDataSet(size=24).transform_train
     theirs = transforms.Compose(
         [
             transforms.RandomCrop(24, padding=1, padding_mode="reflect"),
@@ -152,23 +159,23 @@ def test_upstream_trains_on_critters_by_name(name, names, tmp_path):
 
 @pytest.mark.parametrize(
     ("arch", "size"),
-    [*((arch, 64) for arch in [*small.ARCHITECTURES, "resnet18", "vgg11"]), ("resnet18", 32)],
+    [*((arch, 64) for arch in [*networks.ARCHITECTURES, "resnet18", "vgg11"]), ("resnet18", 32)],
 )
 def test_networks_of_ours_and_of_upstream_fit_the_size(arch, size):
-    model = critters_dataset.CrittersFineDataSet(size=size).get_model(arch, False).eval()
+    model = dataset.CrittersFineDataSet(size=size).get_model(arch, False).eval()
     assert model(torch.zeros(1, 3, size, size)).shape == (1, 162)
 
 
 def test_a_wrong_network_or_argument_is_one_line():
-    dataset = critters_dataset.CrittersDataSet()
+    data = dataset.CrittersDataSet()
     with pytest.raises(InputError, match=r"'critters_resnte': did you mean critters_resnet.*vgg16"):
-        dataset.get_model("critters_resnte", False)
+        data.get_model("critters_resnte", False)
     with pytest.raises(InputError, match="torchvision weights"):
         dataset.get_model("resnet18", True)
     with pytest.raises(InputError, match="size=1024"):
-        critters_dataset.CrittersDataSet(size=1024)
+        dataset.CrittersDataSet(size=1024)
     with pytest.raises(ValueError, match="has_typo"):
-        critters_dataset.CrittersDataSet(has_typo=1)
+        dataset.CrittersDataSet(has_typo=1)
 
 
 def test_the_imagenet_layout_is_imagenets(imagenet):

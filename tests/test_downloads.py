@@ -8,9 +8,9 @@ import threading
 
 import pytest
 
-from robust_reps_ext.errors import InputError
-from robust_reps_ext.models.downloads import cache_folder, fetched
-from robust_reps_ext.models.public_models import PUBLIC
+from robust_reps_ext.models.zoo.downloads import cache_folder, fetched
+from robust_reps_ext.models.zoo.public import PUBLIC
+from robust_reps_ext.runtime.errors import InputError
 
 CONTENT = bytes(range(256)) * 4096
 DIGEST = hashlib.sha256(CONTENT).hexdigest()

@@ -12,7 +12,7 @@ from robustness.attacker import AttackerModel
 from torch import nn
 
 import robust_reps_ext as rr
-from robust_reps_ext.draws import NOISE, NUDGE, normal, uniform
+from robust_reps_ext.runtime.randomness import NOISE, NUDGE, normal, uniform
 from robust_reps_ext.synthesis import noise
 
 STATISTICS = SimpleNamespace(mean=torch.full((3,), 0.5), std=torch.full((3,), 0.25))

@@ -11,10 +11,10 @@ from torch import nn
 
 import robust_reps_ext as rr
 from robust_reps_ext.datasets import critters
-from robust_reps_ext.errors import InputError
-from robust_reps_ext.models.small import critters_resnet
-from robust_reps_ext.recording import frame_steps
-from robust_reps_ext.settings import Settings
+from robust_reps_ext.datasets.critters.networks import critters_resnet
+from robust_reps_ext.runtime.errors import InputError
+from robust_reps_ext.synthesis.settings import Settings
+from robust_reps_ext.synthesis.trace import frame_steps
 
 STATISTICS = SimpleNamespace(mean=torch.full((3,), 0.5), std=torch.full((3,), 0.25))
 

@@ -12,8 +12,8 @@ import torch
 from robustness.datasets import DATASETS
 
 from robust_reps_ext import cli
-from robust_reps_ext.datasets.imagenet_layout import write_plain_layout
-from robust_reps_ext.models.small import ARCHITECTURES
+from robust_reps_ext.datasets.critters.imagenet_layout import write_plain_layout
+from robust_reps_ext.datasets.critters.networks import ARCHITECTURES
 
 DOCS = Path(__file__).parent.parent / "docs" / "errors.md"
 FEW_CRITTERS = partial(DATASETS["critters"], custom_class_args={"n_train": 9, "n_val": 24})

@@ -18,8 +18,8 @@ from robustness.datasets import DATASETS
 
 import robust_reps_ext as rr
 from robust_reps_ext.datasets import critters
-from robust_reps_ext.settings import Settings
-from robust_reps_ext.upstream import registration
+from robust_reps_ext.synthesis.settings import Settings
+from robust_reps_ext.upstream import registry
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -85,7 +85,7 @@ def test_own_checkpoint(run, tmp_path, capsys):
 
 
 def test_own_checkpoint_takes_yours(run, tmp_path, monkeypatch):
-    bundled = Path(rr.__file__).parent / "models/bundled/critters-robust.safetensors"
+    bundled = Path(rr.__file__).parent / "models/zoo/weights/critters-robust.safetensors"
     run("own_checkpoint.py", "--out", tmp_path, "--checkpoint", bundled, "--iterations", 1)
     assert [path.name for path in tmp_path.iterdir()] == ["inversion.png"]
 
@@ -114,8 +114,8 @@ def test_own_objective_is_the_projection_on_the_direction(own_objective):
 
 def test_own_objective_trains(own_objective, tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "own_objective", own_objective)
-    monkeypatch.setattr(registration, "OBJECTIVES", dict(registration.OBJECTIVES))
-    registration.register_objective("direction", "own_objective:Direction")
+    monkeypatch.setattr(registry, "OBJECTIVES", dict(registry.OBJECTIVES))
+    registry.register_objective("direction", "own_objective:Direction")
     drawn = critters.draw(9, size=32)
     batches = [(drawn.images / 255, drawn.labels)]
     network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 32 * 32, 9))
@@ -175,7 +175,7 @@ def test_export_model(run, tmp_path, monkeypatch):
 
     monkeypatch.setattr(data, "make_loaders", fewer)
     out = tmp_path / "tiny.safetensors"
-    bundled = Path(rr.__file__).parent / "models/bundled/critters-standard.safetensors"
+    bundled = Path(rr.__file__).parent / "models/zoo/weights/critters-standard.safetensors"
     run("export_model.py", out, "--checkpoint", bundled, "--command", "none", "--eps", "0.1")
     card = json.loads(out.with_suffix(".json").read_text())
     assert set(card["accuracies"]) == {

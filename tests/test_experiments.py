@@ -10,7 +10,7 @@ from robustness.attacker import AttackerModel
 from torch import nn
 
 import robust_reps_ext as rr
-from robust_reps_ext.models.small import critters_resnet
+from robust_reps_ext.datasets.critters.networks import critters_resnet
 
 PLAIN = SimpleNamespace(mean=torch.zeros(3), std=torch.ones(3))
 

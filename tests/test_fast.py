@@ -13,10 +13,10 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 import robust_reps_ext as rr
-from robust_reps_ext.models.cheap_convolutions import cheaper
+from robust_reps_ext.datasets.critters.networks import critters_resnet
 from robust_reps_ext.models.fast import FastCopy, UpToRepresentation, fast_network
-from robust_reps_ext.models.folding import foldable
-from robust_reps_ext.models.small import critters_resnet
+from robust_reps_ext.models.fast.cheap_convolutions import cheaper
+from robust_reps_ext.models.fast.folding import foldable
 
 PLAIN = SimpleNamespace(mean=torch.full((3,), 0.5), std=torch.full((3,), 0.25))
 
@@ -218,7 +218,9 @@ def small():
 
 
 def without_copies(monkeypatch):
-    monkeypatch.setattr("robust_reps_ext.engine.fast_network", lambda network, *_, **__: network)
+    monkeypatch.setattr(
+        "robust_reps_ext.synthesis.network.fast_network", lambda network, *_, **__: network
+    )
     monkeypatch.setattr(
         "robust_reps_ext.experiments.accuracy.fast_network", lambda network, *_, **__: network
     )
@@ -264,7 +266,7 @@ class Fragile(nn.Module):
 
 
 def test_automatic_precision_falls_back_and_says_so(small, monkeypatch):
-    monkeypatch.setattr("robust_reps_ext.upstream.precision.is_fast", lambda device: True)
+    monkeypatch.setattr("robust_reps_ext.runtime.precision.is_fast", lambda device: True)
     targets = torch.rand(2, 3, 2, 2)
     model = AttackerModel(Fragile(), PLAIN).eval()
     options = {"iterations": 3, "step_size": 0.1, "batch_size": 1}

@@ -9,9 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
-from robust_reps_ext.errors import InputError
-from robust_reps_ext.figures import Row, image_grid, save_figure
-from robust_reps_ext.plots import Line, curve_figure
+from robust_reps_ext.results.figures import Row, image_grid, save_figure
+from robust_reps_ext.results.plots import Line, curve_figure
+from robust_reps_ext.runtime.errors import InputError
 
 
 def images(n, size=16, channels=3, seed=0):

@@ -12,9 +12,9 @@ from robustness.attacker import AttackerModel
 from torch import nn
 
 import robust_reps_ext as rr
-from robust_reps_ext.objectives import relative_distance
-from robust_reps_ext.probing import fastest_batch
-from robust_reps_ext.settings import Settings
+from robust_reps_ext.runtime.probing import fastest_batch
+from robust_reps_ext.synthesis.objectives import relative_distance
+from robust_reps_ext.synthesis.settings import Settings
 
 PLAIN = SimpleNamespace(mean=torch.zeros(3), std=torch.ones(3))
 SCHEDULES = ("paper", "cosine-momentum", "lbfgs")
@@ -178,7 +178,7 @@ def test_an_image_that_left_and_was_kept_in_a_place_is_still_named(tmp_path):
 
 
 def test_automatic_precision_goes_back_where_reduced_numbers_overflow(monkeypatch):
-    monkeypatch.setattr("robust_reps_ext.upstream.precision.is_fast", lambda device: True)
+    monkeypatch.setattr("robust_reps_ext.runtime.precision.is_fast", lambda device: True)
 
     def overflowing(x, latent):
         """As float16 does beyond 65,504."""

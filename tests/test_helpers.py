@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from robustness.tools import constants, helpers
 
 from robust_reps_ext.datasets.wordnet import wordnet_ids
-from robust_reps_ext.errors import InputError
+from robust_reps_ext.runtime.errors import InputError
 
 WNIDS = wordnet_ids()
 

@@ -17,7 +17,7 @@ from robust_reps_ext.upstream import cuda_noop, environment
 
 PACKAGE = Path(robust_reps_ext.__file__).parent
 LIBRARIES = sysconfig.get_path("purelib")
-MENDED = "cox.utils.mkdirp.__module__ == 'robust_reps_ext.upstream.cox_utils'"
+MENDED = "cox.utils.mkdirp.__module__ == 'robust_reps_ext.upstream.mends.cox_utils'"
 
 
 def run(code, *options, path=(), **variables):
@@ -48,14 +48,14 @@ def test_a_start_of_python_loads_two_small_modules_and_changes_no_variable(monke
         print(os.environ.get("GIT_PYTHON_REFRESH"))
         """
     )
-    assert out.splitlines() == ["robust_reps_ext robust_reps_ext.startup", "True", "None"]
+    assert out.splitlines() == ["robust_reps_ext robust_reps_ext.upstream.startup", "True", "None"]
 
 
 def test_importing_the_package_imports_nothing_else():
     out, _ = without_site(
         "before = set(sys.modules); import robust_reps_ext; print(*set(sys.modules) - before)"
     )
-    assert sorted(out.split()) == ["robust_reps_ext", "robust_reps_ext.startup"]
+    assert sorted(out.split()) == ["robust_reps_ext", "robust_reps_ext.upstream.startup"]
 
 
 def test_upstream_is_mended_without_importing_the_extension():
@@ -82,7 +82,7 @@ def test_upstream_imported_before_is_mended_with_a_warning():
 def test_arming_again_adds_nothing():
     out, _ = run(
         """
-        import importlib, robust_reps_ext.startup as startup, cox.utils
+        import importlib, robust_reps_ext.upstream.startup as startup, cox.utils
         from robust_reps_ext.upstream import hook
         once = len(sys.meta_path)
         importlib.reload(hook).install()
@@ -156,7 +156,7 @@ def test_threads_that_import_at_once_get_the_mended_module():
         print(sum(type(finder).__name__ == "_Finder" for finder in sys.meta_path))
         """
     )
-    assert out.splitlines() == ["8 robust_reps_ext.upstream.cox_utils", "1"]
+    assert out.splitlines() == ["8 robust_reps_ext.upstream.mends.cox_utils", "1"]
 
 
 def test_packages_in_a_zip_archive(tmp_path):

@@ -20,7 +20,7 @@ CHILD = """
 import json, pathlib, resource, sys, time
 import torch
 import robust_reps_ext as rr
-from robust_reps_ext.models.small import critters_resnet
+from robust_reps_ext.datasets.critters.networks import critters_resnet
 
 folder = pathlib.Path(sys.argv[1])
 half = ((0.5,) * 3, (0.5,) * 3)

@@ -17,7 +17,7 @@ import pytest
 import torch
 
 import robust_reps_ext  # noqa: F401
-from robust_reps_ext.interruption import Interrupted, deferred, exit_status, raising
+from robust_reps_ext.runtime.signals import Interrupted, deferred, exit_status, raising
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # upstream's word about apex

@@ -11,9 +11,9 @@ from robustness.attacker import AttackerModel
 from torch import nn
 
 import robust_reps_ext as rr
-from robust_reps_ext.models.small import critters_resnet
-from robust_reps_ext.objectives import relative_distance
-from robust_reps_ext.settings import Settings
+from robust_reps_ext.datasets.critters.networks import critters_resnet
+from robust_reps_ext.synthesis.objectives import relative_distance
+from robust_reps_ext.synthesis.settings import Settings
 
 STATISTICS = SimpleNamespace(mean=torch.full((3,), 0.5), std=torch.full((3,), 0.25))
 

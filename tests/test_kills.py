@@ -12,8 +12,8 @@ import pytest
 import torch
 from cox.readers import CollectionReader
 
-from robust_reps_ext.result import Synthesis
-from robust_reps_ext.upstream.cox_view import faults
+from robust_reps_ext.results.cox_export import faults
+from robust_reps_ext.results.synthesis import Synthesis
 
 KILLS = int(os.environ.get("ROBUST_REPS_EXT_KILLS", "25"))
 COMMAND = shlex.split(
@@ -24,7 +24,7 @@ COMMAND = shlex.split(
 # Imports once, then forks a process for each run: what is killed is the run, not the importing.
 DRIVER = """
 import json, os, random, signal, sys, time
-import torch, robust_reps_ext.cli, robust_reps_ext.cli_inversion, robust_reps_ext.store
+import torch, robust_reps_ext.cli, robust_reps_ext.cli.inversion, robust_reps_ext.results.store
 import robust_reps_ext.experiments.inversion, robust_reps_ext.models.loading, cox.readers
 from robust_reps_ext.datasets.samples import open_data_set, validation_samples
 

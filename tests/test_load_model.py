@@ -14,7 +14,9 @@ from torch import nn
 
 import robust_reps_ext as rr
 from robust_reps_ext import InputError
-from robust_reps_ext.models import architectures, families, small
+from robust_reps_ext.datasets.critters import networks
+from robust_reps_ext.models import architectures
+from robust_reps_ext.models.architectures import families
 from robust_reps_ext.models.loading import load_model, weights_digest
 from robust_reps_ext.models.representation import RepresentationModel
 
@@ -30,7 +32,7 @@ def images():
 def trained():
     """A small network whose batch statistics are not those of a fresh one."""
     torch.manual_seed(0)
-    network = small.critters_resnet(num_classes=9)
+    network = networks.critters_resnet(num_classes=9)
     network(torch.rand(8, 3, 32, 32))
     return network.eval()
 
@@ -98,8 +100,8 @@ RECOGNIZED = {
     "imagenet squeezenet": (lambda: imagenet_models.squeezenet1_1(num_classes=9), "squeezenet1_1"),
     "cifar resnet18": (lambda: cifar_models.resnet18(num_classes=10), "resnet18"),
     "cifar vgg11": (lambda: cifar_models.vgg11(num_classes=10), "vgg11"),
-    "critters_resnet": (lambda: small.critters_resnet(num_classes=162), "critters_resnet"),
-    "critters_vgg": (lambda: small.critters_vgg(num_classes=9), "critters_vgg"),
+    "critters_resnet": (lambda: networks.critters_resnet(num_classes=162), "critters_resnet"),
+    "critters_vgg": (lambda: networks.critters_vgg(num_classes=9), "critters_vgg"),
     "torchvision resnet18": (lambda: torchvision.models.resnet18(num_classes=9), "resnet18"),
     "torchvision mobilenet_v2": (
         lambda: torchvision.models.mobilenet_v2(num_classes=9),
@@ -165,7 +167,7 @@ def test_a_network_given_as_arch_takes_the_weights(trained, tmp_path, images):
             return self.network(x)
 
     torch.save({f"network.{k}": v for k, v in trained.state_dict().items()}, tmp_path / "mine.pt")
-    mine = Mine(small.critters_resnet(num_classes=9))
+    mine = Mine(networks.critters_resnet(num_classes=9))
     model = load_model(tmp_path / "mine.pt", arch=mine, dataset="restricted_imagenet")
     assert torch.equal(mine.network.fc.weight, trained.fc.weight)
     assert isinstance(model.model, RepresentationModel)
@@ -221,9 +223,9 @@ def test_weights_of_whole_numbers(trained, tmp_path):
 
 def test_two_architectures_with_the_same_weights(restricted, monkeypatch):
     def twin(num_classes):
-        return small.CrittersResNet(num_classes)
+        return networks.CrittersResNet(num_classes)
 
-    monkeypatch.setitem(small.ARCHITECTURES, "twin", twin)
+    monkeypatch.setitem(networks.ARCHITECTURES, "twin", twin)
     text = message(restricted)
     assert "fit critters_resnet, twin: choose one with arch=" in text
     assert load_model(restricted, arch="twin").card["arch"] == "twin"
@@ -285,7 +287,7 @@ def test_the_argument_wins_over_everything(restricted):
 
 
 def test_a_thousand_classes_are_imagenet():
-    model = load_model(small.critters_resnet(num_classes=1000))
+    model = load_model(networks.critters_resnet(num_classes=1000))
     assert model.card["normalizer"]["mean"] == [0.485, 0.456, 0.406]
     assert "ImageNet" in model.card["normalizer"]["from"]
 

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 from torchvision import transforms
 from torchvision.transforms import v2
 
-from robust_reps_ext.errors import InputError
+from robust_reps_ext.runtime.errors import InputError
 
 TO_TENSOR = (transforms.ToTensor(), transforms.ToTensor())
 # Python 3.12 warns whenever a process with threads forks, as every DataLoader with workers does.

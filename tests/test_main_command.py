@@ -19,15 +19,15 @@ from torch import nn
 from torch.utils.data import Dataset
 
 import robust_reps_ext  # noqa: F401
-from robust_reps_ext.errors import InputError
-from robust_reps_ext.upstream import mends
+from robust_reps_ext.runtime.errors import InputError
+from robust_reps_ext.upstream import mend
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # upstream's word about apex
     from robustness import datasets, defaults, main, model_utils, train
     from robustness.attacker import AttackerModel
 
-    from robust_reps_ext.upstream.main import run
+    from robust_reps_ext.upstream.mends.main import run
 
 LATEST = "checkpoint.pt.latest"
 
@@ -503,7 +503,7 @@ def test_the_documented_command_in_a_process_of_its_own(tmp_path):
 
 @pytest.mark.parametrize("module", ["defaults", "train", "model_utils", "main"])
 def test_every_mend_of_training_applied(module):
-    found = [one for one in mends.outcomes() if one.module == f"robustness.{module}"]
+    found = [one for one in mend.outcomes() if one.module == f"robustness.{module}"]
     assert found
     assert {one.status for one in found} == {"applied"}
     # Those who import a name from upstream get ours, with upstream's parameters.

@@ -137,7 +137,7 @@ def test_a_missing_package_does_not_disturb_a_start(wheel, environment, tmp_path
 def test_the_start_file_names_something_to_call(wheel):
     with zipfile.ZipFile(wheel) as archive:
         (line,) = archive.read("robust_reps_ext.start").decode().splitlines()
-    assert pkgutil.resolve_name(line) is robust_reps_ext.startup.arm
+    assert pkgutil.resolve_name(line) is robust_reps_ext.upstream.startup.arm
 
 
 def test_the_version_stands_in_one_place(wheel):

@@ -11,10 +11,9 @@ import pytest
 import torch
 from torch import nn
 
-from robust_reps_ext.models import packed_convolutions
-from robust_reps_ext.models.cheap_convolutions import cheaper
-from robust_reps_ext.models.fast import FastCopy
-from robust_reps_ext.models.packed_convolutions import Packed, can_pack, operators_work
+from robust_reps_ext.models.fast import FastCopy, packed_convolutions
+from robust_reps_ext.models.fast.cheap_convolutions import cheaper
+from robust_reps_ext.models.fast.packed_convolutions import Packed, can_pack, operators_work
 
 needs_operators = pytest.mark.skipif(
     not operators_work(torch.float32), reason="this processor's torch packs no weights"

@@ -12,9 +12,9 @@ from robustness.datasets import DATASETS
 
 import robust_reps_ext as rr
 from robust_reps_ext.experiments.paper import finished_units, run_paper
-from robust_reps_ext.experiments.paper_units import UNITS
-from robust_reps_ext.reading import read_results
+from robust_reps_ext.experiments.paper.units import UNITS
 from robust_reps_ext.report.page import write_report
+from robust_reps_ext.results.reader import read_results
 
 pytestmark = pytest.mark.filterwarnings("ignore:the objective has no gradient")
 
@@ -114,9 +114,9 @@ def test_a_unit_without_its_manifest_is_not_finished(interrupted):
 
 
 def test_a_finished_run_of_an_unfinished_unit_is_not_made_again(pair, tmp_path, monkeypatch):
-    from robust_reps_ext.experiments import paper_inversions
+    from robust_reps_ext.experiments.paper import inversions
 
-    calls, invert = [], paper_inversions.invert
+    calls, invert = [], inversions.invert
 
     def counted(model, *given, **options):
         calls.append(model)
@@ -124,7 +124,7 @@ def test_a_finished_run_of_an_unfinished_unit_is_not_made_again(pair, tmp_path, 
             raise Stop
         return invert(model, *given, **options)
 
-    monkeypatch.setattr(paper_inversions, "invert", counted)
+    monkeypatch.setattr(inversions, "invert", counted)
     for _ in range(2):
         with pytest.raises(Stop):
             run_paper(*pair, tmp_path, watch=watching([], UNITS[1].id), **TINY)

@@ -40,9 +40,9 @@ import torch
 
 import robust_reps_ext as rr
 from robust_reps_ext.datasets.samples import open_data_set
-from robust_reps_ext.experiments.scorecard_amounts import Amounts
-from robust_reps_ext.experiments.scorecard_judge import Judge, known_factors
-from robust_reps_ext.experiments.scorecard_trial import measure
+from robust_reps_ext.experiments.scorecard.judge import Judge, known_factors
+from robust_reps_ext.experiments.scorecard.settings import Amounts
+from robust_reps_ext.experiments.scorecard.trial import measure
 
 FEW = Amounts(
     images=8, gallery=64, pairs=4, steps=2, coordinates=6, starts=3, additions=1, iterations=60,

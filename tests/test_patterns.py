@@ -11,9 +11,9 @@ from robustness.attacker import AttackerModel
 from torch import nn
 
 from robust_reps_ext.datasets.patterns import kaleidoscope
-from robust_reps_ext.errors import InputError
 from robust_reps_ext.experiments.pairs import near_pairs
-from robust_reps_ext.plots import Line, accuracy_figure, curve_figure
+from robust_reps_ext.results.plots import Line, accuracy_figure, curve_figure
+from robust_reps_ext.runtime.errors import InputError
 
 
 def test_kaleidoscopes_are_repeatable_colourful_and_all_different():

@@ -22,9 +22,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 import robust_reps_ext as rr
-from robust_reps_ext.interruption import Interrupted, exit_status
-from robust_reps_ext.place import described
-from robust_reps_ext.settings import Settings
+from robust_reps_ext.results.snapshot import described
+from robust_reps_ext.runtime.signals import Interrupted, exit_status
+from robust_reps_ext.synthesis.settings import Settings
 
 STATISTICS = SimpleNamespace(mean=torch.full((3,), 0.5), std=torch.full((3,), 0.25))
 STEPS = 9
@@ -175,7 +175,7 @@ def test_what_a_run_draws_goes_on_too_and_nothing_outside_changes(tmp_path):
 
 def test_float32_once_fallen_back_to_stays(tmp_path, monkeypatch):
     """bfloat16 of a representation with a large constant is wrong, and the run knows it."""
-    monkeypatch.setattr("robust_reps_ext.upstream.precision.is_fast", lambda device: True)
+    monkeypatch.setattr("robust_reps_ext.runtime.precision.is_fast", lambda device: True)
 
     class Shifted(Small):
         def forward(self, x, with_latent=False, fake_relu=False, no_relu=False):
@@ -344,7 +344,7 @@ def test_a_place_that_cannot_be_written_leaves_the_last_one(left, monkeypatch):
 def test_a_place_holds_no_code_and_says_what_it_is(left):
     with safe_open(left.place, framework="pt") as file:
         facts = file.metadata()
-        assert facts["format"] == "robust_reps_ext.place/1"
+        assert facts["format"] == "robust_reps_ext.results.snapshot/1"
         assert json.loads(facts["run"])["iterations"] == str(STEPS)
         assert int(file.get_tensor("pgd.iteration")) == 3
 

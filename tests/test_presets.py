@@ -10,8 +10,8 @@ from cox.utils import Parameters, override_json
 from robustness import defaults
 from robustness.datasets import DATASETS
 
-from robust_reps_ext.errors import InputError
-from robust_reps_ext.presets import preset_names, preset_path
+from robust_reps_ext.runtime.errors import InputError
+from robust_reps_ext.upstream.training.presets import preset_names, preset_path
 
 NAMES = (
     "critters_fine_robust",

@@ -11,9 +11,10 @@ import torch.distributed as dist
 from torch import nn
 
 import robust_reps_ext  # noqa: F401
-from robust_reps_ext.errors import InputError
-from robust_reps_ext.upstream import distributed, restarts
-from robust_reps_ext.upstream.synced_batch_norm import with_synced_batch_norm
+from robust_reps_ext.runtime.errors import InputError
+from robust_reps_ext.upstream import distributed
+from robust_reps_ext.upstream.distributed.batch_norm import with_synced_batch_norm
+from robust_reps_ext.upstream.training import restarts
 
 LATEST = "checkpoint.pt.latest"
 

@@ -32,7 +32,7 @@ def test_links_lead_somewhere(link):
 
 
 def test_presets_and_commands_named_exist():
-    from robust_reps_ext.presets import preset_names
+    from robust_reps_ext.upstream.training.presets import preset_names
 
     named = set(re.findall(r"robust-reps preset (\w+)", README))
     assert named

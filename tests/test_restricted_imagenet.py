@@ -18,7 +18,7 @@ from robust_reps_ext.datasets.restricted_imagenet import (
     sub_classes,
 )
 from robust_reps_ext.datasets.wordnet import wordnet_ids
-from robust_reps_ext.errors import InputError
+from robust_reps_ext.runtime.errors import InputError
 
 NAMES = ("dog", "cat", "frog", "turtle", "bird", "primate", "fish", "crab", "insect")
 WNIDS = wordnet_ids()
@@ -83,7 +83,7 @@ def test_it_may_be_imported_before_upstream_is():
         "from robust_reps_ext.datasets.restricted_imagenet import RestrictedImageNet as ours\n"
         "from robustness.datasets import *\n"
         "assert RestrictedImageNet is ours is DATASETS['restricted_imagenet']\n"
-        "from robust_reps_ext.upstream.mends import outcomes\n"
+        "from robust_reps_ext.upstream.mend import outcomes\n"
         "assert not [o for o in outcomes() if o.status.startswith('failed')]\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -12,13 +12,13 @@ import torch
 from cox.readers import CollectionReader
 
 from robust_reps_ext import cli
-from robust_reps_ext.errors import InputError
-from robust_reps_ext.merging import merge
-from robust_reps_ext.reading import read_results
-from robust_reps_ext.records import read_records
-from robust_reps_ext.result import Synthesis
-from robust_reps_ext.store import ExperimentStore
-from robust_reps_ext.upstream.cox_view import bring_up_to_date, faults
+from robust_reps_ext.results.cox_export import bring_up_to_date, faults
+from robust_reps_ext.results.merge import merge
+from robust_reps_ext.results.reader import read_results
+from robust_reps_ext.results.records import read_records
+from robust_reps_ext.results.store import ExperimentStore
+from robust_reps_ext.results.synthesis import Synthesis
+from robust_reps_ext.runtime.errors import InputError
 
 SETTINGS = {"iterations": 7, "eps": 3.0, "layer": None}
 

@@ -24,6 +24,7 @@ from torch.utils.data import DataLoader
 
 import robust_reps_ext as rr
 from robust_reps_ext.datasets.critters import CrittersDataSet
+from robust_reps_ext.datasets.critters.networks import CrittersResNet
 from robust_reps_ext.datasets.samples import (
     open_data_set,
     training_set,
@@ -32,8 +33,7 @@ from robust_reps_ext.datasets.samples import (
 )
 from robust_reps_ext.datasets.shards import read_members
 from robust_reps_ext.datasets.webshards import ShardImages
-from robust_reps_ext.errors import InputError
-from robust_reps_ext.models.small import CrittersResNet
+from robust_reps_ext.runtime.errors import InputError
 
 FAST = {"shard_size": 5, "iterations": 3, "schedule": "cosine-momentum"}
 IN_ALL = 18
@@ -46,7 +46,7 @@ import torch
 import robust_reps_ext as rr
 from robust_reps_ext.datasets.critters import CrittersDataSet
 from robust_reps_ext.experiments import robust_data
-from robust_reps_ext.models.small import CrittersResNet
+from robust_reps_ext.datasets.critters.networks import CrittersResNet
 
 folder, out, log, steps = sys.argv[1:]
 torch.set_num_threads(1)
@@ -340,7 +340,7 @@ def test_training_takes_the_augmentation_of_the_data_set(made):
 
 
 def test_robustness_main_trains_on_them(made, tmp_path, capsys):
-    from robust_reps_ext.upstream.main import run
+    from robust_reps_ext.upstream.mends.main import run
 
     line = "--arch critters_resnet --adv-train 0 --epochs 1 --batch-size 9 --weight-decay 5e-4"
     places = f"--dataset webshards --data {made} --out-dir {tmp_path} --step-lr 5 --workers 0"

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from torch.optim.lr_scheduler import StepLR
 
 import robust_reps_ext  # noqa: F401
-from robust_reps_ext.errors import InputError
-from robust_reps_ext.upstream import checkpoint_files, random_state
+from robust_reps_ext.runtime import random_state
+from robust_reps_ext.runtime.errors import InputError
 from robust_reps_ext.upstream.arithmetic import number
-from robust_reps_ext.upstream.schedules import eps_multiplier, lr_multiplier, periods
+from robust_reps_ext.upstream.training import checkpoints
+from robust_reps_ext.upstream.training.schedules import eps_multiplier, lr_multiplier, periods
 
 HOSTILE = [
     "__import__('os').system('touch {path}')",
@@ -187,7 +188,7 @@ def test_captured_state_restores_every_generator(tmp_path):
     loader = shuffled()
     random.gauss(0, 1)
     np.random.randn(1)  # noqa: NPY002
-    checkpoint_files.write(tmp_path / "state.pt", random_state.capture([loader]))
+    checkpoints.write(tmp_path / "state.pt", random_state.capture([loader]))
     first = drawn(loader)
     assert drawn(loader) != first
     random_state.restore(torch.load(tmp_path / "state.pt", weights_only=True), [loader])

@@ -15,10 +15,9 @@ import robust_reps_ext as rr
 from robust_reps_ext import cli
 from robust_reps_ext.experiments.paper import finished_units
 from robust_reps_ext.experiments.scorecard import scorecard
-from robust_reps_ext.experiments.scorecard_amounts import Amounts
-from robust_reps_ext.experiments.scorecard_claims import CLAIMS
-from robust_reps_ext.experiments.scorecard_judge import Judge, known_factors
-from robust_reps_ext.experiments.scorecard_measures import (
+from robust_reps_ext.experiments.scorecard.claims import CLAIMS
+from robust_reps_ext.experiments.scorecard.judge import Judge, known_factors
+from robust_reps_ext.experiments.scorecard.measures import (
     agreement,
     angle_between,
     evenness,
@@ -29,9 +28,10 @@ from robust_reps_ext.experiments.scorecard_measures import (
     towards,
     within_ends,
 )
-from robust_reps_ext.experiments.scorecard_statistics import compare
-from robust_reps_ext.experiments.scorecard_trial import PARTS, measure
-from robust_reps_ext.experiments.scorecard_trials import Trials
+from robust_reps_ext.experiments.scorecard.settings import Amounts
+from robust_reps_ext.experiments.scorecard.statistics import compare
+from robust_reps_ext.experiments.scorecard.trial import PARTS, measure
+from robust_reps_ext.experiments.scorecard.trials import Trials
 from robust_reps_ext.report.page import write_report
 
 pytestmark = pytest.mark.filterwarnings("ignore:the objective has no gradient")
@@ -317,7 +317,7 @@ class TestTrials:
 
 
 def test_the_command(monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr("robust_reps_ext.experiments.scorecard_amounts.QUICK", TINY)
+    monkeypatch.setattr("robust_reps_ext.experiments.scorecard.settings.QUICK", TINY)
     pair = ["--model", "critters-robust", "--against", "critters-standard"]
     common = ["robust-reps", "scorecard", *pair, "--dataset", "critters_fine", "--out"]
     monkeypatch.setattr("sys.argv", [*common, str(tmp_path), "--quick"])

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from robust_reps_ext import console
-from robust_reps_ext.atomic import writing
-from robust_reps_ext.errors import InputError
+from robust_reps_ext.cli import console
 from robust_reps_ext.experiments.paper import finished_units
-from robust_reps_ext.figures import save_figure
-from robust_reps_ext.plots import Line, accuracy_figure, curve_figure
-from robust_reps_ext.store import ExperimentStore
+from robust_reps_ext.results.figures import save_figure
+from robust_reps_ext.results.plots import Line, accuracy_figure, curve_figure
+from robust_reps_ext.results.store import ExperimentStore
+from robust_reps_ext.runtime.errors import InputError
+from robust_reps_ext.runtime.files import writing
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "security.md"

@@ -10,8 +10,8 @@ from torch import nn
 
 import robust_reps_ext as rr
 from robust_reps_ext.datasets.samples import open_data_set
-from robust_reps_ext.errors import InputError
 from robust_reps_ext.models.self_check import check_accuracy
+from robust_reps_ext.runtime.errors import InputError
 
 HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 

@@ -13,14 +13,14 @@ import pytest
 import torch
 from PIL import Image
 
-import robust_reps_ext.store
-from robust_reps_ext.errors import InputError
-from robust_reps_ext.facts import difference
-from robust_reps_ext.figures import Row, image_grid
-from robust_reps_ext.reading import read_results
-from robust_reps_ext.result import Synthesis
-from robust_reps_ext.store import ExperimentStore
-from robust_reps_ext.upstream.cox_view import faults
+import robust_reps_ext.results.store
+from robust_reps_ext.results.cox_export import faults
+from robust_reps_ext.results.facts import difference
+from robust_reps_ext.results.figures import Row, image_grid
+from robust_reps_ext.results.reader import read_results
+from robust_reps_ext.results.store import ExperimentStore
+from robust_reps_ext.results.synthesis import Synthesis
+from robust_reps_ext.runtime.errors import InputError
 
 SETTINGS = {"eps": 3.0, "iterations": 7, "layer": None, "use_best": False, "constraint": "2"}
 PROVENANCE = {"weights": "ab" * 32, "seed": 2**64 - 1, "versions": {"torch": "2.0"}}
@@ -137,8 +137,8 @@ def test_experiments_come_in_the_order_of_their_making(tmp_path):
 def test_what_was_reported_survives_a_kill(tmp_path):
     code = f"""
 import os, signal, torch
-from robust_reps_ext.result import Synthesis
-from robust_reps_ext.store import ExperimentStore
+from robust_reps_ext.results.synthesis import Synthesis
+from robust_reps_ext.results.store import ExperimentStore
 images, start, trace = torch.ones(1, 3, 8, 8), torch.ones(1, 3, 8, 8), torch.ones(1, 1)
 made = Synthesis(images, start, torch.ones(1), trace, torch.zeros(1), {{}}, {{}})
 store = ExperimentStore.create({str(tmp_path)!r}, experiment="invert", settings={{"eps": 1.0}})
@@ -268,10 +268,10 @@ def test_whatever_is_said_of_an_image_can_be_stored(tmp_path):
 
 def test_the_examples_are_right():
     finder = doctest.DocTestFinder()
-    tests = finder.find(robust_reps_ext.store.ExperimentStore) + finder.find(difference)
+    tests = finder.find(robust_reps_ext.results.store.ExperimentStore) + finder.find(difference)
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
     for test in tests:
-        test.globs.update(robust_reps_ext.store.__dict__)
+        test.globs.update(robust_reps_ext.results.store.__dict__)
         runner.run(test)
     assert runner.tries
     assert not runner.failures

@@ -12,10 +12,10 @@ import typer
 from torch.distributed.run import parse_args
 
 from robust_reps_ext import cli
-from robust_reps_ext.reading import read_results
-from robust_reps_ext.records import read_records
-from robust_reps_ext.result import Synthesis
-from robust_reps_ext.upstream.cox_view import faults
+from robust_reps_ext.results.cox_export import faults
+from robust_reps_ext.results.reader import read_results
+from robust_reps_ext.results.records import read_records
+from robust_reps_ext.results.synthesis import Synthesis
 
 N = 12
 COMMAND = (

@@ -17,7 +17,7 @@ from robust_reps_ext.datasets.photographs import PHOTOGRAPHS, photographs
 from robust_reps_ext.datasets.restricted_imagenet import sub_classes
 from robust_reps_ext.datasets.samples import open_data_set, validation_samples
 from robust_reps_ext.datasets.targets import held_out_samples, target_samples
-from robust_reps_ext.errors import InputError
+from robust_reps_ext.runtime.errors import InputError
 
 TENCH, BUS = "n01440764", "n04146614"  # ImageNet classes that are none of the nine animals
 

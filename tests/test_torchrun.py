@@ -20,10 +20,11 @@ from torch.utils.data import BatchSampler
 from torchrun_tiny import N_VAL
 
 import robust_reps_ext  # noqa: F401
-from robust_reps_ext.errors import InputError
-from robust_reps_ext.upstream import distributed, random_state
-from robust_reps_ext.upstream.main import setup_args
-from robust_reps_ext.upstream.rank_loaders import RankBatches
+from robust_reps_ext.runtime import random_state
+from robust_reps_ext.runtime.errors import InputError
+from robust_reps_ext.upstream import distributed
+from robust_reps_ext.upstream.distributed.batches import RankBatches
+from robust_reps_ext.upstream.mends.main import setup_args
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # upstream's word about apex

@@ -18,8 +18,10 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 import robust_reps_ext  # noqa: F401
-from robust_reps_ext.errors import InputError
-from robust_reps_ext.upstream import checkpoint_files, precision, random_state, registration
+from robust_reps_ext.runtime import precision, random_state
+from robust_reps_ext.runtime.errors import InputError
+from robust_reps_ext.upstream import registry
+from robust_reps_ext.upstream.training import checkpoints
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # upstream's word about apex
@@ -393,12 +395,12 @@ def test_checkpoints_are_kept_as_often_as_asked(tmp_path):
 
 def test_a_full_disk_leaves_the_old_checkpoint(tmp_path):
     path = tmp_path / LATEST
-    checkpoint_files.write(path, {"model": {"a": torch.zeros(10)}})
+    checkpoints.write(path, {"model": {"a": torch.zeros(10)}})
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
     try:
         with pytest.raises(InputError, match=r"cannot write .*latest: file too large"):
-            checkpoint_files.write(path, {"model": {"a": torch.zeros(100_000)}})
+            checkpoints.write(path, {"model": {"a": torch.zeros(100_000)}})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert torch.equal(load(path)["model"]["a"], torch.zeros(10))
@@ -407,12 +409,12 @@ def test_a_full_disk_leaves_the_old_checkpoint(tmp_path):
 
 def test_only_plain_values_are_saved(tmp_path):
     content = {"a": np.float64(0.5), "b": [np.int64(2), (1, "x")], "c": np.arange(3), "d": None}
-    checkpoint_files.write(tmp_path / "c.pt", content)
+    checkpoints.write(tmp_path / "c.pt", content)
     found = load(tmp_path / "c.pt")
     assert (found["a"], found["b"], found["d"]) == (0.5, [2, [1, "x"]], None)
     assert found["c"].tolist() == [0, 1, 2]
     with pytest.raises(TypeError, match="function"):
-        checkpoint_files.write(tmp_path / "d.pt", {"f": lambda: 0})
+        checkpoints.write(tmp_path / "d.pt", {"f": lambda: 0})
     assert not (tmp_path / "d.pt").exists()
 
 
@@ -574,7 +576,7 @@ class Probe:
 
 
 def test_training_against_a_registered_objective(tmp_path, monkeypatch):
-    monkeypatch.setitem(registration.OBJECTIVES, "probe", f"{__name__}:Probe")
+    monkeypatch.setitem(registry.OBJECTIVES, "probe", f"{__name__}:Probe")
     Probe.calls.clear()
     attacked, targets = [], []
 

@@ -10,7 +10,7 @@ import torch
 from robustness import cifar_models, imagenet_models
 from torch.nn import functional as F
 
-from robust_reps_ext.errors import InputError
+from robust_reps_ext.runtime.errors import InputError
 
 
 def make(package, arch, **options):

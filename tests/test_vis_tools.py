@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from robust_reps_ext.errors import InputError
+from robust_reps_ext.runtime.errors import InputError
 
 mpl.use("Agg")
 

@@ -17,7 +17,8 @@ from robustness.datasets import DATASETS
 from torch import nn
 
 import robust_reps_ext  # noqa: F401
-from robust_reps_ext.upstream import distributed, main
+from robust_reps_ext.upstream import distributed
+from robust_reps_ext.upstream.mends import main
 
 N_TRAIN, N_VAL = 65, 17
 

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Collection, Sequence
 from functools import lru_cache
 
-from ..errors import InputError
+from ..runtime.errors import InputError
 from .wordnet import wordnet_ids
 
 __all__ = ["imagenet_classes"]

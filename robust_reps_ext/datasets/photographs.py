@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..errors import InputError
+from ..runtime.errors import InputError
 
 __all__ = ["PHOTOGRAPHS", "photographs"]
 

@@ -12,7 +12,7 @@ import torch
 from robustness import data_augmentation, imagenet_models
 from robustness.datasets import DataSet
 
-from ..errors import InputError
+from ..runtime.errors import InputError
 from .imagenet_tree import imagenet_classes
 from .wordnet import wordnet_ids
 

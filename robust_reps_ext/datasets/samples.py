@@ -15,8 +15,8 @@ import torch
 from robustness.datasets import DATASETS, DataSet
 from torch import Tensor
 
-from ..errors import InputError
-from ..upstream.bad_images import BadImages, readable, record_of
+from ..runtime.errors import InputError
+from ..upstream.data.bad_images import BadImages, readable, record_of
 
 __all__ = [
     "ALL",

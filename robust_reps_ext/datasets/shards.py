@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..atomic import writing
-from ..errors import InputError
+from ..runtime.errors import InputError
+from ..runtime.files import writing
 
 __all__ = [
     "INDEX",

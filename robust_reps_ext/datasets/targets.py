@@ -10,10 +10,10 @@ import torch
 from PIL import Image
 from robustness.datasets import DataSet
 
-from ..errors import InputError
-from ..upstream.bad_images import BadImages
-from ..upstream.folder import EXTENSIONS, find_classes, make_dataset
-from ..upstream.image_files import BadImageError, pil_loader
+from ..runtime.errors import InputError
+from ..upstream.data.bad_images import BadImages
+from ..upstream.data.image_files import BadImageError, pil_loader
+from ..upstream.mends.folder import EXTENSIONS, find_classes, make_dataset
 from .patterns import kaleidoscope
 from .photographs import PHOTOGRAPHS, photographs
 from .samples import ALL, Samples, validation_samples

@@ -15,9 +15,9 @@ from robustness.datasets import DATASETS, DataSet
 from torch.utils.data import Dataset
 from torchvision import transforms
 
-from ..errors import InputError, one_line
-from ..upstream.bad_images import record_of
-from ..upstream.image_files import BadImageError
+from ..runtime.errors import InputError, one_line
+from ..upstream.data.bad_images import record_of
+from ..upstream.data.image_files import BadImageError
 from .samples import open_data_set, validation_set
 from .shards import INDEX, Index, damaged, read_index, read_members
 

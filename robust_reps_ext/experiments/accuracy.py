@@ -12,10 +12,10 @@ import torch
 from robustness.attacker import AttackerModel
 from torch import Tensor, nn
 
-from ..errors import InputError
 from ..models.fast import fast_network
-from ..upstream.modes import device_of, evaluating
-from ..upstream.precision import amp_dtype, reduced
+from ..runtime.errors import InputError
+from ..runtime.modules import device_of, evaluating
+from ..runtime.precision import amp_dtype, reduced
 
 __all__ = ["Accuracy", "added_up", "attacked_network", "check_attack", "evaluate"]
 

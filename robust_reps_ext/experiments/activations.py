@@ -11,9 +11,9 @@ import torch
 from robustness.attacker import AttackerModel
 from torch import Tensor
 
-from ..errors import InputError
 from ..models.representation import representation
-from ..objectives import check_coordinates
+from ..runtime.errors import InputError
+from ..synthesis.objectives import check_coordinates
 
 __all__ = [
     "ALL",

@@ -9,10 +9,10 @@ from torch import Tensor
 from typing_extensions import Unpack
 
 from ..models.representation import representation
-from ..objectives import CoordinateMaximization, check_coordinates
-from ..result import Synthesis
-from ..settings import Options, Settings
+from ..results.synthesis import Synthesis
 from ..synthesis import Progress, check_images, synthesize
+from ..synthesis.objectives import CoordinateMaximization, check_coordinates
+from ..synthesis.settings import Options, Settings
 
 __all__ = ["add_feature"]
 
@@ -44,8 +44,8 @@ def add_feature(
     progress
         True for a bar, or ``progress(steps_done, steps_in_all, mean_value)``.
     **options
-        See `robust_reps_ext.settings.Options`; by default eps 1000 and 800 steps of 0.1 at 224
-        pixels, as in the authors' notebook; both lengths scale with the image's side.
+        See `robust_reps_ext.synthesis.settings.Options`; by default eps 1000 and 800 steps of
+        0.1 at 224 pixels, as in the authors' notebook; both lengths scale with the image's side.
 
     Returns
     -------

@@ -11,12 +11,12 @@ from robustness.attacker import AttackerModel
 from torch import Tensor
 from typing_extensions import Unpack
 
-from ..errors import InputError
 from ..models.representation import representation
-from ..objectives import RepresentationMatching
-from ..result import Synthesis
-from ..settings import Options, Settings
+from ..results.synthesis import Synthesis
+from ..runtime.errors import InputError
 from ..synthesis import Progress, check_images, synthesize
+from ..synthesis.objectives import RepresentationMatching
+from ..synthesis.settings import Options, Settings
 
 __all__ = ["Curve", "invert_within"]
 
@@ -116,9 +116,9 @@ def invert_within(
     progress
         True for a bar, or ``progress(steps_done, steps_in_all, mean_distance)``.
     **options
-        See `robust_reps_ext.settings.Options`; `eps` is what `radii` gives. Steps of constant
-        length default to the paper's, but no longer than a tenth of the radius, which a longer
-        step would overshoot; the best iterate counts.
+        See `robust_reps_ext.synthesis.settings.Options`; `eps` is what `radii` gives. Steps of
+        constant length default to the paper's, but no longer than a tenth of the radius, which a
+        longer step would overshoot; the best iterate counts.
 
     Returns
     -------

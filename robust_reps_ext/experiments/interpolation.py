@@ -9,12 +9,12 @@ from robustness.attacker import AttackerModel
 from torch import Tensor
 from typing_extensions import Unpack
 
-from ..errors import InputError
 from ..models.representation import representation
-from ..objectives import InterpolationTarget
-from ..result import Synthesis
-from ..settings import Options, Settings
+from ..results.synthesis import Synthesis
+from ..runtime.errors import InputError
 from ..synthesis import Progress, check_images, synthesize
+from ..synthesis.objectives import InterpolationTarget
+from ..synthesis.settings import Options, Settings
 
 __all__ = ["Interpolation", "interpolate"]
 
@@ -69,8 +69,8 @@ def interpolate(
     progress
         True for a bar, or ``progress(steps_done, steps_in_all, mean_distance)``.
     **options
-        See `robust_reps_ext.settings.Options`; by default the inversion parameters of appendix
-        A.6.2. Each run starts from the pixel blend, and the best iterate counts.
+        See `robust_reps_ext.synthesis.settings.Options`; by default the inversion parameters of
+        appendix A.6.2. Each run starts from the pixel blend, and the best iterate counts.
 
     Returns
     -------

@@ -7,12 +7,12 @@ from robustness.attacker import AttackerModel
 from torch import Tensor
 from typing_extensions import Unpack
 
-from ..errors import InputError
 from ..models.representation import representation
-from ..objectives import RepresentationMatching
-from ..result import Synthesis
-from ..settings import Options, Settings
+from ..results.synthesis import Synthesis
+from ..runtime.errors import InputError
 from ..synthesis import Progress, check_images, noise, synthesize
+from ..synthesis.objectives import RepresentationMatching
+from ..synthesis.settings import Options, Settings
 
 __all__ = ["invert"]
 
@@ -45,9 +45,9 @@ def invert(
         True for a bar, or ``progress(steps_done, steps_in_all, mean_distance)``.
     **options
         `layer`, `eps`, `step_size`, `iterations`, `schedule`, `batch_size`, `precision`, see
-        `robust_reps_ext.settings.Options`. The default is the paper's (appendix A.6.2): eps 1000
-        around the source, 10,000 steps of 1, at 224 pixels; both lengths scale with the square
-        root of the number of pixels.
+        `robust_reps_ext.synthesis.settings.Options`. The default is the paper's (appendix A.6.2):
+        eps 1000 around the source, 10,000 steps of 1, at 224 pixels; both lengths scale with the
+        square root of the number of pixels.
 
     Returns
     -------

@@ -9,10 +9,10 @@ from robustness.attacker import AttackerModel
 from torch import Tensor
 from typing_extensions import Unpack
 
-from ..errors import InputError
-from ..result import Synthesis
-from ..settings import Options
+from ..results.synthesis import Synthesis
+from ..runtime.errors import InputError
 from ..synthesis import Progress, check_images
+from ..synthesis.settings import Options
 from .inversion import invert
 
 __all__ = ["Pairs", "near_pairs"]
@@ -75,8 +75,8 @@ def near_pairs(
     progress
         True for a bar, or ``progress(steps_done, steps_in_all, mean_distance)``.
     **options
-        See `robust_reps_ext.settings.Options`; by default the inversion parameters of appendix
-        A.6.2.
+        See `robust_reps_ext.synthesis.settings.Options`; by default the inversion parameters of
+        appendix A.6.2.
 
     Returns
     -------

@@ -12,8 +12,8 @@ import torch
 from robustness.attack_steps import AttackerStep
 from torch import Tensor, nn
 
-from ..draws import uniform
-from ..errors import InputError
+from ..runtime.errors import InputError
+from ..runtime.randomness import uniform
 
 __all__ = ["TRANSFORMS", "DecorrelatedFourierStep", "Transform", "random_transform"]
 

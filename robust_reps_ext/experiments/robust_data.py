@@ -16,8 +16,6 @@ from robustness.datasets import DataSet
 from torch import Tensor
 from typing_extensions import Unpack
 
-from ..atomic import writing
-from ..claims import claimed, lock_of
 from ..datasets.samples import class_names, training_set
 from ..datasets.shards import (
     INDEX,
@@ -32,13 +30,15 @@ from ..datasets.shards import (
     write_index,
     write_shard,
 )
-from ..draws import another, check_seed
-from ..errors import InputError
 from ..models.loading import weights_digest
 from ..models.representation import representation
-from ..objectives import RepresentationMatching
-from ..settings import Options, Settings, recorded
+from ..results.locks import claimed, lock_of
+from ..runtime.errors import InputError
+from ..runtime.files import writing
+from ..runtime.randomness import another, check_seed
 from ..synthesis import Progress, noise, synthesize
+from ..synthesis.objectives import RepresentationMatching
+from ..synthesis.settings import Options, Settings, recorded
 
 __all__ = ["SETTINGS", "robustify"]
 
@@ -98,9 +98,9 @@ def robustify(
     progress
         True for a bar for each shard, or ``progress(images_done, images_in_all, mean_distance)``.
     **options
-        See `robust_reps_ext.settings.Options`; `layer` by name, `eps` and `step_size` as numbers,
-        without `frames`, `first` and `place`. By default 1000 steps of 0.1 at 32 pixels, as
-        theirs for CIFAR, the length scaled with the square root of the number of pixels.
+        See `robust_reps_ext.synthesis.settings.Options`; `layer` by name, `eps` and `step_size` as
+        numbers, without `frames`, `first` and `place`. By default 1000 steps of 0.1 at 32 pixels,
+        as theirs for CIFAR, the length scaled with the square root of the number of pixels.
 
     Returns
     -------

@@ -11,12 +11,12 @@ from robustness.attacker import AttackerModel
 from torch import Tensor, nn
 from typing_extensions import Unpack
 
-from ..errors import InputError
 from ..models.representation import representation
-from ..objectives import CoordinateMaximization, check_coordinates
-from ..result import Synthesis
-from ..settings import Options, Settings
+from ..results.synthesis import Synthesis
+from ..runtime.errors import InputError
 from ..synthesis import Progress, check_images, synthesize
+from ..synthesis.objectives import CoordinateMaximization, check_coordinates
+from ..synthesis.settings import Options, Settings
 from .regularizers import DecorrelatedFourierStep, random_transform
 
 __all__ = ["Visualization", "visualize"]
@@ -108,8 +108,8 @@ def visualize(
     progress
         True for a bar, or ``progress(steps_done, steps_in_all, mean_value)``.
     **options
-        See `robust_reps_ext.settings.Options`; by default eps 1000 and 200 steps of 1 at 224
-        pixels (appendix A.6.1); both lengths scale with the image's side.
+        See `robust_reps_ext.synthesis.settings.Options`; by default eps 1000 and 200 steps of 1
+        at 224 pixels (appendix A.6.1); both lengths scale with the image's side.
 
     Returns
     -------

@@ -11,9 +11,9 @@ import safetensors.torch
 from robustness.attacker import AttackerModel
 from torch import nn
 
-from ..atomic import writing
-from ..errors import InputError
-from .containers import CARD
+from ..runtime.errors import InputError
+from ..runtime.files import writing
+from .checkpoints.containers import CARD
 from .loading import load_model
 from .representation import RepresentationModel
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack
 
-from ..errors import InputError
+from ..runtime.errors import InputError
 
 __all__ = [
     "Layer",

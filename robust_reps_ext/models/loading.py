@@ -16,16 +16,16 @@ from robustness.attacker import AttackerModel
 from robustness.datasets import DATASETS
 from torch import nn
 
-from ..errors import InputError
+from ..runtime.errors import InputError
 from . import normalizers
 from .architectures import TIMM
+from .architectures.fitting import check_classes, classes_of, fitted, kind
 from .checkpoints import read_checkpoint
-from .fitting import check_classes, classes_of, fitted, kind
+from .checkpoints.state_names import Normalizer, bare_name
 from .normalizers import Statistics
 from .representation import Layer, RepresentationModel, at_layer
 from .self_check import check_output, check_weights
-from .sources import find_source, timm_network
-from .state_names import Normalizer, bare_name
+from .zoo.sources import find_source, timm_network
 
 __all__ = ["load_model", "weights_digest"]
 

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import InputError
-from .state_names import Normalizer
+from ..runtime.errors import InputError
+from .checkpoints.state_names import Normalizer
 
 __all__ = ["Statistics", "chosen", "described", "from_argument"]
 

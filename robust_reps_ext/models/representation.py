@@ -10,8 +10,8 @@ import torch
 from robustness.attacker import AttackerModel
 from torch import Tensor, nn
 
-from ..batching import in_batches
-from ..upstream.modes import evaluating
+from ..runtime.memory import in_batches
+from ..runtime.modules import evaluating
 from .hooks import (
     Layer,
     ReplacedReLU,

@@ -10,9 +10,9 @@ import torch
 from robustness.attacker import AttackerModel
 from torch import Tensor, nn
 
-from ..errors import InputError
-from ..upstream.bad_images import readable
-from ..upstream.modes import device_of, evaluating
+from ..runtime.errors import InputError
+from ..runtime.modules import device_of, evaluating
+from ..upstream.data.bad_images import readable
 from .representation import RepresentationModel
 
 __all__ = ["check_accuracy", "check_output", "check_weights"]

@@ -10,8 +10,8 @@ from typing import Any
 from markupsafe import Markup
 from torch import Tensor
 
-from ..atomic import writing
 from ..experiments.activations import Activations
+from ..runtime.files import writing
 from .page import encoder, environment, script_digest
 
 __all__ = ["write_activations"]

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..result import Synthesis
+from ..results.synthesis import Synthesis
 
 __all__ = ["Images", "Row", "blocks", "row", "trace"]
 

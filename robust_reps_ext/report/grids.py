@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..result import Synthesis
+from ..results.synthesis import Synthesis
 from .cells import Images, Row, row
 from .chart import curve_chart
 

@@ -14,9 +14,9 @@ from markupsafe import Markup
 from PIL import Image
 from torch import Tensor
 
-from ..atomic import writing
-from ..errors import InputError
 from ..experiments.paper import finished_units
+from ..runtime.errors import InputError
+from ..runtime.files import writing
 from .cells import Images, blocks
 from .sections import sections
 

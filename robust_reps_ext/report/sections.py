@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..experiments.paper import FinishedUnit
-from ..result import Synthesis
+from ..results.synthesis import Synthesis
 from .cells import Images, trace
 from .grids import curve, grid, interpolation
 from .scorecard import scorecard_rows

@@ -8,7 +8,7 @@ from typing import Any
 from safetensors.torch import load_file
 
 from ..experiments.paper import FinishedUnit
-from ..result import Synthesis
+from ..results.synthesis import Synthesis
 from .cells import Images, Row, row
 
 __all__ = ["walls"]

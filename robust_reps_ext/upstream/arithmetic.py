@@ -9,7 +9,7 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-from ..errors import InputError
+from ..runtime.errors import InputError
 
 __all__ = ["number"]
 

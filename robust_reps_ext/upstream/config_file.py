@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
-from .training_arguments import given, option
+from ..runtime.errors import InputError
+from .arguments import given, option
 
 __all__ = ["fill_from_file"]
 

@@ -41,7 +41,7 @@ STAND_INS = {"torchvision.models.utils": "torchvision_models_utils"}
 # What `python -m <module>` calls. runpy compiles a module's file instead of importing it, so
 # without this the mends of the module itself would be passed by.
 COMMANDS = {
-    "robustness.main": "from robust_reps_ext.upstream.main import run",
+    "robustness.main": "from robust_reps_ext.upstream.mends.main import run",
     "cox.tensorboard_view": "from cox.tensorboard_view import main as run",
 }
 
@@ -77,11 +77,11 @@ def install() -> None:
         sys.meta_path.append(_StandIns())
     late = [sys.modules[name] for name in MENDED if name in sys.modules]
     if late:
-        from . import environment, mends
+        from . import environment, mend
 
         for module in late:
             environment.prepare(module.__name__)
-        mends.apply_late(late)
+        mend.apply_late(late)
 
 
 class _Finder:
@@ -131,14 +131,14 @@ class _MendingLoader:
         return self._loader.create_module(spec)
 
     def exec_module(self, module: ModuleType) -> None:
-        from . import environment, mends
+        from . import environment, mend
 
         if module.__spec__ is not None:
             module.__spec__.loader = self._loader
         module.__loader__ = self._loader
         environment.prepare(module.__name__)
         self._loader.exec_module(module)
-        mends.apply(module)
+        mend.apply(module)
 
     def get_code(self, name: str) -> CodeType | None:
         if name not in COMMANDS:
@@ -173,6 +173,7 @@ class _StandInLoader(Loader):
         return None
 
     def exec_module(self, module: ModuleType) -> None:
-        ours = importlib.import_module(f"robust_reps_ext.upstream.{STAND_INS[module.__name__]}")
+        name = STAND_INS[module.__name__]
+        ours = importlib.import_module(f"robust_reps_ext.upstream.mends.{name}")
         for name in ours.__all__:
             setattr(module, name, getattr(ours, name))

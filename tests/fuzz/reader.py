@@ -21,16 +21,16 @@ import torch
 from robustness import defaults
 
 import robust_reps_ext as rr
-from robust_reps_ext.datasets import critters_images
-from robust_reps_ext.datasets.critters_series import Series
+from robust_reps_ext.datasets.critters import images
+from robust_reps_ext.datasets.critters.series import Series
 from robust_reps_ext.experiments.paper import finished_units
 from robust_reps_ext.models.checkpoints import read_checkpoint
-from robust_reps_ext.reading import read_results
-from robust_reps_ext.result import Synthesis
-from robust_reps_ext.upstream import safe_pickle
+from robust_reps_ext.results import safe_pickle
+from robust_reps_ext.results.reader import read_results
+from robust_reps_ext.results.synthesis import Synthesis
 from robust_reps_ext.upstream.arithmetic import number
 from robust_reps_ext.upstream.config_file import fill_from_file
-from robust_reps_ext.upstream.image_files import pil_loader
+from robust_reps_ext.upstream.data.image_files import pil_loader
 
 OPTIONS = (defaults.TRAINING_ARGS, defaults.PGD_ARGS, defaults.MODEL_LOADER_ARGS)
 SERIES = Series(9, 0, 24, "val")
@@ -52,7 +52,7 @@ def preset(path: Path) -> None:
 # A store and a unit are files in a folder of a folder, which is what is read.
 READERS = {
     "checkpoint": read_checkpoint,
-    "critters": lambda path: critters_images._read(path, SERIES),
+    "critters": lambda path: images._read(path, SERIES),
     "image": pil_loader,
     "number": lambda path: number(path.read_text("utf-8", "replace"), "--eps"),
     "pickle": plain_pickle,

@@ -17,8 +17,8 @@ import torch
 from hostile_files import HOSTILE, LEGACY, archive, attacker, network, saved, tensor_program
 from PIL import Image
 
-from robust_reps_ext.presets import preset_names, preset_path
-from robust_reps_ext.result import Synthesis
+from robust_reps_ext.results.synthesis import Synthesis
+from robust_reps_ext.upstream.training.presets import preset_names, preset_path
 
 LONGEST = 2**19
 
@@ -85,7 +85,7 @@ def syntheses() -> list[bytes]:
 
 
 def records() -> list[bytes]:
-    from robust_reps_ext.records import record_path, write_record
+    from robust_reps_ext.results.records import record_path, write_record
 
     rows = [{"x": 1, "label": "dog"}, {"x": None, "label": ["cat", 2.5]}]
     with tempfile.TemporaryDirectory() as folder:

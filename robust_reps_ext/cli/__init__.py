@@ -1,0 +1,189 @@
+"""The command `robust-reps`: each command a few lines over what Python offers."""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .. import __version__
+from ..results.locks import rank_and_world
+from ..runtime.errors import InputError, one_line
+from ..runtime.signals import exit_status, raising
+from . import experiments, models, options, paper, scorecard, store
+
+__all__ = ["app", "main"]
+
+INPUT_ERROR = 2
+
+app = typer.Typer(
+    epilog="Training is robustness' own command: python -m robustness.main --help",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+
+def main() -> None:
+    """Run the command line; what is the user's to mend ends it with one line and status 2."""
+    try:
+        with _plain_messages(), raising(), _one_voice():
+            app()
+    except InputError as error:
+        _stop(str(error), INPUT_ERROR)
+    except (KeyboardInterrupt, SystemExit) as end:
+        interrupt = _interrupt_behind(end)
+        if interrupt is None:
+            raise
+        kept = "; with the same --out, the same command goes on" if "--out" in sys.argv else ""
+        _stop(f"interrupted{kept}", exit_status(interrupt))
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        where = f" for {error.filename}" if error.filename else ""
+        _stop(f"no space is left{where}: free some, or write to another place", INPUT_ERROR)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"robust-reps {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def robust_reps(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print it.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Representations of robust networks: what they hold, seen as images."""
+
+
+@app.command()
+def critters(
+    folder: Annotated[Path, typer.Argument(help="Folder to write.", metavar="DIR")],
+    layout: Annotated[
+        options.Layout, typer.Option(help="ImageNet's 1000 class folders, or one for each animal.")
+    ] = options.Layout.imagenet,
+    size: Annotated[
+        int | None, typer.Option(help="Pixels; default 224 for imagenet, 64 for folder.")
+    ] = None,
+    per_class: Annotated[int, typer.Option(help="Training images in each class.")] = 20,
+    val_per_class: Annotated[
+        int | None, typer.Option(help="Validation images in each class; default: a quarter.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="The same seed draws the same images.")] = 0,
+) -> None:
+    """Draw critters, small animals with known factors, into a folder of images.
+
+    \b
+    robust-reps critters DIR --layout imagenet --size 224 --per-class 20
+    python -m robustness.main --dataset restricted_imagenet --data DIR ...
+    """
+    from ..datasets.critters.imagenet_layout import write_imagenet_layout, write_plain_layout
+    from . import console
+
+    imagenet = layout is options.Layout.imagenet
+    write = write_imagenet_layout if imagenet else write_plain_layout
+    with console.progress("Drawing", "images") as progress:
+        write(
+            folder,
+            per_class=per_class,
+            val_per_class=val_per_class,
+            size=(224 if imagenet else 64) if size is None else size,
+            seed=seed,
+            progress=progress,
+        )
+    print(folder)
+
+
+@app.command()
+def preset(
+    name: Annotated[str | None, typer.Argument(help="Which one; default: list them.")] = None,
+) -> None:
+    """Print where a training configuration lies, for --config-path.
+
+    \b
+    python -m robustness.main --out-dir runs \\
+      --config-path "$(robust-reps preset critters_robust)"
+    """
+    from ..upstream.training.presets import preset_names, preset_path
+
+    print("\n".join(preset_names()) if name is None else preset_path(name))
+
+
+@app.command()
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Tell versions, device, every mend of robustness and cox, and what is missing.
+
+    Ends with status 1 if a mend failed.
+
+    \b
+    robust-reps doctor
+    """
+    from . import console
+    from .doctor import examine
+
+    found = examine()
+    if as_json:
+        print(json.dumps(asdict(found) | {"healthy": found.healthy}, indent=2))
+    else:
+        console.show_examination(found)
+    raise typer.Exit(0 if found.healthy else 1)
+
+
+experiments.register(app)
+models.register(app)
+paper.register(app)
+scorecard.register(app)
+store.register(app)
+
+
+@contextmanager
+def _plain_messages() -> Iterator[None]:
+    """Warnings and log lines without file names and line numbers."""
+    formatted = warnings.formatwarning
+    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("robust_reps_ext").setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        warnings.formatwarning = formatted
+
+
+@contextmanager
+def _one_voice() -> Iterator[None]:
+    """Of the processes that torchrun has made, only the first shows results."""
+    if rank_and_world()[0] == 0:
+        yield
+        return
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
+        yield
+
+
+def _interrupt_behind(end: BaseException | None) -> KeyboardInterrupt | None:
+    """The interrupt that Typer has turned into an exit of its own."""
+    while end is not None and not isinstance(end, KeyboardInterrupt):
+        end = end.__cause__ or end.__context__
+    return end
+
+
+def _stop(message: str, status: int) -> None:
+    rank, world = rank_and_world()
+    of = f"rank {rank}: " if world > 1 else ""
+    print(f"error: {of}{one_line(message)}", file=sys.stderr)
+    sys.exit(status)

@@ -1,0 +1,144 @@
+"""What the commands show on the terminal: progress and tables."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Column, Table
+from rich.text import Text
+
+from ..results.locks import rank_and_world
+
+if TYPE_CHECKING:
+    from .doctor import Examination
+
+__all__ = ["progress", "quiet", "show_examination", "show_table"]
+
+
+@contextmanager
+def progress(what: str, unit: str, value: str = "") -> Iterator[Callable[..., None]]:
+    """A bar with rate and remaining time on stderr, and the function that moves it.
+
+    Parameters
+    ----------
+    what
+        What is going on.
+    unit
+        What is counted.
+    value
+        Name of the number that the function may get as its third argument.
+
+    Yields
+    ------
+    callable
+        ``move(done, in_all)`` or ``move(done, in_all, value)``.
+    """
+    columns: list[ProgressColumn] = [
+        _What(),
+        BarColumn(bar_width=8),
+        MofNCompleteColumn(table_column=Column(no_wrap=True)),
+        _Rate(unit),
+        TimeElapsedColumn(table_column=Column(no_wrap=True)),
+        TextColumn("left"),
+        TimeRemainingColumn(table_column=Column(no_wrap=True)),
+    ]
+    if value:
+        columns.append(TextColumn(f"{value} {{task.fields[value]}}"))
+    shown = Console(stderr=True, quiet=rank_and_world()[0] > 0)
+    bar = Progress(*columns, console=shown)
+    task = bar.add_task(what, total=None, value="")
+
+    def move(done: int, in_all: int, now: float | None = None) -> None:
+        number = "" if now is None else f"{now:.3f}"
+        bar.update(task, completed=done, total=in_all, value=number)
+        bar.start()
+
+    try:
+        yield move
+    finally:
+        # A bar that never moved leaves no trace; stopping it would print an empty line.
+        if bar.live.is_started:
+            bar.stop()
+
+
+@contextmanager
+def quiet() -> Iterator[Callable[[object], None]]:
+    """Silence what libraries print, and yield the function that prints nevertheless."""
+    shown = sys.stdout
+    with redirect_stdout(io.StringIO()):
+        yield lambda line: print(line, file=shown, flush=True)
+
+
+def show_table(header: Sequence[str], rows: Iterable[Sequence[object]], title: str = "") -> None:
+    """Print a table; numbers stand to the right, and blank names make no header."""
+    body = [list(row) for row in rows]
+    table = Table(title=title or None, title_justify="left", title_style="bold", box=None)
+    table.show_header = any(header)
+    for i, name in enumerate(header):
+        numbers = bool(body) and all(isinstance(row[i], (int, float)) for row in body)
+        table.add_column(name, justify="right" if numbers else "left", overflow="fold")
+    for row in body:
+        table.add_row(*(Text(_shown(cell)) for cell in row))
+    Console().print(table)
+
+
+def show_examination(found: Examination) -> None:
+    """Print what the doctor found."""
+    sections = {"Versions": found.versions, "Runs on": found.device, "Hook": found.hook}
+    for title, facts in sections.items():
+        show_table(("", ""), facts.items(), title)
+    console = Console(highlight=False)
+    for module, remedies in groupby(found.mends, lambda one: one.module):
+        console.print(Text(f"Mends of {module}", "bold"))
+        for one in remedies:
+            status = Text(one.status, "red" if one.failed else "green")
+            line = Text.assemble("  ", status, f"  {one.name}  ", (one.where, "dim"))
+            console.print(line, Padding(Text(one.why, "dim"), (0, 0, 0, 6)), sep="\n")
+    if found.missing:
+        show_table(("", ""), ((one.what, one.consequence) for one in found.missing), "Missing")
+    failed = sum(one.failed for one in found.mends)
+    console.print(f"{len(found.mends)} mends, {failed} failed")
+
+
+class _What(ProgressColumn):
+    """What goes on; in a narrow terminal it and the bar give way, and numbers stay whole."""
+
+    def __init__(self) -> None:
+        super().__init__(table_column=Column(min_width=16))
+
+    def render(self, task: Task) -> Text:
+        # No markup: names of files may have brackets.
+        return Text(task.description, no_wrap=True, overflow="ellipsis")
+
+
+class _Rate(ProgressColumn):
+    """Things a second."""
+
+    def __init__(self, unit: str) -> None:
+        super().__init__(table_column=Column(no_wrap=True))
+        self._unit = unit
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:.1f} {self._unit}/s")
+
+
+def _shown(cell: object) -> str:
+    return f"{cell:.3f}" if isinstance(cell, float) else str(cell)

@@ -1,0 +1,313 @@
+"""The commands about single coordinates: `visualize`, `add-feature` and `activations`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..runtime.errors import InputError
+from .common import AllOrN, Common, counted, tell
+from .results import SHOWN, class_name
+
+if TYPE_CHECKING:
+    from ..results.store import Part
+    from ..results.synthesis import Synthesis
+    from ..synthesis.settings import Options
+    from ..synthesis.trace import Progress
+
+__all__ = ["activations", "add_feature", "visualize"]
+
+PANEL = "Experiment"
+FOUR = "random:4"
+IMAGES = 4096
+"""Gone through before what was found is kept on the disk."""
+
+
+class Parameterization(str, Enum):
+    """What a step of a visualisation moves: pixels, or a decorrelated Fourier spectrum."""
+
+    pixels = "pixels"
+    fourier = "fourier"
+
+
+def visualize(
+    common: Common,
+    *,
+    coordinates: Annotated[
+        str,
+        typer.Option(
+            help="Such as 3,50; or random:8, drawn by the seed.",
+            metavar="I,I,...|random:K",
+            rich_help_panel=PANEL,
+        ),
+    ] = "random:8",
+    transform: Annotated[
+        str | None,
+        typer.Option(
+            help="Random moves before each step: jitter,rotate,scale; or jitter:8,rotate:5.",
+            metavar="NAME[:X],...",
+            rich_help_panel=PANEL,
+        ),
+    ] = None,
+    parameterization: Annotated[
+        Parameterization,
+        typer.Option(help="What the steps move.", rich_help_panel=PANEL),
+    ] = Parameterization.pixels,
+) -> None:
+    """See what coordinates stand for, from noise and from images (section 4.2).
+
+    Starts from as many pictures of noise as validation images. --transform is the regularised
+    baseline of Fig. 10, --parameterization fourier that of Fig. 9.
+
+    \b
+    robust-reps visualize --model critters-robust --dataset critters_fine \\
+      --coordinates 3,50 --n 2 --out out
+    """
+    import torch
+
+    from ..experiments.visualization import visualize as visualize_coordinates
+    from ..results.figures import Row, image_grid
+    from ..synthesis import noise
+
+    images = common.samples(common.n)
+    chosen = common.coordinates(coordinates, images.images)
+    regularizers: dict[str, Any] = {
+        "transform": transform,
+        "parameterization": parameterization.value,
+    }
+    seeds = torch.cat([noise(images.images, seed=common.seed), images.images])
+    starts = ["noise"] * common.n + list(images.names)
+
+    def make(part: Part, given: Options, progress: Progress) -> tuple[Synthesis, Any]:
+        given["first"] = 0  # every part has all seeds
+        found = visualize_coordinates(
+            common.network,
+            coordinates=chosen[part.images],
+            seeds=seeds,
+            **regularizers,
+            seed=common.seed,
+            progress=progress,
+            **given,
+        )
+        return found.synthesis, [
+            {"seed_image": start, "coordinate": i, "predicted": class_name(classes, label)}
+            for start, labels in zip(starts, found.predicted.tolist(), strict=True)
+            for i, label in zip(found.coordinates.tolist(), labels, strict=True)
+        ]
+
+    with common.store("visualize", coordinates=chosen, **regularizers) as store:
+        classes = common.class_names
+        run, rows = common.in_parts(
+            store, "features", make, said=("Visualising", "value"), n=len(chosen), each=len(seeds)
+        )
+        # Each part holds all seeds, and some of the coordinates of each.
+        of = {i: [k for k, row in enumerate(rows) if row["coordinate"] == i] for i in chosen}
+        shown = chosen[:SHOWN]
+        grid = [
+            Row(
+                torch.cat([seeds[s][None], *(run.images[of[i][s]][None] for i in shown)]),
+                captions=[start, *(f"{i}: {rows[of[i][s]]['predicted']}" for i in shown)],
+            )
+            for s, start in enumerate(starts)
+        ]
+        picture = store.add_figure("features", image_grid(grid, columns=1 + len(shown)))
+    means = [sum(rows[k]["objective"] for k in of[i]) / len(seeds) for i in chosen]
+    tell(("coordinate", "mean value"), zip(chosen, means, strict=True), [store.path, picture])
+
+
+def add_feature(
+    common: Common,
+    *,
+    coordinate: Annotated[
+        int, typer.Option(help="Which coordinate of R(x) to raise.", rich_help_panel=PANEL)
+    ],
+) -> None:
+    """Raise a coordinate in images until it leads (section 4.2.1).
+
+    \b
+    robust-reps add-feature --model critters-robust --dataset critters_fine \\
+      --coordinate 3 --n 8 --out out
+    """
+    from ..experiments.addition import add_feature as add_to_images
+    from ..models.representation import representation
+
+    def make(part: Part, given: Options, progress: Progress) -> tuple[Synthesis, Any]:
+        images = common.samples(common.n, part.images)
+        found = add_to_images(
+            common.network,
+            images.images,
+            coordinate,
+            seed=common.seed,
+            progress=progress,
+            **given,
+        )
+        latent = representation(common.network, found.images, layer=common.layer)
+        leads = (latent.argmax(dim=1) == coordinate).tolist()
+        return found, [
+            {"label": label, "index": index, "coordinate": coordinate, "leads": bool(lead)}
+            for label, index, lead in zip(images.names, images.indices.tolist(), leads, strict=True)
+        ]
+
+    with common.store("add-feature", coordinate=coordinate) as store:
+        found, rows = common.in_parts(store, "added", make, said=("Adding", "value"))
+        picture = store.add_figure("added", found[:SHOWN].figure())
+    tell(
+        ("image", "label", f"R(x)_{coordinate}", "leads"),
+        (
+            (row["index"], row["label"], row["objective"], "yes" if row["leads"] else "no")
+            for row in rows
+        ),
+        [store.path, picture],
+    )
+
+
+def activations(
+    common: Common,
+    *,
+    coordinates: Annotated[
+        str,
+        typer.Option(
+            help="Such as 3,50; or random:8, drawn by the seed.",
+            metavar="I,I,...|random:K",
+            rich_help_panel=PANEL,
+        ),
+    ] = FOUR,
+    k: Annotated[int, typer.Option("--k", help="Images at each end.", rich_help_panel=PANEL)] = 3,
+    every: Annotated[
+        bool,
+        typer.Option("--all", help="All coordinates, on a page to browse.", rich_help_panel=PANEL),
+    ] = False,
+    n: AllOrN = None,
+) -> None:
+    """Find the images that activate coordinates most and least (Fig. 8).
+
+    Goes once through the validation set, or through --n of its images; beside them stands what
+    raises the coordinate from a grey image. With --all, every coordinate gets its images, without
+    what raises it, on a page that opens from the disk.
+
+    \b
+    robust-reps activations --model critters-robust --dataset critters_fine \\
+      --coordinates 3,50 --out out
+    robust-reps activations --model critters-robust --dataset critters_fine --all --out out
+    """
+    import torch
+
+    from ..experiments.activations import most_activating, to_rows
+    from ..experiments.visualization import visualize as visualize_coordinates
+    from ..results.figures import Row, image_grid
+    from . import console
+
+    if every:
+        if coordinates != FOUR:
+            raise InputError(
+                f"--all and --coordinates {coordinates} exclude each other: give one of them"
+            )
+        _all_activations(common, k, n)
+        return
+    loader, positions = common.validation(n)
+    like = next(iter(loader))[0][:1]
+    chosen = common.coordinates(coordinates, like)
+
+    def make(part: Part, given: Options, progress: Progress) -> tuple[Synthesis, Any]:
+        with console.progress("Looking", "images") as look:
+            found = most_activating(
+                common.network,
+                counted(loader, len(positions), look),
+                coordinates=chosen,
+                k=k,
+                layer=common.layer,
+            )
+        features = visualize_coordinates(
+            common.network,
+            coordinates=chosen,
+            seeds=torch.full_like(like, 0.5),
+            seed=common.seed,
+            progress=progress,
+            **given,
+        )
+        rows = _named(to_rows(found), common.class_names, positions)
+        return features.synthesis, rows
+
+    with common.store("activations", coordinates=chosen, k=k, n=n) as store:
+        run, rows = common.in_parts(
+            store,
+            "activations",
+            make,
+            said=("Visualising", "value"),
+            n=len(chosen),
+            size=len(chosen),
+        )
+        grid = []
+        for feature, row in zip(run.images[:SHOWN], rows, strict=False):
+            shown, captions = [feature], ["from grey"]
+            for end in ("most", "least"):
+                seen = zip(row[end], row[f"{end}_value"], row[f"{end}_index"], strict=True)
+                for label, value, index in seen:
+                    shown.append(common.validation_set[index][0])
+                    captions.append(f"{end}: {value:.3g}\n{label}")
+            grid.append(Row(torch.stack(shown), f"coordinate {row['coordinate']}", captions))
+        picture = store.add_figure("activations", image_grid(grid, columns=1 + 2 * k))
+    tell(
+        ("coordinate", "most", "least"),
+        ((row["coordinate"], "; ".join(row["most"]), "; ".join(row["least"])) for row in rows),
+        [store.path, picture],
+    )
+
+
+def _all_activations(common: Common, k: int, n: int | None) -> None:
+    """The images at both ends of every coordinate, found part by part, and a page of them."""
+    from ..experiments.activations import ALL, extremes, from_rows, merged, to_rows
+    from ..report.activations import write_activations
+    from . import console
+
+    _, positions = common.validation(n)
+    if not 1 <= k <= len(positions):
+        raise InputError(f"k={k}: the data has {len(positions)} images; keep 1 to that many")
+    with common.store("activations", coordinates=ALL, k=k, n=n) as store:
+        with store.parts("activations", len(positions), IMAGES) as parts:
+            for part in parts:
+                some = positions[part.images]
+                with console.progress("Looking", "images") as look:
+                    found = extremes(
+                        common.network,
+                        counted(common.batches(some), len(some), look),
+                        coordinates=ALL,
+                        k=k,
+                        layer=common.layer,
+                        first=part.first,
+                        keep_images=False,
+                    )
+                if found is None:
+                    raise InputError("none of these images can be read")
+                store.add_rows(part, to_rows(found), table="extremes")
+        rows = store.rows("activations")
+        size = 1 + max(int(row["coordinate"]) for row in rows)
+        whole = merged(*(from_rows(rows[i : i + size], k) for i in range(0, len(rows), size)))
+        with store.parts("coordinates", size, size) as parts:
+            for part in parts:
+                store.add_rows(part, _named(to_rows(whole), common.class_names, positions))
+        page = write_activations(
+            store.path / "activations.html",
+            whole,
+            lambda place: common.validation_set[positions[place]][0],
+            names=common.class_names,
+            model=common.network.card,
+            name=common.model,
+            data=common.dataset,
+        )
+    print(f"{len(whole.coordinates)} coordinates, {whole.seen} images")
+    print(page)
+
+
+def _named(
+    rows: list[dict[str, Any]], classes: Sequence[str], positions: Sequence[int]
+) -> list[dict[str, Any]]:
+    """The rows with the names of labels, and indices that are places in the validation set."""
+    for row in rows:
+        for end in ("most", "least"):
+            row[end] = [class_name(classes, label) for label in row.pop(f"{end}_label")]
+            row[f"{end}_index"] = [positions[i] for i in row[f"{end}_index"]]
+    return rows

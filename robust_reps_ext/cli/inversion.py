@@ -1,0 +1,222 @@
+"""The commands that match representations: `invert`, `curve` and `interpolate`."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from . import options
+from .common import Common, numbers, tell
+from .results import SHOWN
+
+if TYPE_CHECKING:
+    from ..results.store import Part
+    from ..results.synthesis import Synthesis
+    from ..synthesis.settings import Options
+    from ..synthesis.trace import Progress
+
+__all__ = ["curve", "interpolate", "invert"]
+
+PANEL = "Experiment"
+
+
+class Targets(str, Enum):
+    """What is inverted: images of the data set, or inputs from outside it."""
+
+    data = "data"
+    kaleidoscope = "kaleidoscope"
+    photographs = "photographs"
+    held_out = "held-out"
+
+
+def invert(
+    common: Common,
+    *,
+    targets: Annotated[
+        Targets,
+        typer.Option(
+            help="Validation images, or from outside: patterns, photographs, left-out classes.",
+            rich_help_panel="Data",
+        ),
+    ] = Targets.data,
+    start: Annotated[
+        options.Start,
+        typer.Option(help="Noise, other validation images, or grey.", rich_help_panel="Data"),
+    ] = options.Start.noise,
+) -> None:
+    """Find images that a network represents as it does given ones (section 4.1).
+
+    \b
+    robust-reps invert --model critters-robust --dataset critters_fine \\
+      --n 4 --iterations 300 --out out
+    robust-reps invert --model checkpoint.pt.best --dataset restricted_imagenet \\
+      --data DIR --n 8 --start images --out out
+    robust-reps invert --model critters-robust --dataset critters_fine \\
+      --targets kaleidoscope --n 4 --iterations 300 --out out
+    """
+    from ..datasets.samples import validation_samples
+    from ..datasets.targets import target_samples
+    from ..experiments.inversion import invert as invert_images
+
+    def make(part: Part, given: Options, progress: Progress) -> tuple[Synthesis, Any]:
+        wanted = target_samples(
+            targets.value, common.data_set, common.n, seed=common.seed, part=part.images
+        )
+        sources = (
+            validation_samples(
+                common.data_set, common.n, skip=common.n, seed=common.seed, part=part.images
+            ).images
+            if start is options.Start.images
+            else start.value
+        )
+        found = invert_images(
+            common.network,
+            wanted.images,
+            start=sources,
+            seed=common.seed,
+            progress=progress,
+            **given,
+        )
+        index, names = wanted.indices.tolist(), wanted.names
+        return found, [{"label": name, "index": i} for name, i in zip(names, index, strict=True)]
+
+    with common.store("invert", targets=targets.value, start=start.value) as store:
+        found, rows = common.in_parts(store, "inversion", make, said=("Inverting", "distance"))
+        picture = store.add_figure("inversion", found[:SHOWN].figure())
+    tell(
+        ("image", "label", "distance"),
+        ((row["index"], row["label"], row["objective"]) for row in rows),
+        [store.path, *store.tensors()[:1], picture],
+    )
+
+
+def curve(
+    common: Common,
+    *,
+    radii: Annotated[
+        str, typer.Option(help="L2 radii, ascending.", metavar="R,R,...", rich_help_panel=PANEL)
+    ] = "2,8,32,128",
+) -> None:
+    """Match images within balls of growing radius around others (Fig. 4, 5).
+
+    \b
+    robust-reps curve --model critters-robust --dataset critters_fine \\
+      --radii 0.5,2,8,32 --n 4 --iterations 300 --out out
+    """
+    import torch
+
+    from ..experiments.constrained import Curve, invert_within
+    from ..results.figures import Row, image_grid
+    from ..results.plots import Line, curve_figure
+
+    lengths = numbers("radii", radii, float)
+
+    def make(part: Part, given: Options, progress: Progress) -> tuple[Synthesis, Any]:
+        targets, sources = common.pairs(part.images)
+        found = invert_within(
+            common.network,
+            targets.images,
+            sources.images,
+            radii=lengths,
+            seed=common.seed,
+            progress=progress,
+            **given,
+        )
+        pairs = {
+            "target": targets.names,
+            "source": sources.names,
+            "target_index": targets.indices.tolist(),
+            "source_index": sources.indices.tolist(),
+        }
+        rows = [
+            {"radius": radius, **dict(zip(pairs, pair, strict=True))}
+            for radius in found.radii.tolist()
+            for pair in zip(*pairs.values(), strict=True)
+        ]
+        return found.synthesis, rows
+
+    with common.store("curve", radii=lengths) as store:
+        run, rows = common.in_parts(
+            store, "images", make, said=("Inverting", "distance"), each=len(lengths)
+        )
+        # Each part holds all radii of its pairs, one radius after the other.
+        where = torch.tensor([row["radius"] for row in rows])
+        order = torch.cat([(where == radius).nonzero()[:, 0] for radius in where.unique()])
+        found = Curve.of(run[order], where.unique())
+        low, high = found.band()
+        plot = curve_figure(found.radii, [Line(found.mean, low, high)])
+        grid = [Row(found.sources[:SHOWN], "source")]
+        grid += [
+            Row(images[:SHOWN], f"radius {radius:g}", [f"{one:.3g}" for one in distance[:SHOWN]])
+            for radius, images, distance in zip(
+                found.radii.tolist(), found.images, found.distance.tolist(), strict=True
+            )
+        ]
+        grid.append(Row(found.targets[:SHOWN], "target"))
+        store.add_figure("images", image_grid(grid))
+        pictures = [store.add_figure(f"curve.{kind}", plot) for kind in ("png", "svg")]
+    columns = (found.radii, found.mean, low, high)
+    tell(
+        ("radius", "mean distance", "from", "to"),
+        zip(*(one.tolist() for one in columns), strict=True),
+        [store.path, *pictures],
+    )
+
+
+def interpolate(
+    common: Common,
+    *,
+    steps: Annotated[
+        int, typer.Option(help="T: lambda is 0, 1/T, ..., 1.", rich_help_panel=PANEL)
+    ] = 10,
+) -> None:
+    """Find images between two images, by their representations (appendix A.5).
+
+    \b
+    robust-reps interpolate --model critters-robust --dataset critters_fine \\
+      --n 4 --steps 6 --iterations 300 --out out
+    """
+    from ..experiments.interpolation import interpolate as interpolate_images
+    from ..results.figures import Row, image_grid
+
+    def make(part: Part, given: Options, progress: Progress) -> tuple[Synthesis, Any]:
+        left, right = common.pairs(part.images)
+        found = interpolate_images(
+            common.network,
+            left.images,
+            right.images,
+            steps=steps,
+            seed=common.seed,
+            progress=progress,
+            **given,
+        )
+        return found.synthesis, [
+            {"left": one, "right": other, "lambda": weight}
+            for one, other in zip(left.names, right.names, strict=True)
+            for weight in found.weights.tolist()
+        ]
+
+    with common.store("interpolate", steps=steps) as store:
+        run, rows = common.in_parts(
+            store, "interpolation", make, said=("Interpolating", "distance"), each=steps + 1
+        )
+        # A row of start (the pixel blend) and of result for each pair.
+        pairs = [rows[i : i + steps + 1] for i in range(0, len(rows), steps + 1)]
+        shape = (len(pairs), steps + 1, *run.images.shape[1:])
+        captions = [f"lambda {row['lambda']:.2g}" for row in pairs[0]]
+        grid: list[Row] = []
+        for blend, images in zip(run.start.view(shape), run.images.view(shape), strict=True):
+            grid += [Row(blend, "pixel blend"), Row(images, "representation", captions)]
+        picture = store.add_figure(
+            "interpolation", image_grid(grid[: 2 * SHOWN], columns=steps + 1)
+        )
+    tell(
+        ("left", "right", "worst distance"),
+        (
+            (pair[0]["left"], pair[0]["right"], max(row["objective"] for row in pair))
+            for pair in pairs
+        ),
+        [store.path, picture],
+    )

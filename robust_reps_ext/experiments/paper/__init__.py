@@ -1,0 +1,316 @@
+"""Every figure and table of the paper on one pair of models; what is finished is not done again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, closing, nullcontext
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from robustness.attacker import AttackerModel
+from robustness.datasets import DataSet
+from safetensors.torch import save
+from torch import Tensor
+
+from ...models.loading import weights_digest
+from ...results.facts import difference
+from ...results.figures import Row, image_grid
+from ...results.locks import check_alone, claimed
+from ...results.records import check_name
+from ...results.store import ExperimentStore
+from ...runtime.errors import InputError
+from ...runtime.files import writing
+from ...synthesis import Progress
+from ...synthesis.settings import PAPER_SIZE
+from ...upstream.data.bad_images import readable
+from .study import SCALES, Found, Study
+from .units import SCORECARD, UNITS, Heading, Unit
+
+__all__ = ["MANIFEST", "FinishedUnit", "finished_units", "keep", "run_paper"]
+
+MANIFEST = "unit.json"
+# What is being worked on, and how far it is.
+CLAIMS = ".claims"
+_FORMAT = 2
+_PARTS: Mapping[type, tuple[str, ...]] = {
+    str: ("finished", "id", "kind", "numbers", "title", "digest"),
+    dict: ("facts", "study"),
+    list: ("runs", "pictures"),
+}
+
+
+@dataclass(frozen=True)
+class FinishedUnit:
+    """A figure or table on the disk.
+
+    Attributes
+    ----------
+    path
+        Its directory: ``<run>.safetensors`` for `Synthesis.load`, PNG and PDF, and
+        ``pictures/<name>.safetensors`` with one tensor ``images``.
+    manifest
+        What it is and says: id, kind, title, numbers, runs, pictures, facts, study, digest.
+    """
+
+    path: Path
+    manifest: Mapping[str, Any]
+
+
+def run_paper(
+    robust: AttackerModel,
+    standard: AttackerModel,
+    data_set: DataSet,
+    out: str | Path,
+    *,
+    vgg: AttackerModel | None = None,
+    scale: str = "default",
+    eps: float | None = None,
+    group: Tensor | None = None,
+    seed: int = 0,
+    names: Mapping[str, str] | None = None,
+    overwrite: bool = False,
+    watch: Callable[[Unit], AbstractContextManager[Progress | bool]] | None = None,
+    **changes: Any,
+) -> list[FinishedUnit]:
+    """Make what `UNITS` lists, each in a directory of `out`, and skip what is there already.
+
+    Parameters
+    ----------
+    robust, standard, vgg
+        As `load_model` returns them; `vgg` joins the tables and the feature visualisations.
+    data_set
+        As `open_data_set` returns it; its validation part is used.
+    out
+        Directory of results. The same call goes on where one was interrupted, and several
+        processes that are called alike share the work.
+    scale
+        ``"quick"``, ``"default"`` or ``"full"``, the paper's; see `SCALES`.
+    eps
+        Radius of the attack of the tables; default the paper's 3 at 224 pixels, brought to the
+        size of the images.
+    group
+        Coarse label of each class for the tables, see `evaluate`.
+    seed
+        Chooses images, noise and coordinates.
+    names
+        What the models are called in the report, by role; default the roles.
+    overwrite
+        Remove what `out` holds of figures and tables that were made with other settings; without
+        it, they are an error.
+    watch
+        ``with watch(unit) as progress`` is put around each unit.
+    **changes
+        Fields of `Scale` to replace: ``images=4``.
+
+    Returns
+    -------
+    list of FinishedUnit
+        In the order of `UNITS`.
+
+    Raises
+    ------
+    InputError
+        If the scale is not known, the data has too few images, or `out` was made with other
+        settings, which are named.
+
+    Examples
+    --------
+    >>> import robust_reps_ext as rr
+    >>> from robust_reps_ext.datasets.samples import open_data_set
+    >>> from robust_reps_ext.experiments.paper import run_paper
+    >>> pair = [rr.load_model(f"critters-{name}") for name in ("robust", "standard")]
+    >>> data_set = open_data_set("critters_fine")
+    >>> units = run_paper(*pair, data_set, "out", scale="quick")  # doctest: +SKIP
+    """
+    if scale not in SCALES:
+        raise InputError(f"scale={scale!r} is not known: choose {', '.join(SCALES)}")
+    models = {"robust": robust, "standard": standard}
+    if vgg is not None:
+        models["vgg"] = vgg
+    _, loader = data_set.make_loaders(0, 1, only_val=True, shuffle_val=False)
+    _, (first, _) = next(readable(loader.dataset, range(len(loader.dataset))))
+    side = first.shape[-1]
+    study = Study(
+        models=models,
+        data_set=data_set,
+        classes=_classes(data_set, loader.dataset),
+        scale=replace(SCALES[scale], **changes),
+        eps=3.0 * side / PAPER_SIZE if eps is None else eps,
+        group=group,
+        seed=seed,
+    )
+    if study.scale.needed > len(loader.dataset):
+        raise InputError(
+            f"scale={scale!r} takes {study.scale.needed} validation images, "
+            f"{data_set.ds_name!r} has {len(loader.dataset)}: add some, or choose a smaller scale"
+        )
+    facts = _facts(study, scale, side, names or {})
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    _check_earlier(Path(out), facts, overwrite)
+    claims = Path(out, CLAIMS)
+    claims.mkdir(parents=True, exist_ok=True)
+    units = {claims / unit.id: unit for unit in UNITS}
+
+    def done() -> dict[str, FinishedUnit]:
+        return {unit.manifest["id"]: unit for unit in finished_units(out, digest=digest)}
+
+    def complete(path: Path) -> bool:
+        """Whether a unit is made; what was skipped is tried again, as it may be there now."""
+        found = done().get(units[path].id)
+        return found is not None and "skipped" not in found.manifest["facts"]
+
+    with closing(claimed(list(units), finished=complete)) as free:
+        for claim in free:
+            unit, places = units[claim], claims / f"{units[claim].id}-places"
+            with nullcontext(False) if watch is None else watch(unit) as progress:
+                found = unit.compute(replace(study, places=places), progress)
+                if "skipped" not in found.facts or unit.id not in done():
+                    keep(out, unit, found, {"digest": digest, "study": facts})
+            shutil.rmtree(places, ignore_errors=True)
+    made = done()
+    return [made[unit.id] for unit in UNITS]
+
+
+def _check_earlier(out: Path, facts: Mapping[str, Any], overwrite: bool) -> None:
+    """Refuse, or remove, figures that were made with other settings."""
+    if overwrite:
+        check_alone()
+    others = [
+        unit
+        for unit in (_read(out) if out.is_dir() else ())
+        if unit.manifest["id"] != SCORECARD.id and unit.manifest["study"] != facts
+    ]
+    if not others:
+        return
+    if not overwrite:
+        raise InputError(
+            f"{others[-1].path} was made with {difference(others[-1].manifest['study'], facts)}: "
+            "give these again to go on, another --out, or --overwrite to remove it and begin anew"
+        )
+    for unit in others:
+        shutil.rmtree(unit.path)
+    shutil.rmtree(out / CLAIMS, ignore_errors=True)
+
+
+def finished_units(out: str | Path, *, digest: str | None = None) -> list[FinishedUnit]:
+    """The units in `out`, in the order of `UNITS`, then the scorecard; of one id the newest.
+
+    Parameters
+    ----------
+    out
+        As given to `run_paper`.
+    digest
+        Only those that were made with these settings.
+    """
+    newest: dict[str, FinishedUnit] = {}
+    for unit in sorted(_read(Path(out)), key=lambda unit: unit.manifest["finished"]):
+        if digest in (None, unit.manifest["digest"]):
+            newest[unit.manifest["id"]] = unit
+    return [newest[unit.id] for unit in (*UNITS, SCORECARD) if unit.id in newest]
+
+
+def _read(out: Path) -> Iterator[FinishedUnit]:
+    for path in out.glob(f"*/{MANIFEST}"):
+        try:
+            manifest = json.loads(path.read_text("utf-8"))
+            if not isinstance(manifest, dict):
+                raise ValueError("it is no JSON object")
+            if manifest.get("format") != _FORMAT:
+                continue
+            _check(manifest)
+        except (OSError, ValueError, RecursionError) as error:
+            raise InputError(f"{path} is damaged: {error}; delete {path.parent}") from error
+        yield FinishedUnit(path.parent, manifest)
+
+
+def _check(manifest: Mapping[str, Any]) -> None:
+    """Refuse a manifest that lacks what readers of units rely on, or names files elsewhere."""
+    for kind, keys in _PARTS.items():
+        for key in keys:
+            if not isinstance(manifest.get(key), kind):
+                raise ValueError(f"{key!r} is no {kind.__name__}")
+    for name in (*manifest["runs"], *manifest["pictures"]):
+        check_name("file", str(name))
+
+
+def keep(
+    out: str | Path, unit: Heading, found: Found, made_with: Mapping[str, Any]
+) -> FinishedUnit:
+    """Write a unit; its manifest, which says that it is finished, comes last."""
+    from datetime import datetime, timezone
+
+    with ExperimentStore.create(
+        out,
+        experiment=unit.id,
+        settings={"digest": made_with["digest"]},
+        provenance=made_with["study"],
+    ) as store:
+        for name, run in found.runs.items():
+            store.add(name, run)
+        if "skipped" not in found.facts:
+            figure = image_grid(_rows(found)) if found.plot is None else found.plot()
+            for suffix in ("png", "pdf"):
+                store.add_figure(f"{unit.id}.{suffix}", figure)
+        pictures = store.path / "pictures"
+        pictures.mkdir()
+        for name, images in found.pictures.items():
+            with writing(pictures / f"{name}.safetensors", "free some space") as file:
+                file.write(save({"images": images.contiguous()}))
+        manifest = {
+            "format": _FORMAT,
+            "finished": datetime.now(timezone.utc).isoformat(timespec="microseconds"),
+            **{name: getattr(unit, name) for name in ("id", "kind", "numbers", "title")},
+            "runs": list(found.runs),
+            "pictures": list(found.pictures),
+            "facts": dict(found.facts),
+            **made_with,
+        }
+        with writing(store.path / MANIFEST, "free some space") as file:
+            file.write(json.dumps(manifest, indent=1).encode())
+    return FinishedUnit(store.path, json.loads(json.dumps(manifest)))
+
+
+def _rows(found: Found) -> list[Row]:
+    """Targets and starts once, then what each model made of them."""
+    first = next(iter(found.runs.values()))
+    rows = [Row(first.start, "start")]
+    if first.target_images is not None:
+        rows.insert(0, Row(first.target_images, "target"))
+    for name, run in found.runs.items():
+        label = found.facts.get("names", {}).get(name, name).replace(", ", "\n")
+        rows.append(Row(run.images, label, [f"{value:.2f}" for value in run.objective.tolist()]))
+    return rows
+
+
+def _facts(study: Study, scale: str, side: int, names: Mapping[str, str]) -> dict[str, Any]:
+    """What decides the results, as JSON holds it."""
+    facts = {
+        "scale": {"name": scale, **asdict(study.scale)},
+        "models": {
+            role: {
+                "name": names.get(role, role),
+                "arch": str(getattr(model, "card", {}).get("arch")),
+                "weights": weights_digest(model),
+            }
+            for role, model in study.models.items()
+        },
+        "data": {
+            "name": study.data_set.ds_name,
+            "folder": str(study.data_set.data_path),
+            "side": side,
+        },
+        "eps": study.eps,
+        "grouped": None if study.group is None else study.group.tolist(),
+        "seed": study.seed,
+    }
+    plain: dict[str, Any] = json.loads(json.dumps(facts))
+    return plain
+
+
+def _classes(data_set: DataSet, validation: Any) -> list[str]:
+    names = getattr(data_set, "classes", None) or getattr(validation, "classes", None) or ()
+    return [str(name) for name in names]

@@ -1,0 +1,241 @@
+"""What the figures of the paper are made of: models, data, and how much of everything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from robustness.attacker import AttackerModel
+from robustness.datasets import DataSet
+from torch import Tensor
+
+from ...datasets.photographs import PHOTOGRAPHS
+from ...datasets.samples import Samples, validation_samples
+from ...datasets.targets import held_out_samples, target_samples
+from ...models.representation import representation
+from ...results.synthesis import Synthesis
+from ...synthesis.settings import PAPER_SIZE, Options
+
+__all__ = ["SCALES", "Found", "Scale", "Study"]
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How many images and steps: from a look in minutes to what the paper did.
+
+    Attributes
+    ----------
+    images, pairs, steps
+        Columns of the inversions; pairs of Fig. 4 and 12; steps of lambda.
+    iterations, feature_iterations, addition_iterations
+        PGD steps of the inversions, of the visualisations, and of the additions.
+    seeds, coordinates
+        Rows and columns of Fig. 7.
+    radii
+        Of Fig. 4, at 224 pixels.
+    tested, attack_steps
+        Validation images of the tables and of Fig. 8 (None: all); PGD steps of the tables.
+    precision, schedule
+        What the network computes with while it is attacked, and how the steps of the inversions
+        go, see `Options`.
+    step_size
+        First length of their steps where nothing bounds them, at 224 pixels; None: the
+        schedule's own, which comes no nearer in as many steps, and fills images with saturated
+        noise on the way.
+    """
+
+    images: int
+    pairs: int
+    steps: int
+    iterations: int
+    feature_iterations: int
+    addition_iterations: int
+    seeds: int
+    coordinates: int
+    radii: tuple[float, ...]
+    tested: int | None
+    attack_steps: tuple[int, ...]
+    precision: str = "float32"
+    schedule: str = "paper"
+    step_size: float | None = None
+
+    @property
+    def needed(self) -> int:
+        """How many validation images the figures and tables take."""
+        beside = self.images + max(self.images, self.pairs)
+        return max(beside, self.seeds - 1, self.tested or 1)
+
+
+SCALES: Mapping[str, Scale] = {
+    "quick": Scale(
+        8,
+        4,
+        8,
+        200,
+        120,
+        400,
+        3,
+        8,
+        (0.5, 1, 2, 4, 8, 16, 32, 64, 128),
+        64,
+        (20,),
+        precision="auto",
+        schedule="cosine-momentum",
+        step_size=7.0,
+    ),
+    "default": Scale(
+        16, 4, 10, 1000, 200, 800, 4, 16, (0.5, 1, 2, 4, 8, 16, 32, 64, 128), 1000, (20, 100)
+    ),
+    "full": Scale(
+        16, 16, 10, 10_000, 200, 800, 4, 32, (0.5, 1, 2, 4, 8, 16, 32, 64, 128), None, (20, 100)
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Study:
+    """The models and data that the figures are made of.
+
+    Attributes
+    ----------
+    models
+        Name -> model: ``"robust"``, ``"standard"``, perhaps ``"vgg"``.
+    data_set, classes
+        The data and the names of its classes.
+    scale
+        How much of everything.
+    eps
+        Radius of the attack of the tables.
+    group
+        Coarse label of each class, see `evaluate`; None: the classes themselves.
+    seed
+        Chooses images, noise and coordinates.
+    places
+        The folder in which runs keep their places; None: they keep none.
+    """
+
+    models: Mapping[str, AttackerModel]
+    data_set: DataSet
+    classes: Sequence[str]
+    scale: Scale
+    eps: float
+    group: Tensor | None
+    seed: int
+    places: Path | None = None
+
+    def inversion(self, name: str) -> Options:
+        """The keywords of every inversion, of the model `name`."""
+        return {
+            "iterations": self.scale.iterations,
+            "schedule": self.scale.schedule,
+            **self._every(name),
+        }
+
+    def unbound(self, name: str, images: Tensor) -> Options:
+        """The keywords of an inversion that no radius bounds."""
+        length = self.scale.step_size
+        at_size = None if length is None else length * images.shape[-1] / PAPER_SIZE
+        return {**self.inversion(name), "step_size": at_size}
+
+    def visualization(self, name: str) -> Options:
+        """The keywords of every visualisation, of the model `name`."""
+        return {"iterations": self.scale.feature_iterations, **self._every(name)}
+
+    def addition(self, name: str) -> Options:
+        """The keywords of every addition, of the model `name`."""
+        return {"iterations": self.scale.addition_iterations, **self._every(name)}
+
+    def _every(self, name: str) -> Options:
+        if self.places is None:
+            return {"precision": self.scale.precision}
+        self.places.mkdir(parents=True, exist_ok=True)
+        place = self.places / f"{name}.place"
+        return {"precision": self.scale.precision, "place": place}
+
+    def made(
+        self, name: str, experiment: Callable[..., Any], *given: Any, **options: Any
+    ) -> Synthesis:
+        """The synthesis of ``experiment(*given, **options)``.
+
+        It is kept in `places` under `name` until the unit is finished, and not made twice.
+        """
+        kept = None if self.places is None else self.places / f"{name}.safetensors"
+        if kept is not None and kept.exists():
+            return Synthesis.load(kept)
+        found = experiment(*given, **options)
+        run: Synthesis = found if isinstance(found, Synthesis) else found.synthesis
+        if kept is not None:
+            run.save(kept)
+        return run
+
+    @property
+    def both(self) -> dict[str, AttackerModel]:
+        """The pair that most figures compare."""
+        return {name: self.models[name] for name in ("robust", "standard")}
+
+    def samples(self, n: int, skip: int = 0) -> Samples:
+        """Validation images in the order that the seed fixes."""
+        return validation_samples(self.data_set, n, skip=skip, seed=self.seed)
+
+    def strangers(self, n: int) -> Samples:
+        """Images of no class in the data: of the classes that it leaves out, else photographs.
+
+        Raises
+        ------
+        InputError
+            If neither can be had.
+        """
+        if getattr(self.data_set, "label_mapping", None) is not None:
+            return held_out_samples(self.data_set, n, seed=self.seed)
+        return target_samples("photographs", self.data_set, min(n, len(PHOTOGRAPHS)))
+
+    def tested(self) -> Iterable[tuple[Tensor, Tensor]]:
+        """Batches of the validation images that accuracies are counted on."""
+        if self.scale.tested is None:
+            _, loader = self.data_set.make_loaders(0, 64, only_val=True, shuffle_val=False)
+            yield from loader
+            return
+        found = self.samples(self.scale.tested)
+        yield from zip(found.images.split(64), found.labels.split(64), strict=True)
+
+    def names(self, labels: Tensor) -> list[str]:
+        """The names of classes."""
+        numbers = labels.flatten().tolist()
+        return [self.classes[i] if 0 <= i < len(self.classes) else str(i) for i in numbers]
+
+    def coordinates(self, model: AttackerModel, images: Tensor) -> list[int]:
+        """A random choice of coordinates of R(x), ascending."""
+        size = representation(model, images[:1]).shape[1]
+        order = torch.randperm(size, generator=torch.Generator().manual_seed(self.seed))
+        return sorted(order[: self.scale.coordinates].tolist())
+
+    def predicted(self, model: AttackerModel, images: Tensor) -> list[str]:
+        """The class that the model gives each image."""
+        with torch.no_grad():
+            scores = torch.cat([model(batch)[0] for batch in images.split(64)])
+        return self.names(scores.argmax(dim=1).cpu())
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a figure or table holds.
+
+    Attributes
+    ----------
+    runs
+        Name -> synthesis, most often one for each model.
+    facts
+        What there is to say, as JSON can hold it.
+    pictures
+        Images that no synthesis made.
+    plot
+        Draws the figure where it is not a grid of the runs.
+    """
+
+    runs: Mapping[str, Synthesis] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    pictures: Mapping[str, Tensor] = field(default_factory=dict)
+    plot: Callable[[], Any] | None = None

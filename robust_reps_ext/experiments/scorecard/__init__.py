@@ -1,0 +1,231 @@
+"""The paper's claims as tests: a robust and a standard model, side by side, with intervals."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+import torch
+from robustness.attacker import AttackerModel
+from robustness.datasets import DataSet
+from torch import Tensor
+
+from ...datasets.samples import validation_samples, validation_set
+from ...models.loading import weights_digest
+from ...runtime.errors import InputError
+from ...synthesis.settings import PAPER_SIZE
+from .chance import chance, judge_right
+from .claims import CLAIMS, Measure
+from .judge import COATS, Judge, known_factors
+from .result import PAIR, Scorecard
+from .settings import Amounts
+from .statistics import compare
+from .trial import PARTS, Measured, measure
+from .trials import Trials
+
+__all__ = ["FEWEST_SEEDS", "scorecard"]
+
+FEWEST_SEEDS = 3
+
+
+def scorecard(
+    robust: AttackerModel,
+    standard: AttackerModel,
+    data_set: DataSet,
+    *,
+    judge: AttackerModel | None = None,
+    group: Tensor | None = None,
+    eps: float | None = None,
+    seeds: int = FEWEST_SEEDS,
+    seed: int = 0,
+    amounts: Amounts | None = None,
+    names: Mapping[str, str] | None = None,
+    trials: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+    **changes: Any,
+) -> Scorecard:
+    """Test the paper's claims on a robust and a standard model.
+
+    Parameters
+    ----------
+    robust, standard
+        As `load_model` returns them.
+    data_set
+        As `open_data_set` returns it; its validation part is used.
+    judge
+        A third network of the same classes, which says what images show; without one, what needs
+        it is left out.
+    group
+        Coarse label of each class, by which classes are compared; default the animals of
+        critters' fine classes, else the classes themselves.
+    eps
+        L2 radius that the robust model was trained against; default the paper's 3 at 224 pixels,
+        brought to the size of the images.
+    seeds
+        How many times everything is made, with other images, noise and coordinates; 3 or more.
+    seed
+        The first of the seeds.
+    amounts
+        How many images and steps; default `Amounts()`, and `scorecard_amounts.QUICK` is for a
+        look.
+    names
+        What the models are called, by role: robust, standard, judge.
+    trials
+        Folder that keeps what was measured on each model and seed: the same call, also one with
+        more seeds, goes on from there. Default: nothing is kept.
+    overwrite
+        Begin anew where `trials` holds those of other settings, instead of an error.
+    progress
+        ``progress(parts_done, parts_in_all)``.
+    **changes
+        Fields of `Amounts` to replace: ``images=36``.
+
+    Returns
+    -------
+    Scorecard
+
+    Raises
+    ------
+    InputError
+        If seeds are fewer than 3, the judge is one of the models, an amount is too small, the
+        data has too few images, or `trials` holds those of other settings.
+
+    Examples
+    --------
+    >>> import robust_reps_ext as rr
+    >>> from robust_reps_ext.datasets.samples import open_data_set
+    >>> data_set = open_data_set("critters_fine")
+    >>> pair = [rr.load_model(f"critters-{name}") for name in ("robust", "standard")]
+    >>> card = rr.scorecard(*pair, data_set, judge=rr.load_model("critters-vgg"))  # doctest: +SKIP
+    >>> card.verdicts()["class recovered"]  # doctest: +SKIP
+    'separates'
+    """
+    if seeds < FEWEST_SEEDS:
+        raise InputError(
+            f"seeds={seeds}: fewer than {FEWEST_SEEDS} do not show how much hangs on the seed"
+        )
+    amounts = replace(amounts or Amounts(), **changes)
+    found = validation_set(data_set)
+    amounts.check(len(found))
+    side = validation_samples(data_set, 1).images.shape[-1]
+    eps = 3.0 * side / PAPER_SIZE if eps is None else eps
+    if eps <= 0:
+        raise InputError(f"eps={eps}: give the radius that the robust model was trained against")
+    models = {"robust": robust, "standard": standard}
+    if judge is not None and weights_digest(judge) in map(weights_digest, models.values()):
+        raise InputError(
+            "the judge has the weights of a model that it is to judge: give another, or none"
+        )
+    factors = known_factors(data_set)
+    if group is None and factors is not None:
+        group = torch.arange(data_set.num_classes) // COATS
+    referee = None if judge is None else Judge(judge, group, factors)
+    everyone = models if judge is None else {**models, "judge": judge}
+    made_with = {
+        "scale": {"name": "scorecard", **asdict(amounts)},
+        "models": {role: _told(model) for role, model in everyone.items()},
+        "data": {
+            "name": data_set.ds_name,
+            "folder": str(data_set.data_path),
+            "side": side,
+            "images": len(found),
+        },
+        "eps": eps,
+        "grouped": None if group is None else group.tolist(),
+    }
+    made_with = json.loads(json.dumps(made_with))
+    every = range(seed, seed + seeds)
+    kept = None if trials is None else Trials(trials, made_with, overwrite=overwrite)
+
+    def one_trial(role: str, k: int, done: Callable[[], None]) -> Measured:
+        parts = measure(models[role], data_set, referee, amounts, eps=eps, seed=k)
+        return _gathered(parts, done)
+
+    values = _values(one_trial, every, kept, progress)
+    by_chance = chance(data_set, referee, amounts, every)
+    if "of the blend" in values["robust"]:
+        by_chance["class of an end"] = float(values["robust"]["of the blend"].mean())
+    claims = [
+        {
+            **{key: getattr(claim, key) for key in ("name", "section", "statement")},
+            "measures": [
+                _row(one, values, by_chance.get(one.name))
+                for one in claim.measures
+                if one.name in values["robust"]
+            ],
+        }
+        for claim in CLAIMS
+    ]
+    for role, model in made_with["models"].items():
+        model["name"] = (names or {}).get(role, role)
+    right = None if referee is None else judge_right(data_set, referee, amounts, every)
+    made_with |= {"seeds": seeds, "seed": seed, "judge_right": right}
+    return Scorecard(claims, _left_out(values["robust"], judge), made_with)
+
+
+def _values(
+    one_trial: Callable[[str, int, Callable[[], None]], Measured],
+    seeds: Sequence[int],
+    kept: Trials | None,
+    progress: Callable[[int, int], None] | None,
+) -> dict[str, dict[str, Any]]:
+    """Role -> measure -> (seeds, N), from the disk where it is there."""
+    parts = 0
+
+    def done(n: int = 1) -> None:
+        nonlocal parts
+        parts += n
+        if progress is not None:
+            progress(parts, PARTS * len(seeds) * len(PAIR))
+
+    taken: dict[str, list[Measured]] = {role: [] for role in PAIR}
+    for k in seeds:
+        for role in PAIR:
+            found = None if kept is None else kept.get(role, k)
+            if found is None:
+                found = one_trial(role, k, done)
+                if kept is not None:
+                    kept.keep(role, k, found)
+            else:
+                done(PARTS)
+            taken[role].append(found)
+    return {
+        role: {name: torch.stack([one[name] for one in rows]).numpy() for name in rows[0]}
+        for role, rows in taken.items()
+    }
+
+
+def _gathered(parts: Iterator[Measured], done: Callable[[], None]) -> Measured:
+    found: Measured = {}
+    for part in parts:
+        found |= {name: each.detach().cpu().float() for name, each in part.items()}
+        done()
+    return found
+
+
+def _row(one: Measure, values: Mapping[str, Any], chance: float | None) -> dict[str, Any]:
+    ours, theirs = (values[role][one.name] for role in PAIR)
+    found = asdict(compare(ours, theirs, larger=one.larger is not False, paired=one.paired))
+    verdict = None if one.larger is None else found.pop("verdict")
+    return {
+        **{key: getattr(one, key) for key in ("name", "unit", "larger")},
+        **{role: found[role] for role in (*PAIR, "difference")},
+        "chance": chance,
+        "n": list(ours.shape),
+        "verdict": verdict,
+    }
+
+
+def _left_out(taken: Mapping[str, Any], judge: AttackerModel | None) -> dict[str, str]:
+    why = "there is no judge" if judge is None else "the factors are not known"
+    names = [one.name for claim in CLAIMS for one in claim.measures]
+    return {name: why for name in names if name not in taken}
+
+
+def _told(model: AttackerModel) -> dict[str, Any]:
+    arch = str(getattr(model, "card", {}).get("arch"))
+    return {"arch": arch, "weights": weights_digest(model)}

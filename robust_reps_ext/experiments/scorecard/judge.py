@@ -1,0 +1,84 @@
+"""Who says what an image shows: a third network, and what is known of how images were drawn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from robustness.attacker import AttackerModel
+from robustness.datasets import DataSet
+from torch import Tensor
+
+from ...datasets.critters import FINE_CLASSES, Factors
+from ...datasets.samples import Samples
+from ...models.representation import representation
+
+__all__ = ["COATS", "Judge", "known_factors"]
+
+COATS, TONES = 18, 6
+"""Of critters: coats of each animal, and hues of each texture."""
+
+
+@dataclass(frozen=True)
+class Judge:
+    """A third network, which says what an image shows.
+
+    Attributes
+    ----------
+    model
+        As `load_model` returns it.
+    group
+        Coarse label of each class, which is what is judged; None: the classes themselves.
+    factors
+        Of the validation images, where the classes are critters' fine ones; None elsewhere.
+    """
+
+    model: AttackerModel
+    group: Tensor | None = None
+    factors: tuple[Factors, ...] | None = None
+
+    def representation(self, images: Tensor) -> Tensor:
+        """(N, k), of images (N, C, H, W)."""
+        return representation(self.model, images).cpu()
+
+    def labels(self, images: Tensor) -> Tensor:
+        """(N,), what the network takes the images for."""
+        device = next(self.model.parameters()).device
+        with torch.no_grad():
+            scores = torch.cat([self.model(part.to(device))[0] for part in images.split(64)])
+        return scores.argmax(dim=1).cpu()
+
+    def coarse(self, labels: Tensor) -> Tensor:
+        """The coarse label of each label."""
+        return labels if self.group is None else self.group[labels]
+
+    def sees(self, images: Tensor, labels: Tensor) -> Tensor:
+        """(N,), whether the network takes each image for something of its coarse label."""
+        return self.coarse(self.labels(images)) == self.coarse(labels)
+
+    def hues_of(self, samples: Samples) -> Tensor:
+        """(N,), in degrees, what the animals of validation images were painted with."""
+        factors = self.factors or ()
+        return torch.tensor([factors[i].body_hue for i in samples.indices.tolist()])
+
+    def hues_seen(self, labels: Tensor) -> Tensor:
+        """(N,), in degrees, the mean hue of the colour that each fine label names."""
+        factors = self.factors or ()
+        turns = torch.deg2rad(torch.tensor([one.body_hue for one in factors]))
+        colour = torch.tensor([one.hue for one in factors])
+        parts = [turns[colour == tone] for tone in range(TONES)]
+        means = [torch.atan2(part.sin().mean(), part.cos().mean()) for part in parts]
+        return torch.rad2deg(torch.stack(means))[labels % TONES]
+
+    @staticmethod
+    def texture(labels: Tensor) -> Tensor:
+        """The texture that each fine label names."""
+        return labels % COATS // TONES
+
+
+def known_factors(data_set: DataSet) -> tuple[Factors, ...] | None:
+    """The factors of the validation images, where the labels are critters' fine classes."""
+    if tuple(getattr(data_set, "classes", ())) != FINE_CLASSES:
+        return None
+    _, loader = data_set.make_loaders(0, 1, only_val=True, shuffle_val=False)
+    return getattr(loader.dataset, "factors", None)

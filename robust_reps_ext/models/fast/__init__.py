@@ -1,0 +1,266 @@
+"""The copy of a network that PGD runs on: the same function of the image, at less cost.
+
+In evaluation mode batch normalisation is part of the layer before it (`folding`), weights are
+fixed and lie in memory as the hardware reads them (`packed_convolutions`), the first layer may be
+computed otherwise (`cheap_convolutions`), rows of residual blocks are one operation
+(`residual_blocks`), and where only the representation is wanted, nothing after it runs.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ...runtime.modules import device_of, evaluating
+from ..hooks import ReplacedReLU, straight_through
+from ..representation import RepresentationModel
+from .cheap_convolutions import Unshuffled, cheaper
+from .folding import bare, foldable, folded_weights, is_weighted, rest_of
+from .packed_convolutions import Packed
+from .residual_blocks import whole_block, whole_row
+
+__all__ = ["FastCopy", "UpToRepresentation", "checked_copy", "fast_network"]
+
+logger = logging.getLogger("robust_reps_ext")
+
+Loss = Callable[[nn.Module], tuple[Tensor, Any]]
+
+
+class FastCopy:
+    """A copy of `network` for many gradients with respect to images.
+
+    Parameters
+    ----------
+    network
+        The bare classifier (``model.model`` of an `AttackerModel`); neither it nor its state
+        dict is changed, and weights that need no other form are shared with it.
+    x
+        Some normalised images, (N, C, H, W), for one forward pass.
+
+    Attributes
+    ----------
+    network
+        The copy: same names of modules, evaluation mode, no gradients for weights.
+    chosen
+        What to run: the copy, or the part of it that is needed, see `checked_copy`.
+    folded
+        Layer to the batch normalisation that went into it, by name.
+
+    Examples
+    --------
+    >>> import torch, torchvision
+    >>> from robust_reps_ext.models.fast import FastCopy
+    >>> network = torchvision.models.resnet18(num_classes=9).eval()
+    >>> x = torch.rand(2, 3, 64, 64)
+    >>> fast = FastCopy(network, x)
+    >>> len(fast.folded), torch.allclose(fast.network(x), network(x), atol=1e-4)
+    (20, True)
+    """
+
+    def __init__(self, network: nn.Module, x: Tensor) -> None:
+        self.source = network
+        self.on_cpu = device_of(network).type == "cpu"
+        with torch.inference_mode(False), torch.no_grad(), evaluating(network):
+            x = x[:1].detach().clone()
+            if isinstance(network, RepresentationModel):
+                network.site(x)
+            self.network = _sharing(network).eval()
+            self.folded = foldable(self.network, x)
+            for layer, norm in self.folded.items():
+                _fold(self.network, layer, norm)
+            if self.on_cpu:
+                for form in (cheaper, whole_block, whole_row):
+                    for module in self.network.modules():
+                        if bare(module) and (kind := form(module)) is not None:
+                            module.__class__ = kind
+                self.network.to(memory_format=torch.channels_last)
+        self.chosen: nn.Module = self.network
+
+    def reduce(self, dtype: torch.dtype) -> None:
+        """Hold weights in `dtype`, for use inside `torch.autocast`: it need not cast them then."""
+        with torch.inference_mode(False), torch.no_grad():
+            for module in self.network.modules():
+                ours = isinstance(module, (Packed, Unshuffled))
+                if (ours or is_weighted(module)) and bare(module):
+                    for name, value in list(module.named_parameters(recurse=False)):
+                        setattr(module, name, nn.Parameter(value.to(dtype), requires_grad=False))
+            self.network.to(memory_format=torch.channels_last)
+
+    def refresh(self) -> None:
+        """Take over the weights and statistics that the network has now."""
+        with torch.inference_mode(False), torch.no_grad():
+            sources = dict(self.source.named_modules())
+            for name, module in self.network.named_modules():
+                source = sources.get(name)
+                values = {} if source is None else _tensors(source)
+                if name in self.folded:
+                    norm = sources[self.folded[name]]
+                    values["weight"], values["bias"] = folded_weights(sources[name], norm)
+                for key, value in _tensors(module).items():
+                    if key in values and value.data_ptr() != values[key].data_ptr():
+                        value.copy_(values[key])
+                if isinstance(module, Packed):
+                    module.forget()
+
+
+class UpToRepresentation(nn.Module):
+    """A `RepresentationModel` that runs no further than its representation.
+
+    Asked for the representation, it returns None for the logits.
+    """
+
+    def __init__(self, model: RepresentationModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(
+        self, x: Tensor, with_latent: bool = False, fake_relu: bool = False, no_relu: bool = False
+    ) -> Any:
+        if not with_latent or no_relu:
+            return self.model(x, with_latent=with_latent, fake_relu=fake_relu, no_relu=no_relu)
+        site, network = self.model.site(x), self.model.module
+        with site.reading(network) as seen:
+
+            def stop(*_: Any) -> None:
+                if seen:
+                    raise _Reached
+
+            module = network.get_submodule(site.name)
+            after = site.side == "output"
+            handle = (
+                module.register_forward_hook(stop)
+                if after
+                else module.register_forward_pre_hook(stop)
+            )
+            try:
+                with ReplacedReLU(site.relu if fake_relu else None, straight_through):
+                    network(x)
+            except _Reached:
+                pass
+            finally:
+                handle.remove()
+        return None, site.rows(seen[-1])
+
+
+class _Reached(Exception):
+    """The representation is known."""
+
+
+def checked_copy(
+    network: nn.Module, x: Tensor, loss: Loss, *, dtype: torch.dtype | None = None
+) -> FastCopy | None:
+    """A copy of `network` on which `loss` has the same value, if there is one.
+
+    Parameters
+    ----------
+    network
+        The bare classifier, see `FastCopy`.
+    x
+        Some normalised images, (N, C, H, W).
+    loss
+        ``loss(network) -> (values, output)``, computed on the copy and on the network; the copy
+        counts only if both agree, so that an objective may look at whatever it likes.
+    dtype
+        Hold weights in this type, see `FastCopy.reduce`.
+
+    Returns
+    -------
+    FastCopy or None
+        `FastCopy.chosen` is what to run. Without a copy, the log ``robust_reps_ext`` says why.
+    """
+    try:
+        fast = FastCopy(network, x)
+        expected = _value(loss, network)
+        candidates = [fast.network]
+        if isinstance(fast.network, RepresentationModel):
+            candidates.insert(0, UpToRepresentation(fast.network))
+        chosen = next((one for one in candidates if _agrees(loss, one, expected)), None)
+    # Networks and objectives are anyone's code: what fails on the copy still runs on the network.
+    except Exception as error:
+        logger.warning("no fast copy of %s: %s: %s", *_named(network, type(error)), error)
+        return None
+    if chosen is None:
+        logger.warning(
+            "no fast copy of %s: the objective's value is another on it", *_named(network)
+        )
+        return None
+    if dtype is not None:
+        fast.reduce(dtype)
+    fast.chosen = chosen
+    return fast
+
+
+def fast_network(
+    network: nn.Module, x: Tensor, loss: Loss, *, dtype: torch.dtype | None = None
+) -> nn.Module:
+    """What `checked_copy` chose to run instead of `network`, or `network` itself."""
+    fast = checked_copy(network, x, loss, dtype=dtype)
+    return network if fast is None else fast.chosen
+
+
+def _agrees(loss: Loss, network: nn.Module, expected: tuple[Tensor, Any]) -> bool:
+    try:
+        found = _value(loss, network)
+    except Exception:
+        if isinstance(network, UpToRepresentation):  # the loss reads the logits
+            return False
+        raise
+    return all(_close(a, b) for a, b in zip(found, expected, strict=True))
+
+
+def _value(loss: Loss, network: nn.Module) -> tuple[Tensor, Any]:
+    """The loss without effect on the random state, and with the same random numbers each time."""
+    device = device_of(network)
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices), torch.inference_mode(False), torch.no_grad():
+        torch.manual_seed(0)
+        with evaluating(network):
+            values, output = loss(network)
+    return values, output
+
+
+def _close(found: Any, expected: Any) -> bool:
+    if not (isinstance(found, Tensor) and isinstance(expected, Tensor)):
+        return type(found) is type(expected)
+    if found.shape != expected.shape:
+        return False
+    scale = float(expected.abs().max()) if expected.numel() else 0.0
+    return torch.allclose(found, expected, rtol=1e-3, atol=1e-4 * max(1.0, scale))
+
+
+def _named(network: nn.Module, *kinds: type) -> tuple[str, ...]:
+    inner = network.module if isinstance(network, RepresentationModel) else network
+    return (type(inner).__name__, *(kind.__name__ for kind in kinds))
+
+
+def _sharing(network: nn.Module) -> Any:
+    """A copy with the network's own weights, fixed; its hooks are the same objects, too."""
+    memo: dict[int, Any] = {}
+    for module in network.modules():
+        for key, value in _tensors(module).items():
+            fixed = value.clone() if value.is_inference() else value.detach()
+            is_parameter = key in module._parameters
+            memo[id(value)] = nn.Parameter(fixed, requires_grad=False) if is_parameter else fixed
+        for hooks in (module._forward_hooks, module._forward_pre_hooks):
+            memo |= {id(hook): hook for hook in hooks.values()}
+    return copy.deepcopy(network, memo)
+
+
+def _tensors(module: nn.Module) -> dict[str, Tensor]:
+    """Parameters and buffers of the module itself."""
+    return {k: v for k, v in {**module._parameters, **module._buffers}.items() if v is not None}
+
+
+def _fold(network: nn.Module, layer: str, norm: str) -> None:
+    target = network.get_submodule(layer)
+    normalization = network.get_submodule(norm)
+    weight, bias = folded_weights(target, normalization)
+    target.weight = nn.Parameter(weight, requires_grad=False)
+    target.bias = nn.Parameter(bias, requires_grad=False)
+    parent, _, name = norm.rpartition(".")
+    setattr(network.get_submodule(parent), name, rest_of(normalization).eval())

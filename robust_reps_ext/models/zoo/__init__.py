@@ -1,0 +1,1 @@
+"""Networks by name: bundled, public, downloaded, from torchvision and timm."""

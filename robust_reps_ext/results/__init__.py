@@ -1,0 +1,1 @@
+"""Everything on disk: records, locks, snapshots, stores, figures, and the cox export."""

@@ -1,0 +1,212 @@
+"""Plots of numbers: the curve of Fig. 4, and accuracies with their intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..runtime.errors import InputError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["Line", "accuracy_figure", "curve_figure", "shares_figure"]
+
+# Told apart by every common kind of sight (Okabe and Ito).
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+BAR_HEIGHT = 0.8
+
+
+@dataclass(frozen=True)
+class Line:
+    """Numbers with an interval each.
+
+    Attributes
+    ----------
+    y
+        (K,), a tensor, an array or a list.
+    low, high
+        (K,), ends of the interval around each number.
+    label
+        What the line stands for, such as the model; default none.
+    """
+
+    y: Any
+    low: Any
+    high: Any
+    label: str = ""
+
+
+def curve_figure(radii: Any, lines: Sequence[Line]) -> Figure:
+    """Relative distance against radius, one line with its band for each model: Fig. 4.
+
+    Parameters
+    ----------
+    radii
+        (R,), ascending; the axis is logarithmic, and linear below the first radius above 0.
+    lines
+        Each of R numbers.
+
+    Raises
+    ------
+    InputError
+        If a line has another number of values than there are radii, or there is nothing to plot.
+
+    Examples
+    --------
+    >>> from robust_reps_ext.results.plots import Line, curve_figure
+    >>> line = Line([0.9, 0.5, 0.1], [0.8, 0.4, 0.05], [1.0, 0.6, 0.2], "robust")
+    >>> curve_figure([2, 8, 32], [line]).axes[0].get_xlabel()
+    'radius of the L2 ball around the source'
+    """
+    from matplotlib.ticker import FixedLocator, NullLocator
+
+    x = np.asarray(radii, dtype=float)
+    figure, axes = _empty(width=4.6, height=3.2)
+    for line, color in _colored(lines, len(x)):
+        axes.fill_between(
+            x, np.asarray(line.low), np.asarray(line.high), color=color, alpha=0.2, linewidth=0
+        )
+        axes.plot(
+            x,
+            np.asarray(line.y),
+            "o-",
+            color=color,
+            markersize=3.5,
+            linewidth=1.6,
+            label=line.label,
+        )
+    if (x > 0).any():
+        axes.set_xscale("symlog", linthresh=x[x > 0].min())
+    axes.xaxis.set_major_locator(FixedLocator(list(x)))
+    axes.xaxis.set_major_formatter("{x:.3g}")
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_ylim(0, max(1.0, 1.05 * max(float(np.asarray(line.high).max()) for line in lines)))
+    axes.set_xlabel("radius of the L2 ball around the source")
+    axes.set_ylabel("relative distance to the target")
+    axes.grid(alpha=0.25, linewidth=0.6)
+    if any(line.label for line in lines):
+        _as_written(axes.legend(frameon=False))
+    return figure
+
+
+def accuracy_figure(names: Sequence[str], lines: Sequence[Line]) -> Figure:
+    """Accuracies as bars with their intervals, one colour for each model: Tables 4 and 5.
+
+    Parameters
+    ----------
+    names
+        What the K accuracies of each model are: ``"clean"``, ``"PGD-20"``.
+    lines
+        One for each model, with K shares in [0, 1].
+
+    Raises
+    ------
+    InputError
+        If a line has another number of values than there are names, or there is nothing to plot.
+
+    Examples
+    --------
+    >>> from robust_reps_ext.results.plots import Line, accuracy_figure
+    >>> figure = accuracy_figure(["clean"], [Line([0.9], [0.8], [0.95], "robust")])
+    >>> [text.get_text() for text in figure.axes[0].get_yticklabels()]
+    ['clean']
+    """
+    colored = _colored(lines, len(names))
+    places = np.arange(len(names), dtype=float)
+    height = BAR_HEIGHT / len(lines)
+    figure, axes = _empty(width=5.6, height=1.1 + 0.28 * len(names) * len(lines))
+    for i, (line, color) in enumerate(colored):
+        share = np.asarray(line.y, dtype=float)
+        # Rounding can leave the end of an interval a hair inside the share itself.
+        error = np.clip([share - np.asarray(line.low), np.asarray(line.high) - share], 0, None)
+        offset = (i - (len(lines) - 1) / 2) * height
+        axes.barh(
+            places + offset,
+            share,
+            height,
+            xerr=error,
+            color=color,
+            label=line.label,
+            error_kw={"elinewidth": 1.0, "capsize": 2},
+        )
+    axes.set_yticks(places, names)
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1)
+    axes.xaxis.set_major_formatter(lambda share, _: f"{100 * share:.0f}%")
+    axes.set_xlabel("accuracy, 95% Wilson intervals")
+    axes.grid(axis="x", alpha=0.25, linewidth=0.6)
+    axes.set_axisbelow(True)
+    if any(line.label for line in lines):
+        _as_written(
+            axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)
+        )
+    return figure
+
+
+def shares_figure(names: Sequence[str], lines: Sequence[Line]) -> Figure:
+    """Shares as dots with their intervals, one colour for each model, a row for each name.
+
+    Parameters
+    ----------
+    names
+        What the K shares of each model are.
+    lines
+        One for each model, with K shares in [0, 1].
+
+    Raises
+    ------
+    InputError
+        If a line has another number of values than there are names, or there is nothing to plot.
+
+    Examples
+    --------
+    >>> from robust_reps_ext.results.plots import Line, shares_figure
+    >>> figure = shares_figure(["class kept"], [Line([0.9], [0.8], [0.95], "robust")])
+    >>> [text.get_text() for text in figure.axes[0].get_yticklabels()]
+    ['class kept']
+    """
+    colored = _colored(lines, len(names))
+    figure, axes = _empty(width=6.4, height=0.9 + 0.38 * len(names))
+    for i, (line, color) in enumerate(colored):
+        share, places = np.asarray(line.y), np.arange(len(names), dtype=float)
+        spread = np.clip([share - np.asarray(line.low), np.asarray(line.high) - share], 0, None)
+        lift = 0.28 * (i - (len(lines) - 1) / 2)
+        axes.errorbar(share, places + lift, xerr=spread, fmt="o", color=color, label=line.label)
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
+    axes.set_xlim(-0.02, 1.02)
+    axes.set_xlabel("share, with 95% intervals")
+    axes.grid(axis="x", alpha=0.25, linewidth=0.6)
+    axes.legend(frameon=False, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
+    return figure
+
+
+def _empty(*, width: float, height: float) -> tuple[Figure, Any]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=160, facecolor="white", layout="constrained")
+    axes = figure.add_subplot()
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _as_written(legend: Any) -> None:
+    """Names of files are no formulas, though they may have dollar signs."""
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+
+
+def _colored(lines: Sequence[Line], n: int) -> list[tuple[Line, str]]:
+    if not lines or not n:
+        raise InputError("there is nothing to plot: give at least one line of one value")
+    for line in lines:
+        if not len(line.y) == len(line.low) == len(line.high) == n:
+            raise InputError(
+                f"line {line.label!r} has {len(line.y)} values, {len(line.low)} lower and "
+                f"{len(line.high)} upper ends: give {n} of each"
+            )
+    return [(line, COLORS[i % len(COLORS)]) for i, line in enumerate(lines)]

@@ -1,0 +1,187 @@
+"""What is finished, as files: a JSON record for each piece of work, and the files that it names.
+
+A record is written whole, after the files it names, so that work is finished exactly when its
+record is there. Everything else, such as the tables of a cox store, is made from records.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from ..runtime.errors import InputError
+from ..runtime.files import writing
+
+__all__ = [
+    "FOLDER",
+    "METADATA",
+    "RESULTS",
+    "Record",
+    "check_name",
+    "plain",
+    "read_records",
+    "record_path",
+    "sha256",
+    "write_record",
+]
+
+FOLDER = "records"
+METADATA = "metadata"
+RESULTS = "results"
+_FORMAT = "robust_reps_ext.Record/1"
+
+
+@dataclass(frozen=True)
+class Record:
+    """A finished piece of work.
+
+    Attributes
+    ----------
+    name
+        Names its file, ``records/<name>.json``.
+    table, rows
+        What a table of the cox store holds of it.
+    files
+        Name -> sha256 of the files it left beside the folder of records.
+    group, first
+        Of which whole it is a part, and the number of its first image in it.
+    finished
+        When, in UTC.
+    """
+
+    name: str
+    table: str
+    rows: list[dict[str, Any]]
+    files: dict[str, str] = field(default_factory=dict)
+    group: str = ""
+    first: int = 0
+    finished: str = ""
+
+
+def write_record(
+    directory: Path,
+    name: str,
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    table: str,
+    files: Iterable[Path] = (),
+    group: str | None = None,
+    first: int = 0,
+) -> Record:
+    """Write that a piece of work is finished.
+
+    Parameters
+    ----------
+    directory
+        Of the experiment.
+    name
+        Of the record; one that is there is replaced.
+    rows
+        For `table`; kept as plain values.
+    table
+        Of the cox store.
+    files
+        What belongs to it, in `directory`, on the disk already.
+    group, first
+        See `Record`; without a group it is a whole of its own.
+
+    Raises
+    ------
+    InputError
+        If the name cannot name a file, or the record cannot be written.
+    """
+    check_name("name", name)
+    record = Record(
+        name,
+        table,
+        [plain(row) for row in rows],
+        {path.name: sha256(path) for path in files},
+        name if group is None else group,
+        first,
+        datetime.now(timezone.utc).isoformat(timespec="microseconds"),
+    )
+    path = record_path(directory, name)
+    folder = path.parent
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"cannot make {folder}: {error.strerror or error}; give another directory"
+        ) from error
+    with writing(path, "free some space, or give another directory") as file:
+        file.write(json.dumps({"format": _FORMAT, **asdict(record)}, indent=1).encode())
+    return record
+
+
+def record_path(directory: Path, name: str) -> Path:
+    """Where the record of that name is, once it is written."""
+    return directory / FOLDER / f"{name}.json"
+
+
+def read_records(directory: Path) -> list[Record]:
+    """The records of an experiment: wholes in the order of their beginning, parts by number.
+
+    Raises
+    ------
+    InputError
+        If a record is damaged.
+    """
+    records = [_read(path) for path in sorted((directory / FOLDER).glob("[!.]*.json"))]
+    began: dict[str, str] = {}
+    for one in records:
+        began[one.group] = min(one.finished, began.get(one.group, one.finished))
+    return sorted(records, key=lambda one: (began[one.group], one.group, one.first, one.finished))
+
+
+def _read(path: Path) -> Record:
+    try:
+        kept = json.loads(path.read_text("utf-8"))
+        if kept.pop("format", None) != _FORMAT:
+            raise ValueError(f"its format is not {_FORMAT}")
+        record = Record(**kept)
+        if record.name != path.stem or not all(isinstance(row, dict) for row in record.rows):
+            raise ValueError("it is no record of that name")
+        for name in record.files:
+            check_name("file", name)
+    except (OSError, AttributeError, TypeError, ValueError, RecursionError) as error:
+        raise InputError(
+            f"record {path} is damaged ({error}): remove it, and the same command makes it again"
+        ) from error
+    return record
+
+
+def sha256(path: Path) -> str:
+    """The digest of a file's content."""
+    with open(path, "rb") as file:
+        digest = hashlib.sha256()
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def check_name(what: str, name: str) -> None:
+    """Refuse what cannot name a file inside a folder."""
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*", name):
+        raise InputError(
+            f"{what} {name!r} cannot name a file: use letters, digits, '_', '-' and '.' only"
+        )
+
+
+def plain(value: Any) -> Any:
+    """`value` as plain Python: what JSON keeps and gives back."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if hasattr(value, "tolist"):
+        return plain(value.tolist())
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    return os.fspath(value) if isinstance(value, os.PathLike) else str(value)

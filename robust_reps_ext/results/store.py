@@ -1,0 +1,480 @@
+"""Results on disk: each experiment a folder of records, tensors and pictures, and a cox store."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from ..runtime.errors import InputError
+from ..runtime.files import remove_unfinished
+from .cox_export import bring_up_to_date
+from .facts import difference, earlier, facts_of
+from .figures import save_figure
+from .locks import check_alone, claimed
+from .records import (
+    METADATA,
+    RESULTS,
+    Record,
+    check_name,
+    plain,
+    read_records,
+    record_path,
+    write_record,
+)
+from .safe_pickle import trusting
+from .synthesis import Synthesis
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["ExperimentStore", "Part", "trusting"]
+
+PLACES = "places"
+# What an experiment takes on the disk beside its images, in bytes.
+MARGIN = 2**22
+# The cox store is written anew no more often than in 1/20 of the time.
+SHARE = 20
+# Of a part, in tensorboard: to encode an image costs more than to keep its tensors.
+IMAGES_SHOWN = 8
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of an experiment that is worked on: images `first` to `stop` of a whole.
+
+    Attributes
+    ----------
+    name
+        Names its files.
+    group
+        The whole.
+    first, stop
+        Its images are ``[first:stop]``.
+    place
+        The file in which a run keeps its place, see `robust_reps_ext.synthesis.settings.Options`.
+    """
+
+    name: str
+    group: str
+    first: int
+    stop: int
+    place: Path
+
+    def __len__(self) -> int:
+        return self.stop - self.first
+
+    @property
+    def images(self) -> slice:
+        """Which of the whole."""
+        return slice(self.first, self.stop)
+
+
+class ExperimentStore:
+    """One experiment on disk, in ``OUT/<id>/``.
+
+    ============================ ====================================================
+    ``records/<name>.json``      what is finished: rows, and the digests of its files
+    ``<name>.safetensors``       each `Synthesis`, read with `Synthesis.load`
+    ``<name>.png``               pictures
+    ``store.h5``                 the cox store: table ``metadata``, one row with settings
+                                 and provenance; table ``results``, one row per image
+    ``tensorboard/``             objectives, and the first 8 images of each part
+    ``places/``                  where runs that are not finished stand
+    ============================ ====================================================
+
+    What a call has been given is on the disk when it returns: its record is written last, and
+    whole. The cox store is made from the records, as a new file each time, and is at the latest
+    up to date when the experiment is closed; ``robust-reps store rebuild`` makes it again where it
+    is damaged or missing. `cox.readers.CollectionReader` reads OUT, also where this package is not
+    installed. Several processes may work on one experiment, see `parts`.
+
+    Attributes
+    ----------
+    path
+        The directory of the experiment.
+    id
+        Its name.
+
+    Examples
+    --------
+    >>> import tempfile, torch
+    >>> from robust_reps_ext.results.synthesis import Synthesis
+    >>> from robust_reps_ext.results.store import ExperimentStore
+    >>> from robust_reps_ext.results.reader import read_results
+    >>> start, images = torch.rand(2, 3, 8, 8), torch.rand(2, 3, 8, 8)
+    >>> made = Synthesis(images, start, torch.rand(2), torch.rand(1, 2), torch.zeros(1), {}, {})
+    >>> out = tempfile.mkdtemp()
+    >>> with ExperimentStore.create(out, experiment="invert", settings={"eps": 3.0}) as store:
+    ...     path = store.add("robust", made, rows=[{"label": "dog"}, {"label": "cat"}])
+    >>> [experiment] = read_results(out)
+    >>> experiment.metadata["eps"], experiment.results["label"].tolist()
+    (3.0, ['dog', 'cat'])
+    """
+
+    def __init__(self, path: Path, made: Path | None) -> None:
+        self.path = path.absolute()
+        self.id = path.name
+        self._made = made
+        self._figures: set[str] = set()
+        self._next_view = 0.0
+
+    @classmethod
+    def create(
+        cls,
+        out: str | Path,
+        *,
+        experiment: str,
+        settings: Mapping[str, Any],
+        provenance: Mapping[str, Any] | None = None,
+    ) -> ExperimentStore:
+        """Begin an experiment in the directory `out`, beside what there is, and write its metadata.
+
+        Parameters
+        ----------
+        out
+            Directory of experiments; made where there is none.
+        experiment
+            What is done, such as ``"invert"``; the experiment's id begins with it.
+        settings
+            How it is done. Numbers, texts and None become columns of ``metadata`` of their own
+            type; lists and dicts of such become objects, and anything else its text.
+        provenance
+            What it is done with and by: model, seed, versions. Becomes columns likewise.
+
+        Raises
+        ------
+        InputError
+            If `out` is a file, cannot be written, or has no space left; nothing is left behind.
+        ValueError
+            If a name is in both `settings` and `provenance` with different values.
+        """
+        check_name("experiment", experiment)
+        facts = facts_of(experiment, settings, provenance)
+        return cls._begin(Path(out, f"{experiment}-{uuid4().hex[:8]}"), facts)
+
+    @classmethod
+    def resume(
+        cls,
+        out: str | Path,
+        *,
+        experiment: str,
+        settings: Mapping[str, Any],
+        provenance: Mapping[str, Any] | None = None,
+        overwrite: bool = False,
+    ) -> ExperimentStore:
+        """Go on with the experiment of these settings in `out`, or begin it.
+
+        The arguments are those of `create`. The id follows from them, so that several processes
+        that are called alike work on one experiment.
+
+        Parameters
+        ----------
+        overwrite
+            Remove what `out` holds of this experiment, and begin anew.
+
+        Raises
+        ------
+        InputError
+            As `create`; if `out` holds the experiment with other settings, which are named; and if
+            several processes of ``torchrun`` are to overwrite it.
+        """
+        check_name("experiment", experiment)
+        facts = facts_of(experiment, settings, provenance)
+        digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+        path = Path(out, f"{experiment}-{digest[:8]}")
+        there = earlier(Path(out), experiment)
+        if overwrite:
+            check_alone()
+            for one in there:
+                shutil.rmtree(one)
+        elif path in there:
+            return cls(path, None)
+        elif there:
+            newest = max(there, key=lambda one: str(there[one]["created"]))
+            raise InputError(
+                f"{newest} was made with {difference(there[newest], facts)}: give these again to "
+                "go on, another --out, or --overwrite to remove it and begin anew"
+            )
+        return cls._begin(path, facts)
+
+    @classmethod
+    def _begin(cls, path: Path, facts: Mapping[str, Any]) -> ExperimentStore:
+        missing = [one for one in (path, *path.parents) if not one.exists()]
+        self = cls(path, missing[-1] if missing else None)
+        with ExitStack() as undo:
+            undo.push(self)
+            try:
+                path.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise InputError(
+                    f"cannot make {path}: {error.strerror or error}; give another directory"
+                ) from error
+            now = datetime.now(timezone.utc).isoformat(timespec="microseconds")
+            write_record(path, METADATA, [{**facts, "created": now}], table=METADATA)
+            bring_up_to_date(path)
+            undo.pop_all()
+        return self
+
+    @contextmanager
+    def parts(self, group: str, n: int, size: int) -> Iterator[Iterator[Part]]:
+        """What is to be done of a whole of `n` images, in parts of at most `size`.
+
+        Each part is this process' own while the caller works on it, and finished once it was
+        given to `add` or `add_rows`. Finished parts are left out, and those that other processes
+        work on are waited for at the end, so that the whole is there after the last part. A whole
+        of one part bears the whole's name.
+
+        Parameters
+        ----------
+        group
+            Names the whole.
+        n
+            Its images.
+        size
+            Images of each part but the last.
+
+        Yields
+        ------
+        iterator of Part
+            At the end of the ``with`` block nothing is this process' own any more.
+
+        Examples
+        --------
+        >>> with store.parts("inversion", 100, 32) as parts:  # doctest: +SKIP
+        ...     for part in parts:
+        ...         store.add(part, rr.invert(model, images[part.images]))
+        """
+        if n < 1:
+            raise InputError(f"n={n}: ask for 1 or more")
+        folder = self.path / PLACES
+        folder.mkdir(exist_ok=True)
+        parts = {}
+        for first in range(0, n, size):
+            name = group if n <= size else f"{group}-{first:07d}"
+            place = folder / f"{name}.safetensors"
+            part = Part(name, group, first, min(n, first + size), place)
+            parts[record_path(self.path, name)] = part
+        with closing(claimed(list(parts))) as records:
+            yield (self._cleared(parts[record]) for record in records)
+
+    def _cleared(self, part: Part) -> Part:
+        tensors = self.path / f"{part.name}.safetensors"
+        for path in (part.place, tensors, record_path(self.path, part.name)):
+            remove_unfinished(path)
+        return part
+
+    def records(self) -> list[Record]:
+        """All that is finished, see `robust_reps_ext.results.records.read_records`."""
+        return read_records(self.path)
+
+    def tensors(self) -> list[Path]:
+        """The files of tensors of all that is finished."""
+        return [self.path / name for one in self.records() for name in one.files]
+
+    def whole(self, group: str) -> tuple[Synthesis, list[dict[str, Any]]]:
+        """What the finished parts of a whole hold: one synthesis, and a row for each image."""
+        files = [name for one in self.records() if one.group == group for name in one.files]
+        runs = [Synthesis.load(self.path / name) for name in files]
+        return Synthesis.joined(runs), self.rows(group)
+
+    def rows(self, group: str) -> list[dict[str, Any]]:
+        """The rows of the finished parts of a whole."""
+        return [row for one in self.records() if one.group == group for row in one.rows]
+
+    def add(
+        self, name: str | Part, synthesis: Synthesis, rows: Sequence[Mapping[str, Any]] = ()
+    ) -> Path:
+        """Store a synthesis, and a row of table ``results`` for each of its images.
+
+        Parameters
+        ----------
+        name
+            Of the file, and in the column ``name``; or the part that it finishes.
+        synthesis
+            What was made.
+        rows
+            What there is to say of each image beside its index and objective: label, target,
+            distance, ... One mapping per image, or none at all. Rows need not have the same
+            names, nor those of other calls.
+
+        Returns
+        -------
+        pathlib.Path
+            The file of tensors.
+
+        Raises
+        ------
+        InputError
+            If `name` is in use or cannot name a file, there are more or fewer rows than images,
+            or there is no space left. What was stored before stays.
+        """
+        part = self._part(name, len(synthesis))
+        path = self._free(part.name)
+        if rows and len(rows) != len(synthesis):
+            raise InputError(
+                f"{part.name!r} has {len(synthesis)} images and {len(rows)} rows: give one row each"
+            )
+        said = [plain(row) for row in rows] or [{} for _ in range(len(synthesis))]
+        # Where each thing of the part has several images, they are counted on.
+        first = part.first * (len(synthesis) // len(part))
+        own = [
+            {"name": part.group, "image": index, "objective": value, "tensors": path.name}
+            for index, value in enumerate(synthesis.objective.tolist(), first)
+        ]
+        self._check_space(path, synthesis)
+        synthesis.save(path)
+        try:
+            self._finish(
+                part, [{**row, **ours} for row, ours in zip(said, own, strict=True)], [path]
+            )
+        except InputError:
+            if not record_path(self.path, part.name).exists():
+                path.unlink(missing_ok=True)
+            raise
+        self._show(part.name, synthesis)
+        return path
+
+    def add_rows(
+        self, name: str | Part, rows: Sequence[Mapping[str, Any]], *, table: str = RESULTS
+    ) -> None:
+        """Store rows that are not about images, such as accuracies.
+
+        Parameters
+        ----------
+        name
+            In the column ``name``; or the part that they finish.
+        rows
+            What there is to say, as for `add`.
+        table
+            Of the cox store.
+
+        Raises
+        ------
+        InputError
+            If there is no space left. What was stored before stays.
+        """
+        if not rows:
+            return
+        part = self._part(name, 0)
+        if not isinstance(name, Part):
+            taken = {one.name for one in self.records()}
+            names = (name if k == 1 else f"{name}-{k}" for k in range(1, len(taken) + 2))
+            free = next(one for one in names if one not in taken)
+            part = Part(free, free, 0, 0, part.place)
+            rows = [{**row, "name": name} for row in rows]
+        self._finish(part, rows, table=table)
+
+    def add_figure(self, name: str, figure: Figure) -> Path:
+        """Store a picture as ``<name>.png``, or as PDF or SVG if `name` ends so.
+
+        A picture of the name that an earlier process has left is replaced.
+
+        Raises
+        ------
+        InputError
+            If `name` is in use or cannot name a file, or there is no space left.
+        """
+        check_name("name", name)
+        suffix = "" if Path(name).suffix in (".png", ".pdf", ".svg") else ".png"
+        path = self.path / f"{name}{suffix}"
+        if path.name in self._figures:
+            raise InputError(f"{path} exists already: give another name")
+        save_figure(figure, path)
+        self._figures.add(path.name)
+        return path
+
+    @cached_property
+    def tensorboard(self) -> Any:
+        """The `tensorboardX.SummaryWriter` of the experiment."""
+        from tensorboardX import SummaryWriter
+
+        return SummaryWriter(str(self.path / "tensorboard"))
+
+    def close(self) -> None:
+        """Bring the cox store up to date. Done at the end of a ``with`` block too."""
+        if "tensorboard" in vars(self):
+            self.tensorboard.close()
+        if self.path.is_dir():
+            bring_up_to_date(self.path)
+
+    def __enter__(self) -> ExperimentStore:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None and self._made is not None and not self._holds_something():
+            shutil.rmtree(self._made, ignore_errors=True)
+            return
+        self.close()
+
+    def _holds_something(self) -> bool:
+        """Whether anything was finished, or begun, here or by another process."""
+        places = self.path / PLACES
+        begun = places.is_dir() and any(places.glob("*.safetensors"))
+        return begun or any(one.table != METADATA for one in self.records())
+
+    def _part(self, name: str | Part, n: int) -> Part:
+        if isinstance(name, Part):
+            return name
+        check_name("name", name)
+        return Part(name, name, 0, n, self.path / PLACES / f"{name}.safetensors")
+
+    def _free(self, name: str) -> Path:
+        path = self.path / f"{name}.safetensors"
+        if record_path(self.path, name).exists():
+            raise InputError(f"{path} exists already: give another name")
+        return path
+
+    def _finish(
+        self,
+        part: Part,
+        rows: Sequence[Mapping[str, Any]],
+        files: Sequence[Path] = (),
+        *,
+        table: str = RESULTS,
+    ) -> None:
+        write_record(
+            self.path,
+            part.name,
+            rows,
+            table=table,
+            files=files,
+            group=part.group,
+            first=part.first,
+        )
+        part.place.unlink(missing_ok=True)
+        if time.monotonic() >= self._next_view:
+            took = bring_up_to_date(self.path, wait=False)
+            self._next_view = time.monotonic() + SHARE * took
+
+    def _check_space(self, path: Path, synthesis: Synthesis) -> None:
+        # Twice: tensors, and images for tensorboard, whose writer hangs where a disk is full.
+        images = 3 * synthesis.images.numel() * synthesis.images.element_size()
+        frames = 0 if synthesis.frames is None else synthesis.frames.numel()
+        needed, free = 2 * images + frames + MARGIN, shutil.disk_usage(self.path).free
+        if free < needed:
+            raise InputError(
+                f"cannot write {path}: {free // 2**20} MiB are free and {-(-needed // 2**20)} MiB "
+                "needed; free some, or give another directory"
+            )
+
+    def _show(self, name: str, synthesis: Synthesis) -> None:
+        writer = self.tensorboard
+        shown = {"images": synthesis.images, "start": synthesis.start}
+        if synthesis.target_images is not None:
+            shown["targets"] = synthesis.target_images
+        for what, images in shown.items():
+            some = images[:IMAGES_SHOWN].detach().float().cpu().numpy()
+            writer.add_images(f"{name}/{what}", some)
+        for step, values in zip(synthesis.trace_steps.tolist(), synthesis.trace, strict=True):
+            writer.add_scalar(f"{name}/objective", float(values.mean()), int(step))
+        writer.flush()

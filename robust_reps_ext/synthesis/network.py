@@ -1,0 +1,143 @@
+"""What PGD runs on: the copy of the network, what it computes in, and where it may begin."""
+
+from __future__ import annotations
+
+import warnings
+
+import torch
+from robustness.attacker import AttackerModel
+from torch import Tensor, nn
+
+from ..models.fast import fast_network
+from ..runtime.memory import in_batches
+from ..runtime.modules import device_of
+from ..runtime.precision import amp_dtype, reduced
+from ..runtime.randomness import NUDGE, normal, seed_generators
+from .objectives import Objective
+
+__all__ = ["Engine"]
+
+# However many PGD takes: gradients on the network itself need more memory than on the fast copy.
+GRADIENTS_AT_ONCE = 32
+
+
+class Engine:
+    """One objective on one network.
+
+    Attributes
+    ----------
+    network
+        The copy of the network that PGD runs on, once `prepare` has been called.
+    reduced
+        Whether it computes in reduced precision.
+    """
+
+    TOLERANCE = 0.01
+
+    def __init__(
+        self,
+        model: AttackerModel,
+        objective: Objective,
+        target: Tensor,
+        *,
+        precision: str,
+        seed: int,
+    ) -> None:
+        self.model, self.objective, self.target, self.seed = model, objective, target, seed
+        self.device = device_of(model)
+        self.reduced = reduced(precision, self.device)
+        self.may_fall_back = precision == "auto"
+        self.network: nn.Module = model.model
+
+    def reseed(self) -> None:
+        """Every batch of images meets the same random numbers."""
+        seed_generators(self.seed, self.device)
+
+    def prepare(self, begin: Tensor) -> None:
+        """Make the copy; `begin` is where PGD will begin, (N, C, H, W)."""
+        self.begin = begin
+        x = self.model.normalizer(begin[:2].to(self.device))
+        target = self.target[:2].to(self.device)
+        self.network = fast_network(
+            self.model.model,
+            x,
+            lambda network: self.objective(network, x, target),
+            dtype=amp_dtype(self.device) if self.reduced else None,
+        )
+
+    def fall_back(self) -> None:
+        """Compute in float32 from now on."""
+        self.reduced = False
+        self.prepare(self.begin)
+
+    def trusted(self, found: Tensor, rows: Tensor, failed: Tensor) -> bool:
+        """Whether the result stands; if not, the network computes in float32 from now on.
+
+        Under ``precision="auto"``, the objective in reduced precision may be off by 1% of what it
+        is in float32, here or at the start (near 0, where it ends, all digits are lost at once),
+        over the batch (a unit that is off has no digits to lose); and it must be finite.
+        """
+        if not (self.reduced and self.may_fall_back):
+            return True
+        if failed.any():
+            self._fall_back_saying(f"is not finite at {int(failed.sum())} of {len(rows)} images")
+            return False
+        exact, first = (self._values(x, rows) for x in (found, self.begin[rows]))
+        self.reseed()
+        with torch.autocast(self.device.type, amp_dtype(self.device)), torch.no_grad():
+            x, t = self.model.normalizer(found.to(self.device)), self.target[rows].to(self.device)
+            rough = self.objective(self.network, x, t)[0].float().cpu()
+        off = float((rough - exact).abs().mean())
+        size = float(torch.maximum(exact.abs(), first.abs()).mean())
+        if off <= self.TOLERANCE * size:
+            return True
+        self._fall_back_saying(f"about {size:.3g}, is off by {off:.3g}")
+        return False
+
+    def _fall_back_saying(self, reason: str) -> None:
+        warnings.warn(
+            f"in reduced precision the objective {reason}: computing in float32 instead",
+            stacklevel=6,
+        )
+        self.fall_back()
+
+    def values(self, images: Tensor, batch_size: int) -> Tensor:
+        """The objective of each image in float32, (N,), on the CPU."""
+        return in_batches(len(images), batch_size, lambda rows: self._values(images[rows], rows))
+
+    def _values(self, images: Tensor, rows: slice | Tensor) -> Tensor:
+        self.reseed()
+        with torch.no_grad():
+            x = self.model.normalizer(images.to(self.device))
+            value, _ = self.objective(self.model.model, x, self.target[rows].to(self.device))
+        return value.float().cpu()
+
+    def off_zero_gradients(self, start: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
+        """Starts at which the objective has a gradient: N(0, 1) / 100 is added where it has none.
+
+        A flat image can leave every unit before the representation switched off; PGD would then
+        return the start as if it were the optimum.
+        """
+
+        def flat(rows: slice) -> Tensor:
+            self.reseed()
+            with torch.enable_grad():
+                leaf = start[rows].to(self.device).clone().requires_grad_(True)
+                x, t = self.model.normalizer(leaf), self.target[rows].to(self.device)
+                values, _ = self.objective(self.model.model, x, t)
+                (gradient,) = torch.autograd.grad(values.sum(), [leaf])
+            values = values.detach()
+            return (gradient.flatten(1) == 0).all(dim=1) & (values != 0) & values.isfinite()
+
+        nudged = in_batches(len(start), GRADIENTS_AT_ONCE, flat).to(start.device)
+        if nudged.any():
+            warnings.warn(
+                f"the objective has no gradient at {int(nudged.sum())} of {len(start)} starts: "
+                "noise N(0, 1) / 100 was added to those",
+                stacklevel=4,
+            )
+            drawn = numbers[nudged.to(numbers.device)].tolist()
+            push = normal(drawn, start.shape[1:], seed=self.seed, stream=NUDGE) / 100
+            start = start.clone()
+            start[nudged] = (start[nudged] + push.to(start.device)).clamp(0, 1)
+        return start, nudged

@@ -1,0 +1,165 @@
+"""What is optimised: the paper's losses, with the call of upstream's ``custom_loss``.
+
+Each is used as ``model(x, target, make_adv=True, custom_loss=objective,
+targeted=objective.targeted, ...)``, and by name as ``--adv-objective`` in training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from ..runtime.errors import InputError
+
+__all__ = [
+    "CoordinateMaximization",
+    "InterpolationTarget",
+    "Objective",
+    "RepresentationMatching",
+    "check_coordinates",
+    "relative_distance",
+]
+
+
+SMALLEST_NORM = 1e-12
+
+
+class Objective(Protocol):
+    """What PGD optimises, one value per image.
+
+    Attributes
+    ----------
+    name
+        As registered, for example ``"representation_matching"``.
+    targeted
+        Whether PGD minimises (True) or maximises the value.
+    """
+
+    name: str
+    targeted: bool
+
+    def __call__(self, model: nn.Module, inp: Tensor, target: Any) -> tuple[Tensor, Tensor]:
+        """The values (N,), and the representation (N, k) they come from.
+
+        `model` is the bare classifier, `inp` its normalised input (N, C, H, W).
+        """
+        ...
+
+    def training_target(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+        """What the adversary of adversarial training aims at, for a batch of images in [0, 1]."""
+        ...
+
+
+def check_coordinates(coordinates: Sequence[int], size: int) -> Tensor:
+    """`coordinates` as int64, (K,); `InputError` unless they are coordinates of R(x) in R^size."""
+    if not len(coordinates):
+        raise InputError(f"no coordinates: give some of 0 to {size - 1}")
+    for i in coordinates:
+        if int(i) != i or not 0 <= i < size:
+            raise InputError(
+                f"coordinate {i} is out of range: R(x) has coordinates 0 to {size - 1}"
+            )
+    return torch.tensor([int(i) for i in coordinates])
+
+
+def relative_distance(representation: Tensor, target: Tensor) -> Tensor:
+    """||R - target||_2 / ||target||_2 for each row, (N, k) and (N, k) to (N,).
+
+    To a target of norm 0 (or below 1e-12, whose ratios would overflow) it is ||R - target||_2.
+    """
+    distance = torch.linalg.vector_norm(representation - target, dim=1)
+    norm = torch.linalg.vector_norm(target, dim=1)
+    return distance / norm.where(norm > SMALLEST_NORM, norm.new_ones(()))
+
+
+class RepresentationMatching:
+    """min ||R(x) - R(x2)||_2 / ||R(x2)||_2, equations (1) and (4); the target is R(x2), (N, k).
+
+    Parameters
+    ----------
+    fake_relu
+        Let the gradient pass straight through the representation's ReLU.
+
+    Examples
+    --------
+    >>> import torch, torchvision, robust_reps_ext as rr
+    >>> network = torchvision.models.resnet18(num_classes=9)
+    >>> model = rr.load_model(network, dataset="restricted_imagenet")
+    >>> images = torch.rand(2, 3, 64, 64)
+    >>> target = rr.representation(model, images.flip(0))
+    >>> objective = rr.RepresentationMatching()
+    >>> _, found = model(images, target, make_adv=True, custom_loss=objective, targeted=True,
+    ...                  constraint="2", eps=3.0, step_size=0.5, iterations=2)
+    >>> found.shape
+    torch.Size([2, 3, 64, 64])
+    """
+
+    name = "representation_matching"
+    targeted = True
+
+    def __init__(self, *, fake_relu: bool = True) -> None:
+        self.fake_relu = fake_relu
+
+    def __call__(self, model: nn.Module, inp: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        _, rep = model(inp, with_latent=True, fake_relu=self.fake_relu)
+        rep = rep.float()
+        return relative_distance(rep, target), rep
+
+    def training_target(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+        """The representation of the next image of the batch: equation (1) on training pairs."""
+        return _latent(model, images).roll(1, dims=0)
+
+
+class InterpolationTarget(RepresentationMatching):
+    """min ||R(x) - (lambda R(x1) + (1 - lambda) R(x2))||_2, equation (6), relative as in (4).
+
+    The target is what `between` returns.
+    """
+
+    name = "interpolation_target"
+
+    @staticmethod
+    def between(left: Tensor, right: Tensor, weight: float | Tensor) -> Tensor:
+        """lambda R(x1) + (1 - lambda) R(x2) for representations (N, k), lambda in [0, 1]."""
+        return weight * left + (1 - weight) * right
+
+    def training_target(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+        """Half-way between each image's representation and that of the next in the batch."""
+        latent = _latent(model, images)
+        return self.between(latent, latent.roll(1, dims=0), 0.5)
+
+
+class CoordinateMaximization:
+    """max R(x)_i, equation (5); the target is the coordinate i of each image, (N,) of int64.
+
+    Parameters
+    ----------
+    fake_relu
+        Let the gradient pass straight through the representation's ReLU: a coordinate that is
+        off has no other gradient.
+    """
+
+    name = "coordinate_maximization"
+    targeted = False
+
+    def __init__(self, *, fake_relu: bool = True) -> None:
+        self.fake_relu = fake_relu
+
+    def __call__(self, model: nn.Module, inp: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        _, rep = model(inp, with_latent=True, fake_relu=self.fake_relu)
+        rep = rep.float()
+        return rep.gather(1, target[:, None]).squeeze(1), rep
+
+    def training_target(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+        """A coordinate for each image, drawn from torch's global generator."""
+        size = _latent(model, images[:1]).shape[1]
+        return torch.randint(size, labels.shape[:1]).to(images.device)
+
+
+def _latent(model: nn.Module, images: Tensor) -> Tensor:
+    with torch.no_grad():
+        (_, latent), _ = model(images, with_latent=True)
+    return latent.float()

@@ -1,0 +1,220 @@
+"""How PGD runs, as data: the paper's numbers, brought to the size of the images at hand."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypedDict
+
+import torch
+from torch import Tensor, nn
+
+from ..results.snapshot import check_place
+from ..runtime.errors import InputError
+from ..upstream.attack.schedules import SCHEDULES
+
+__all__ = ["Options", "Settings", "recorded"]
+
+PAPER_SIZE = 224
+
+# Of the faster schedules, measured on critters: steps, their way, and the longest of them, the
+# latter two in widths of the box, which is sqrt(C H W).
+PERIOD = 100
+WIDTHS = 3.5
+LONGEST = 0.07
+
+
+class Options(TypedDict, total=False):
+    """The keywords that every experiment takes; what is left out (or None) is the paper's.
+
+    Attributes
+    ----------
+    layer
+        The representation layer, by name (``"layer3"``) or as a function of the network; default
+        the penultimate one.
+    eps
+        L2 radius around the origin: a number, or one per image (N,).
+    step_size
+        Length of a step.
+    iterations
+        Number of steps; ``"auto"`` for at most the default number, and an image is left as it is
+        once 100 steps have changed its best objective by less than 1%.
+    schedule
+        ``"paper"`` (default): steps of constant length. ``"cosine-momentum"``: steps with
+        momentum, whose length falls as a cosine; 100 by default, together as long as the
+        paper's, but at most 3.5 times as long as the box of images is wide. ``"lbfgs"``: the
+        same lengths at most, along L-BFGS's direction; it keeps 20 tensors of the batch's size.
+    batch_size
+        Images optimised together, by default 32; ``"auto"`` for as many as are fastest and fit
+        into memory, by a short probe. Results do not depend on it, but for float rounding, which
+        grows over many steps, and for ``precision="auto"``, which judges a batch as a whole.
+    precision
+        ``"float32"`` (default), ``"bfloat16"`` for autocast inside the network, or ``"auto"`` for
+        autocast where the hardware computes in bfloat16, and float32 again, with a warning, once
+        the objective is off by 1%. The final objective is computed in float32 in any case.
+    frames
+        Keep this many iterates of each image, the start and the result among them and dense where
+        images change fast, as `Synthesis.frames`; by default none. They take
+        frames * N * C * H * W bytes, beside the 8 * N * C * H * W of starts and results.
+    fake_relu
+        Let the gradient pass straight through the representation's ReLU (default), or not: for
+        the ablation.
+    first
+        Number of the first image among all that are drawn with the seed, by default 0. What is
+        drawn for an image depends on the seed and its own number, so that a run over images
+        [a, b) of many with ``first=a`` draws what one over all of them does.
+    place
+        A file in which the run keeps its place, by default none. A run that was interrupted, or
+        killed, goes on from it when it is called again, and ends in the same bits on the same
+        machine. It is deleted when the run has ended. With a place, SIGINT and SIGTERM wait for
+        the end of the step, write the file, and raise `Interrupted`; a second one leaves at once.
+    place_interval
+        Seconds between two writes of the place, by default 60, and never less than 20 times as
+        long as a write takes; 0 for one after every step.
+    """
+
+    layer: str | Callable[[nn.Module], nn.Module] | None
+    eps: float | Tensor | None
+    step_size: float | Tensor | None
+    iterations: int | Literal["auto"] | None
+    schedule: str | None
+    batch_size: int | Literal["auto"] | None
+    precision: str | None
+    frames: int | None
+    fake_relu: bool | None
+    first: int | None
+    place: str | os.PathLike[str] | None
+    place_interval: float | None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How PGD runs.
+
+    Attributes
+    ----------
+    eps, step_size, iterations, schedule, batch_size, precision, layer, frames, fake_relu, first
+        See `Options`.
+    place, place_interval
+        See `Options`; as they do not decide the result, they are not recorded.
+    constraint
+        One of upstream's: ``"2"``, ``"inf"``, ``"unconstrained"``, ``"fourier"``, or a subclass
+        of its `AttackerStep`.
+    use_best
+        Return the best iterate of each image instead of the last.
+    patience
+        Leave an image once so many steps have changed its best objective by less than 1%; the
+        lengths of a faster schedule fall over so many steps.
+    """
+
+    eps: Any
+    step_size: Any
+    iterations: int
+    constraint: Any = "2"
+    schedule: str = "paper"
+    use_best: bool = False
+    batch_size: Any = 32
+    precision: str = "float32"
+    layer: Any = None
+    frames: int | None = None
+    fake_relu: bool = True
+    patience: int | None = None
+    first: int = 0
+    place: str | os.PathLike[str] | None = None
+    place_interval: float = 60.0
+
+    @classmethod
+    def paper(
+        cls,
+        images: Tensor,
+        given: Options,
+        *,
+        eps: float = 1000.0,
+        step_size: float = 1.0,
+        iterations: int = 10_000,
+        use_best: bool = False,
+    ) -> Settings:
+        """The paper's numbers, which are for 224-pixel images, brought to the size of `images`.
+
+        An L2 length scales with the square root of the number of pixels: eps 1000 and step 1
+        become 285.7 and 0.286 at 64 pixels. What is `given`, and not None, wins. The defaults
+        are those of appendix A.6.2.
+
+        Raises
+        ------
+        InputError
+            For a value that no run can use.
+        """
+        scale = math.sqrt(math.prod(images.shape[-2:])) / PAPER_SIZE
+        paper = cls(eps * scale, step_size * scale, iterations, use_best=use_best)
+        wanted: dict[str, Any] = {k: value for k, value in given.items() if value is not None}
+        if wanted.get("iterations") == "auto":
+            wanted |= {"iterations": iterations, "patience": PERIOD}
+        if wanted.get("schedule", "paper") != "paper":
+            wanted = _faster(paper, wanted, width=math.sqrt(math.prod(images.shape[-3:])))
+        settings = replace(paper, **wanted)
+        settings.check()
+        return settings
+
+    def check(self) -> None:
+        """Raise `InputError` for values that no run can use."""
+        if self.iterations < 1 or self.iterations != int(self.iterations):
+            raise InputError(f"iterations={self.iterations}: give a whole number, 1 or more")
+        if isinstance(self.batch_size, str) and self.batch_size != "auto":
+            raise InputError(f'batch_size={self.batch_size!r}: give a whole number, or "auto"')
+        if self.batch_size != "auto" and (
+            self.batch_size < 1 or self.batch_size != int(self.batch_size)
+        ):
+            raise InputError(f"batch_size={self.batch_size}: give 1 or more")
+        if self.frames is not None and (self.frames < 2 or self.frames != int(self.frames)):
+            raise InputError(
+                f"frames={self.frames}: give a whole number, 2 (the start and the result) or more"
+            )
+        if self.first < 0 or self.first != int(self.first):
+            raise InputError(f"first={self.first}: give a whole number, 0 or more")
+        if not self.place_interval >= 0:
+            raise InputError(
+                f"place_interval={self.place_interval} (--save-interval): give seconds, 0 (after "
+                "every step) or more"
+            )
+        if self.place is not None:
+            check_place(self.place)
+        for name, known in {
+            "schedule": tuple(SCHEDULES),
+            "precision": ("auto", "float32", "bfloat16"),
+        }.items():
+            if getattr(self, name) not in known:
+                raise InputError(
+                    f"{name}={getattr(self, name)!r} is not known: choose {' or '.join(known)}"
+                )
+        for name in ("eps", "step_size"):
+            value = torch.as_tensor(getattr(self, name))
+            if not bool((value >= 0).all()):
+                raise InputError(
+                    f"{name}={getattr(self, name)} is negative or not a number: give 0 or more"
+                )
+        if not bool(torch.as_tensor(self.step_size).isfinite().all()):
+            raise InputError(f"step_size={self.step_size}: give a finite length")
+
+
+def recorded(settings: Settings) -> dict[str, Any]:
+    """The settings that decide the result."""
+    return {
+        name: value
+        for name, value in vars(settings).items()
+        if name not in ("place", "place_interval")
+    }
+
+
+def _faster(paper: Settings, given: dict[str, Any], width: float) -> dict[str, Any]:
+    """What is given, with the number and first length of steps that fall as a cosine."""
+    steps = given.get("iterations", min(paper.iterations, PERIOD))
+    way = min(paper.step_size * paper.iterations, WIDTHS * width)
+    # The mean of a falling cosine is half of where it begins.
+    length: Any = min(2 * way / max(1, given.get("patience") or steps), LONGEST * width)
+    if "eps" in given:
+        length = (torch.as_tensor(given["eps"]) / 2).clamp(max=length)
+        length = length if length.dim() else float(length)
+    return {"iterations": steps, "step_size": length, **given}

@@ -1,0 +1,95 @@
+"""What a mend is, and the record of those that were applied."""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from types import ModuleType
+
+from .hook import MENDED
+
+__all__ = ["Mend", "Outcome", "apply", "apply_late", "outcomes"]
+
+APPLIED = "applied"
+NOT_NEEDED = "not needed"
+
+
+@dataclass(frozen=True)
+class Mend:
+    """One defect of an upstream module and its remedy.
+
+    Parameters
+    ----------
+    name
+        What is mended, as upstream calls it, for example ``"Attacker.forward"``.
+    where
+        The upstream file and line, for example ``"attacker.py:156"``.
+    why
+        One sentence: what goes wrong without the mend.
+    present
+        Tells whether the loaded module has the defect.
+    apply
+        Rebinds names on the module; never edits a file, never touches `torch`.
+    """
+
+    name: str
+    where: str
+    why: str
+    present: Callable[[ModuleType], bool]
+    apply: Callable[[ModuleType], None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one mend: ``"applied"``, ``"not needed"`` or ``"failed: ..."``."""
+
+    module: str
+    mend: Mend
+    status: str
+
+
+_outcomes: dict[tuple[str, str], Outcome] = {}
+
+
+def apply(module: ModuleType) -> None:
+    """Apply every mend of `module`, which has just been executed, whose defect is present.
+
+    A mend that fails is recorded and warned of; it raises nothing, so that a broken mend never
+    takes upstream away from its user.
+    """
+    name = module.__name__
+    try:
+        mends = importlib.import_module(f"robust_reps_ext.upstream.mends.{MENDED[name]}").MENDS
+    except Exception as error:
+        warnings.warn(f"robust_reps_ext cannot mend {name}: {error!r}", stacklevel=2)
+        return
+    for mend in mends:
+        try:
+            needed = mend.present(module)
+            if needed:
+                mend.apply(module)
+            status = APPLIED if needed else NOT_NEEDED
+        except Exception as error:
+            status = f"failed: {error!r}"
+            warnings.warn(f"robust_reps_ext: mend {name}.{mend.name} {status}", stacklevel=2)
+        _outcomes[name, mend.name] = Outcome(name, mend, status)
+
+
+def apply_late(modules: Sequence[ModuleType]) -> None:
+    """Apply the mends to modules that were imported before the hook was there, and say so."""
+    for module in modules:
+        apply(module)
+    names = ", ".join(module.__name__ for module in modules)
+    warnings.warn(
+        f"robust_reps_ext was imported after {names}: what other modules took from there by "
+        "'from ... import' stays as it was; import robust_reps_ext first",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+
+
+def outcomes() -> Iterator[Outcome]:
+    """Every mend tried so far in this process, in the order of loading."""
+    yield from _outcomes.values()

@@ -1,0 +1,1 @@
+"""The mends, one file for each upstream module, bearing its name."""

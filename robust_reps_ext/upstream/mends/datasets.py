@@ -1,0 +1,208 @@
+"""Mends `robustness.datasets`: our data sets by name, and what upstream's classes refuse."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections import UserDict
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any
+
+import torch
+
+from ...runtime.errors import InputError
+from .. import registry
+from ..data.bad_images import BadImages
+from ..mend import Mend
+
+__all__ = ["MENDS", "DataSets"]
+
+_log = logging.getLogger(__name__)
+_RESTRICTED_IMAGENET = registry.DATA_SETS["restricted_imagenet"]
+
+
+class DataSets(UserDict[str, Any]):
+    """Upstream's table of data sets, in which an entry may be an address, loaded at first use.
+
+    Our data sets subclass upstream's `DataSet`, so they cannot be imported while
+    `robustness.datasets` is still on its way.
+    """
+
+    def __getitem__(self, name: str) -> Any:
+        entry = self.data[name]
+        if isinstance(entry, str):
+            entry = self.data[name] = registry.load(entry)
+        return entry
+
+
+def _register(module: ModuleType) -> None:
+    module.__dict__.update(DATASETS=DataSets({**module.DATASETS, **registry.DATA_SETS}))
+
+
+def _give_ours_for_restricted_imagenet(module: ModuleType) -> None:
+    def load_when_asked(name: str) -> Any:
+        if name != "RestrictedImageNet":
+            raise AttributeError(f"module {module.__name__!r} has no attribute {name!r}")
+        module.__dict__[name] = registry.load(_RESTRICTED_IMAGENET)
+        return module.__dict__[name]
+
+    public = [name for name in module.__dict__ if not name.startswith("_")]
+    del module.__dict__["RestrictedImageNet"]
+    module.__dict__.update(__getattr__=load_when_asked, __all__=public)
+
+
+def _override_args(
+    self: Any, default_args: Mapping[str, Any], kwargs: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Replace a data set's defaults; the message of a wrong type names what was given."""
+    given = dict(kwargs)
+    for name in ("mean", "std"):
+        if given.get(name) is not None:
+            given[name] = torch.as_tensor(given[name], dtype=torch.float32)
+    for name, value in given.items():
+        default = default_args.get(name)
+        if default is None or value is None:
+            continue
+        right = callable(value) if callable(default) else isinstance(value, type(default))
+        if not right:
+            raise InputError(
+                f"{name}={value!r} has type {type(value).__name__}: "
+                f"give {'a callable' if callable(default) else type(default).__name__}"
+            )
+    return {**default_args, **given}
+
+
+def _keep_the_validation_order(module: ModuleType) -> None:
+    upstream = module.DataSet.make_loaders
+
+    def make_loaders(
+        self: Any,
+        workers: int,
+        batch_size: int,
+        data_aug: bool = True,
+        subset: int | None = None,
+        subset_start: int = 0,
+        subset_type: str = "rand",
+        val_batch_size: int | None = None,
+        only_val: bool = False,
+        shuffle_train: bool = True,
+        shuffle_val: bool = False,
+        subset_seed: int | None = None,
+    ) -> tuple[Any, Any]:
+        """Make the training and the validation loader, see `robustness.loaders.make_loaders`.
+
+        What becomes of images that cannot be read, ``self.bad_images`` says.
+        """
+        loaders = upstream(
+            self,
+            workers,
+            batch_size,
+            data_aug=data_aug,
+            subset=subset,
+            subset_start=subset_start,
+            subset_type=subset_type,
+            val_batch_size=val_batch_size,
+            only_val=only_val,
+            shuffle_train=shuffle_train,
+            shuffle_val=shuffle_val,
+            subset_seed=subset_seed,
+        )
+        _check_classes(self, loaders[1].dataset)
+        record = vars(self).setdefault("bad_images", BadImages())
+        for loader in loaders:
+            if loader is not None:
+                images = getattr(loader.dataset, "dataset", loader.dataset)  # within a Subset
+                images.bad_images = record
+        return loaders
+
+    module.DataSet.make_loaders = make_loaders
+
+
+def _check_classes(data_set: Any, images: Any) -> None:
+    labels = getattr(images, "class_to_idx", None)
+    if not labels:
+        return
+    classes = max(labels.values()) + 1
+    if classes > data_set.num_classes:
+        raise InputError(
+            f"{data_set.data_path} has {classes} classes, but {data_set.ds_name} has "
+            f"{data_set.num_classes}: check --data and --dataset"
+        )
+    if classes < data_set.num_classes:
+        _log.warning(
+            "%s has %d of the %d classes of %s: labels go by the order of the folders",
+            data_set.data_path,
+            classes,
+            data_set.num_classes,
+            data_set.ds_name,
+        )
+
+
+def _ask_for_a_grouping(module: ModuleType) -> None:
+    upstream = module.CustomImageNet.__init__
+
+    def __init__(self: Any, data_path: str, custom_grouping: Any = None, **kwargs: Any) -> None:
+        if not custom_grouping:
+            raise InputError(
+                "custom_imagenet needs custom_grouping, a list of groups of WordNet ids, which "
+                "only Python can give: CustomImageNet(data_path, custom_grouping=[...])"
+            )
+        upstream(self, data_path, custom_grouping, **kwargs)
+
+    module.CustomImageNet.__init__ = __init__
+
+
+def _refuses_any_callable(module: ModuleType) -> bool:
+    data_set = module.DataSet.__new__(module.DataSet)
+    transform = module.transforms.Compose([])
+    try:
+        data_set.override_args({"transform_train": transform}, {"transform_train": lambda x: x})
+    except ValueError:
+        return True
+    return False
+
+
+def _default(function: Any, parameter: str) -> Any:
+    return inspect.signature(function).parameters[parameter].default
+
+
+MENDS: tuple[Mend, ...] = (
+    Mend(
+        name="DATASETS",
+        where="datasets.py:489",
+        why="Restricted ImageNet is labelled by the position of folders, and critters are unknown.",
+        present=lambda module: not isinstance(module.DATASETS, DataSets),
+        apply=_register,
+    ),
+    Mend(
+        name="RestrictedImageNet",
+        where="datasets.py:242",
+        why="The class imported by name would differ from the one registered.",
+        present=lambda module: "RestrictedImageNet" in module.__dict__,
+        apply=_give_ours_for_restricted_imagenet,
+    ),
+    Mend(
+        name="DataSet.override_args",
+        where="datasets.py:92",
+        why="Torchvision v2 transforms, and every other callable, are refused by a type check.",
+        present=_refuses_any_callable,
+        apply=lambda module: setattr(module.DataSet, "override_args", _override_args),
+    ),
+    Mend(
+        name="DataSet.make_loaders",
+        where="datasets.py:122",
+        why="Validation is shuffled, so that no two evaluations see the same batches.",
+        present=lambda module: _default(module.DataSet.make_loaders, "shuffle_val") is True,
+        apply=_keep_the_validation_order,
+    ),
+    Mend(
+        name="CustomImageNet",
+        where="datasets.py:290",
+        why="From the command line, where no grouping can be given, it ends in a TypeError.",
+        present=lambda module: (
+            _default(module.CustomImageNet, "custom_grouping") is inspect.Parameter.empty
+        ),
+        apply=_ask_for_a_grouping,
+    ),
+)

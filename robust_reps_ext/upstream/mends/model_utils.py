@@ -1,0 +1,189 @@
+"""Mends `robustness.model_utils`: models made, restored from files, and found in stores."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import torch
+from robustness import model_utils as upstream
+from robustness.attacker import AttackerModel
+from torch import Tensor, nn
+
+from ...runtime.errors import InputError
+from .. import registry
+from ..mend import Mend
+from .feature_extractor import FeatureExtractor
+from .stored_models import model_dataset_from_store
+
+__all__ = ["MENDS", "make_and_restore_model"]
+
+
+def make_and_restore_model(
+    arch: str | nn.Module,
+    dataset: Any,
+    resume_path: str | os.PathLike[str] | None = None,
+    parallel: bool = False,
+    pytorch_pretrained: bool = False,
+    add_custom_forward: bool = False,
+    *,
+    trust: bool = False,
+) -> tuple[nn.Module, dict[str, Any] | None]:
+    """Make a model, and restore it from a checkpoint if one is given.
+
+    Parameters
+    ----------
+    arch
+        Name of an architecture of the data set, or a classifier.
+    dataset
+        A `robustness.datasets.DataSet`: number of classes, mean and standard deviation.
+    resume_path
+        A checkpoint in any format that `robust_reps_ext.models.checkpoints` reads. Its normaliser
+        wins over the data set's.
+    parallel
+        Wrap the model in `DataParallel`.
+    pytorch_pretrained
+        Start from torchvision's weights, where the data set has them.
+    add_custom_forward
+        For a classifier whose ``forward`` takes images only: it then ignores ``with_latent``,
+        ``fake_relu`` and ``no_relu``.
+    trust
+        Run whatever code the file holds. Default False: nothing in a file runs.
+
+    Returns
+    -------
+    tuple
+        The model, on CUDA if there is any, and what the checkpoint held (None without).
+
+    Raises
+    ------
+    InputError
+        If there is no such architecture or file, or the weights do not fit the model.
+    """
+    if isinstance(arch, str):
+        classifier = _classifier(arch, dataset, pytorch_pretrained)
+    else:
+        classifier = upstream.DummyModel(arch) if add_custom_forward else arch
+    model = AttackerModel(classifier, dataset)
+    checkpoint = None
+    if resume_path:
+        print(f"=> loading checkpoint '{resume_path}'")
+        read = registry.load("robust_reps_ext.models.checkpoints:read_checkpoint")
+        found = read(resume_path, trust=trust)
+        _restore(model, found, arch if isinstance(arch, str) else type(arch).__name__)
+        weights = {f"module.{name}": value for name, value in model.state_dict().items()}
+        checkpoint = {**found.raw, "model": weights}
+        print(f"=> loaded checkpoint '{resume_path}' (epoch {checkpoint.get('epoch', 'unknown')})")
+    if torch.cuda.is_available():
+        model = model.cuda()
+    return (nn.DataParallel(model) if parallel else model), checkpoint
+
+
+def _classifier(arch: str, dataset: Any, pretrained: bool) -> nn.Module:
+    try:
+        network: nn.Module = dataset.get_model(arch, pretrained)
+    except (KeyError, TypeError) as error:
+        # Upstream's data sets look the name up among everything that their module holds.
+        known = _architectures(dataset)
+        if arch in known:
+            raise
+        near = difflib.get_close_matches(arch, known, n=3) or known
+        raise InputError(
+            f"data set {dataset.ds_name} has no architecture {arch!r}: try {', '.join(near)}"
+        ) from error
+    return network
+
+
+def _architectures(dataset: Any) -> list[str]:
+    from robustness import cifar_models, datasets, imagenet_models
+
+    small = isinstance(dataset, (datasets.CIFAR, datasets.CINIC))
+    found = vars(cifar_models if small else imagenet_models)
+    return sorted(
+        name
+        for name, make in found.items()
+        if callable(make) and not isinstance(make, type) and name[0].islower()
+    )
+
+
+def _restore(model: AttackerModel, found: Any, arch: str) -> None:
+    """Load weights and normaliser of a checkpoint into `model`."""
+    own = model.model.state_dict()
+    state: dict[str, Tensor] = found.state_dict
+    if isinstance(model.model, upstream.DummyModel):
+        state = {f"model.{name}": value for name, value in state.items()}
+    misfit = registry.load("robust_reps_ext.models.architectures:misfit")
+    reason = misfit({name: tuple(value.shape) for name, value in own.items()}, state)
+    if reason:
+        raise InputError(
+            f"checkpoint {found.path} does not fit {arch} with the data set's classes: {reason}; "
+            "choose another --arch or --dataset"
+        )
+    # Counters of batch normalisation may be absent from old files.
+    model.model.load_state_dict({**own, **state})
+    if found.normalizer is not None:
+        _take_normalizer(model, found)
+
+
+def _take_normalizer(model: AttackerModel, found: Any) -> None:
+    mean, std = (values.view(-1, 1, 1) for values in found.normalizer)
+    for place in (model.normalizer, model.attacker.normalize):
+        differs = not (
+            torch.allclose(place.new_mean, mean, atol=1e-4)
+            and torch.allclose(place.new_std, std, atol=1e-4)
+        )
+        if differs and place is model.normalizer:
+            print(
+                f"=> the checkpoint's normaliser, mean {_listed(mean)} std {_listed(std)}, is used "
+                f"instead of the data set's, mean {_listed(place.new_mean)} "
+                f"std {_listed(place.new_std)}"
+            )
+        place.new_mean.copy_(mean)
+        place.new_std.copy_(std)
+
+
+def _listed(values: Tensor) -> list[float]:
+    return [round(value, 4) for value in values.flatten().tolist()]
+
+
+def _keeps_activations(module: ModuleType) -> bool:
+    network = nn.Sequential(nn.Identity())
+    module.FeatureExtractor(network, [lambda model: model[0]])(torch.zeros(1))
+    return bool(network.state_dict())
+
+
+def _rebind(name: str, ours: Any) -> Callable[[ModuleType], None]:
+    def apply(module: ModuleType) -> None:
+        setattr(module, name, ours)
+
+    return apply
+
+
+MENDS: tuple[Mend, ...] = (
+    Mend(
+        name="make_and_restore_model",
+        where="model_utils.py:93",
+        why="Loading a checkpoint ran its code and needed CUDA and its exact prefix; positional "
+        "arguments were lost, and a wrong name or size ended in a traceback.",
+        present=lambda module: "dill" in module.make_and_restore_model.__code__.co_names,
+        apply=_rebind("make_and_restore_model", make_and_restore_model),
+    ),
+    Mend(
+        name="FeatureExtractor",
+        where="model_utils.py:33",
+        why="Activations became buffers of the model, so that its state dict grew, it could not be "
+        "copied, and hooks stayed.",
+        present=_keeps_activations,
+        apply=_rebind("FeatureExtractor", FeatureExtractor),
+    ),
+    Mend(
+        name="model_dataset_from_store",
+        where="model_utils.py:114",
+        why="It used four names that are not defined, and looked for a file that is never written.",
+        present=lambda module: not hasattr(module, "Parameters"),
+        apply=_rebind("model_dataset_from_store", model_dataset_from_store),
+    ),
+)

@@ -1,0 +1,96 @@
+"""The model of an experiment, from its store: for `robustness.model_utils`."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from robustness.tools import constants, helpers
+from torch import nn
+
+from ...runtime.errors import InputError
+
+__all__ = ["model_dataset_from_store"]
+
+
+def model_dataset_from_store(
+    s: Any, overwrite_params: Mapping[str, Any] | None = None, which: str | int = "last"
+) -> tuple[nn.Module, Any, Any]:
+    """The model, data set and arguments of a finished or running experiment.
+
+    Parameters
+    ----------
+    s
+        A cox store, or (directory, experiment).
+    overwrite_params
+        Arguments that replace those in the store, for example ``{"data": "/other/place"}``.
+    which
+        ``"last"``, ``"best"``, or the number of an epoch (from 0) whose checkpoint was kept.
+
+    Returns
+    -------
+    tuple
+        (model, data set, arguments as `cox.utils.Parameters`).
+
+    Raises
+    ------
+    InputError
+        If the store has no metadata or no such checkpoint, or `which` is something else.
+    """
+    from cox.store import Store
+    from cox.utils import Parameters
+    from robustness.datasets import DATASETS
+    from robustness.model_utils import make_and_restore_model
+
+    names = {"last": constants.CKPT_NAME_LATEST, "best": constants.CKPT_NAME_BEST}
+    if isinstance(which, int) and not isinstance(which, bool):
+        name = helpers.ckpt_at_epoch(which)
+    elif which in names:
+        name = names[which]
+    else:
+        raise InputError(f"which={which!r}: give 'last', 'best' or the number of an epoch")
+    store = Store(*s, mode="r") if isinstance(s, tuple) else s
+    try:
+        params = {**_metadata(store), **(overwrite_params or {})}
+        path = os.path.join(store.path, name)
+    finally:
+        if store is not s:
+            store.close()
+    for needed in ("arch", "dataset"):
+        if params.get(needed) is None:
+            raise InputError(
+                f"the metadata of {store.path} has no {needed}: give it in overwrite_params"
+            )
+    if params["dataset"] not in DATASETS:
+        near = difflib.get_close_matches(str(params["dataset"]), list(DATASETS), n=3)
+        raise InputError(
+            f"unknown data set {params['dataset']!r}: try {', '.join(near or sorted(DATASETS))}"
+        )
+    dataset = DATASETS[params["dataset"]](os.path.expandvars(params.get("data") or "/tmp/"))
+    model, _ = make_and_restore_model(arch=params["arch"], dataset=dataset, resume_path=path)
+    return model, dataset, Parameters(params)
+
+
+def _metadata(store: Any) -> dict[str, Any]:
+    """The arguments of the latest run that wrote into the store."""
+    if "metadata" not in store.tables:
+        raise InputError(f"store {store.path} has no metadata: it was not made by training")
+    table = store["metadata"]
+    row = table.df.iloc[-1].to_dict()
+    values = {}
+    for name, kept in row.items():
+        value = kept.item() if hasattr(kept, "item") else kept
+        kind = table.schema[name]
+        if kind == store.OBJECT:
+            value = table.get_object(value)
+        elif kind == store.PICKLE:
+            value = table.get_pickle(value)
+        elif isinstance(value, float) and math.isnan(value):
+            value = None
+        values[name] = value
+    # Upstream wrote all arguments as one object.
+    nested = values.pop("params", {})
+    return {**values, **nested} if isinstance(nested, Mapping) else values

@@ -1,0 +1,1 @@
+"""The training run: its loop, checkpoints, resuming, schedules and presets."""

@@ -1,0 +1,114 @@
+"""Means over one epoch, read from the device now and then rather than at every step."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+from torch import Tensor
+
+from ...runtime.errors import InputError
+
+__all__ = ["EpochProgress"]
+
+
+class EpochProgress:
+    """Loss and accuracies so far, and a stop when the training loss is no number any more.
+
+    Parameters
+    ----------
+    loop_type
+        ``"train"`` or ``"val"``; only training stops.
+    epoch
+        Counted from 0.
+    accuracy
+        What the accuracies are called in the report.
+    seconds
+        Time between reports. Reading a number waits for the device, so it is done in bunches.
+
+    Attributes
+    ----------
+    steps
+        How many steps have been read.
+    """
+
+    def __init__(self, loop_type: str, epoch: int, accuracy: str, seconds: float = 1.0) -> None:
+        self.loop_type = loop_type
+        self.epoch = epoch
+        self.accuracy = accuracy
+        self.seconds = seconds
+        self._next = time.monotonic() + seconds
+        self._unread: list[tuple[int, Any, Any, Any, Any]] = []
+        self.steps = 0
+        self._images = 0
+        self._sums = {"loss": 0.0, "top1": 0.0, "top5": 0.0}
+        self._penalty = 0.0
+
+    def add(self, images: int, loss: Tensor, accuracies: tuple[Any, Any], penalty: Any) -> None:
+        """Take in one step: the mean loss and accuracies of its images, and the regularizer."""
+        if isinstance(penalty, Tensor):
+            penalty = penalty.detach()
+        self._unread.append((images, loss.detach(), *accuracies, penalty))
+
+    def due(self) -> bool:
+        """Whether it is time for a report."""
+        return time.monotonic() >= self._next
+
+    def report(self) -> str:
+        """One line on the epoch so far.
+
+        Raises
+        ------
+        InputError
+            If a training loss was not finite.
+        """
+        self._read()
+        self._next = time.monotonic() + self.seconds
+        means = self.means()
+        return (
+            f"{self.loop_type.capitalize()} Epoch:{self.epoch} | Loss {means['loss']:.4f} | "
+            f"{self.accuracy}1 {means['top1']:.3f} | {self.accuracy}5 {means['top5']:.3f} | "
+            f"Reg term: {self._penalty:g} ||"
+        )
+
+    def means(self) -> dict[str, float]:
+        """``loss``, ``top1`` and ``top5``, each a mean over images.
+
+        Raises
+        ------
+        InputError
+            If there was no image.
+        """
+        self._read()
+        if not self._images:
+            raise InputError(
+                f"the {self.loop_type} loader has no images: give a data set that has some"
+            )
+        return {name: total / self._images for name, total in self._sums.items()}
+
+    def state(self) -> dict[str, Any]:
+        """What `take_up` needs to go on from here."""
+        self._read()
+        return {"steps": self.steps, "images": self._images, "sums": dict(self._sums)}
+
+    def take_up(self, state: dict[str, Any]) -> None:
+        """Go on from a `state`."""
+        self.steps, self._images = int(state["steps"]), int(state["images"])
+        self._sums = {name: float(total) for name, total in state["sums"].items()}
+
+    def _read(self) -> None:
+        for images, *values in self._unread:
+            loss, top1, top5, penalty = map(float, values)
+            if self.loop_type == "train" and not math.isfinite(loss + penalty):
+                raise InputError(
+                    f"the training loss is {loss + penalty} in epoch {self.epoch}, step "
+                    f"{self.steps}: lower --lr (or --eps), and go on from the last checkpoint "
+                    "with --resume"
+                )
+            for name, value in zip(self._sums, (loss, top1, top5), strict=True):
+                self._sums[name] += value * images
+            self._penalty = penalty
+            self._images += images
+            self.steps += 1
+        self._unread.clear()

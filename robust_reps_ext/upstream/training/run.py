@@ -1,0 +1,216 @@
+"""A training run, epoch by epoch: train, evaluate, log, step the schedule, save."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Iterator
+from functools import partial
+from itertools import islice
+from typing import Any
+
+import torch
+from robustness.attacker import Attacker
+from torch import nn
+
+from ...runtime import random_state
+from ...runtime.modules import device_of
+from ...runtime.precision import tell_if_refused
+from ...runtime.signals import Interrupted, deferred
+from .. import distributed
+from ..arguments import given, whole_number
+from ..arithmetic import number
+from ..distributed.batches import share_of
+from ..distributed.replicas import on_devices
+from . import epoch_place
+from .log import NO_ADVERSARY, TrainingRecord
+from .loop import model_loop
+from .optimizer import make_grad_scaler, make_optimizer_and_schedule, schedule_state
+from .progress import EpochProgress
+
+__all__ = ["SAVE_INTERVAL", "TrainingRun", "autograd_mode"]
+
+SAVE_INTERVAL = 60
+"""Seconds between checkpoints in the midst of an epoch."""
+
+
+def autograd_mode(model: nn.Module, adv: bool, disable_no_grad: bool = False) -> Any:
+    """Autograd on or off for evaluation: only an attacker that is not ours needs it on."""
+    ours = isinstance(getattr(model, "attacker", None), Attacker)
+    return torch.set_grad_enabled(disable_no_grad or (adv and not ours))
+
+
+class TrainingRun:
+    """Everything `robustness.train.train_model` works with; see there for the arguments."""
+
+    def __init__(
+        self,
+        args: Any,
+        model: nn.Module,
+        loaders: Any,
+        checkpoint: dict[str, Any] | None,
+        device_ids: list[int] | None,
+        store: Any,
+        update_params: Any,
+        disable_no_grad: bool,
+    ) -> None:
+        self.args = args
+        self.epochs = whole_number(args, "epochs", None, at_least=0)
+        self.log_iters = whole_number(args, "log_iters", None, at_least=None)
+        self.save_ckpt_iters = whole_number(args, "save_ckpt_iters", -1, at_least=None)
+        self.adv_train = bool(args.adv_train)
+        self.adv_eval = self.adv_train or bool(given(args, "adv_eval", 0))
+        self.disable_no_grad = disable_no_grad
+        self.loaders = tuple(loaders)
+        self.train_loader, self.val_loader = self.loaders
+        self.model = model
+        self.parallel = on_devices(args, model, device_ids, training=True)
+        tell_if_refused(args, device_of(model))
+        self.opt, self.schedule = make_optimizer_and_schedule(
+            args, model, checkpoint, update_params
+        )
+        self.scaler = make_grad_scaler(args, device_of(model), checkpoint)
+        self.record = TrainingRecord(args, store)
+        self.seed = distributed.agreed_seed(given(args, "seed", (checkpoint or {}).get("seed")))
+        self.start_epoch = int(checkpoint["epoch"]) if checkpoint else 0
+        self.place: dict[str, Any] | None = None
+        self.save_interval = number(
+            given(args, "save_interval", SAVE_INTERVAL), "--save-interval", at_least=0
+        )
+        self._next_save = time.monotonic() + self.save_interval
+
+    def take_up(self, checkpoint: dict[str, Any]) -> None:
+        """Take up the best accuracy and the random state of a checkpoint."""
+        if not self.record.take_up_best(checkpoint):
+            self.record.best, _ = self._validate(self.start_epoch - 1, self.adv_train, None)
+        self.record.take_up_log(checkpoint)
+        if "place" in checkpoint:
+            self.place = epoch_place.of_this_rank(checkpoint)
+        elif self.seed is None and "random_state" in checkpoint:
+            random_state.restore(checkpoint["random_state"], self.loaders)
+
+    def run_epoch(self, epoch: int) -> None:
+        """Train for one epoch and leave its checkpoint."""
+        args, record = self.args, self.record
+        place, self.place = self.place, None
+        if place is not None:
+            random_state.restore(place["epoch_began"], self.loaders)
+            if self.seed is not None and distributed.rank():
+                random_state.seed_epoch(self.seed, epoch, rank=distributed.rank())
+        elif self.seed is not None:
+            random_state.seed_epoch(self.seed, epoch, self.loaders, distributed.rank())
+        began = random_state.capture(self.loaders)
+
+        def save_place(progress: EpochProgress) -> None:
+            now = epoch_place.everyones(began, progress.state(), self.loaders)
+            record.save_place(self._state(), now, epoch=epoch)
+            self._next_save = time.monotonic() + self.save_interval
+
+        with deferred(tell=distributed.is_main()) as interrupted:
+
+            def after_step(progress: EpochProgress) -> None:
+                due = bool(self.save_interval) and time.monotonic() >= self._next_save
+                due_here = due and distributed.is_main()
+                save, signal = distributed.agreed(due_here, interrupted.number or 0)
+                if save or signal:
+                    save_place(progress)
+                if signal:
+                    # When the first rank has gone, torchrun ends the others.
+                    distributed.wait_for_all()
+                    raise Interrupted(signal)
+
+            prec1, loss = model_loop(
+                args,
+                "train",
+                self.train_loader if place is None else self._rest(place, epoch),
+                self.parallel,
+                self.opt,
+                epoch,
+                self.adv_train,
+                record.writer,
+                self.scaler,
+                done=None if place is None else place["progress"],
+                after_step=after_step,
+                share=partial(share_of, self.train_loader),
+            )
+        numbered = epoch == self.epochs - 1 or _is_turn(epoch, self.save_ckpt_iters)
+        evaluation = {}
+        if numbered or _is_turn(epoch, self.log_iters):
+            evaluation = self._evaluate(epoch)
+        info = record.info(epoch, train_prec1=prec1, train_loss=loss, **evaluation)
+        if self.schedule is not None:
+            with warnings.catch_warnings():
+                # Interrupted after the last step of an epoch, a run goes on without one.
+                warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step")
+                self.schedule.step()
+        record.save(self._state(), info if evaluation else None, epoch=epoch, numbered=numbered)
+        if evaluation:
+            record.log(info)
+        epoch_hook = given(args, "epoch_hook")
+        if epoch_hook is not None:
+            epoch_hook(self.parallel, info)
+
+    def _rest(self, place: dict[str, Any], epoch: int) -> _Rest:
+        return _Rest(self.loaders, place, self.seed, epoch)
+
+    def _evaluate(self, epoch: int) -> dict[str, float]:
+        nat_prec1, nat_loss = self._validate(epoch, False, self.record.writer)
+        adv_prec1, adv_loss = NO_ADVERSARY, NO_ADVERSARY
+        if self.adv_eval:
+            adv_prec1, adv_loss = self._validate(epoch, True, self.record.writer)
+        return {
+            "nat_prec1": nat_prec1,
+            "adv_prec1": adv_prec1,
+            "nat_loss": nat_loss,
+            "adv_loss": adv_loss,
+        }
+
+    def _validate(self, epoch: int, adv: bool, writer: Any) -> tuple[float, float]:
+        # Training goes the same way whether or not it is evaluated on the way.
+        mode = autograd_mode(self.model, adv, self.disable_no_grad)
+        with mode, random_state.preserved(self.loaders):
+            return model_loop(
+                self.args, "val", self.val_loader, self.parallel, None, epoch, adv, writer
+            )
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "model": self.parallel.state_dict(),
+            "optimizer": self.opt.state_dict(),
+            "schedule": schedule_state(self.schedule),
+            "amp": self.scaler.state_dict() if self.scaler.is_enabled() else None,
+            "random_state": random_state.capture(self.loaders),
+            "seed": self.seed,
+        }
+
+
+class _Rest:
+    """The training loader's batches after those that were done when the run was interrupted.
+
+    Those are loaded again, and dropped: order and augmentation then go on as they would have.
+    """
+
+    def __init__(
+        self, loaders: tuple[Any, ...], place: dict[str, Any], seed: int | None, epoch: int
+    ) -> None:
+        self.loaders, self.place = loaders, place
+        self.seed, self.epoch = seed, epoch
+
+    def __len__(self) -> int:
+        return len(self.loaders[0])
+
+    def __iter__(self) -> Iterator[Any]:
+        batches = iter(self.loaders[0])
+        steps = int(self.place["progress"]["steps"])
+        for _ in islice(batches, steps):
+            pass
+        if self.place["random_state"] is not None:
+            random_state.restore(self.place["random_state"], self.loaders)
+        elif self.seed is not None:
+            random_state.seed_epoch(self.seed, self.epoch, rank=distributed.rank(), step=steps)
+        yield from batches
+
+
+def _is_turn(epoch: int, every: int) -> bool:
+    """Whether something done every so many epochs is due; 0 or less means never."""
+    return every > 0 and epoch % every == 0
