@@ -63,7 +63,8 @@ class EditableWheel(editable_wheel):
 setup(
     name="robust-reps-ext",
     version=re.search(
-        r'__version__ = "(.+)"', (ROOT / "robust_reps_ext/__init__.py").read_text("utf-8")
+        r'__version__ = "(.+)"',
+        (ROOT / "robust_reps_ext/runtime/environment.py").read_text("utf-8"),
     )[1],
     description="Robust representations for the robustness library: train, invert, visualise",
     long_description=(ROOT / "README.md").read_text("utf-8"),

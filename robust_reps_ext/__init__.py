@@ -21,14 +21,13 @@ if TYPE_CHECKING:
     from .models.loading import load_model as load_model
     from .models.representation import representation as representation
     from .results.synthesis import Synthesis as Synthesis
+    from .runtime.environment import __version__ as __version__
     from .runtime.errors import InputError as InputError
     from .synthesis import synthesize as synthesize
     from .synthesis.objectives import CoordinateMaximization as CoordinateMaximization
     from .synthesis.objectives import InterpolationTarget as InterpolationTarget
     from .synthesis.objectives import RepresentationMatching as RepresentationMatching
     from .upstream.cuda_noop import compat_cuda as compat_cuda
-
-__version__ = "0.1.0"
 
 _WHERE = {
     "InputError": "runtime.errors",
@@ -49,9 +48,10 @@ _WHERE = {
     "Synthesis": "results.synthesis",
     "synthesize": "synthesis",
     "compat_cuda": "upstream.cuda_noop",
+    "__version__": "runtime.environment",
 }
 
-__all__ = ["__version__", *_WHERE]
+__all__ = [*_WHERE]
 
 
 def __getattr__(name: str) -> "Any":

@@ -13,6 +13,7 @@ from robustness.datasets import DATASETS
 import robust_reps_ext as rr
 from robust_reps_ext.datasets.critters import CLASSES
 from robust_reps_ext.experiments.paper import run_paper
+from robust_reps_ext.experiments.paper.units import ORDER
 from robust_reps_ext.report.page import write_report
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -51,7 +52,7 @@ def written(tmp_path_factory):
         addition_iterations=2, seeds=2, coordinates=2, radii=(2.0, 8.0), tested=8,
         attack_steps=(1,),
     )  # fmt: skip
-    return write_report(out)
+    return write_report(out, ORDER)
 
 
 @pytest.fixture(scope="module")
@@ -194,7 +195,7 @@ def test_names_run_nothing(browser, written, tmp_path):
     said: list[str] = []
     opened.on("pageerror", lambda error: said.append(str(error)))
     opened.on("console", lambda message: said.append(message.text))
-    opened.goto(write_report(tmp_path / "out").as_uri())
+    opened.goto(write_report(tmp_path / "out", ORDER).as_uri())
     for cell in opened.locator(".cell:visible").all()[:40]:
         cell.focus()
     opened.locator(".tile").first.click()

@@ -11,10 +11,11 @@ from PIL import Image
 from robustness.datasets import DATASETS
 
 import robust_reps_ext as rr
-from robust_reps_ext.experiments.paper import finished_units, run_paper
-from robust_reps_ext.experiments.paper.units import UNITS
+from robust_reps_ext.experiments.paper import run_paper
+from robust_reps_ext.experiments.paper.units import ORDER, UNITS
 from robust_reps_ext.report.page import write_report
 from robust_reps_ext.results.reader import read_results
+from robust_reps_ext.results.units import finished_units
 
 pytestmark = pytest.mark.filterwarnings("ignore:the objective has no gradient")
 
@@ -62,7 +63,7 @@ def interrupted(pair, tmp_path_factory):
     out, first, second = tmp_path_factory.mktemp("paper"), [], []
     with pytest.raises(Stop):
         run_paper(*pair, out, watch=watching(first, UNITS[2].id), **TINY)
-    kept = finished_units(out)
+    kept = finished_units(out, ORDER)
     units = run_paper(*pair, out, watch=watching(second), **TINY)
     return out, first, kept, second, units
 
@@ -100,7 +101,7 @@ def test_overwritten_figures_are_made_again(interrupted, pair, tmp_path):
             *pair, out, overwrite=True, watch=watching(made, UNITS[1].id), **{**TINY, "seed": 1}
         )
     assert made == [UNITS[0].id]
-    assert [unit.manifest["study"]["seed"] for unit in finished_units(out)] == [1]
+    assert [unit.manifest["study"]["seed"] for unit in finished_units(out, ORDER)] == [1]
 
 
 def test_a_unit_without_its_manifest_is_not_finished(interrupted):
@@ -108,7 +109,9 @@ def test_a_unit_without_its_manifest_is_not_finished(interrupted):
     manifest = units[0].path / "unit.json"
     aside = manifest.rename(manifest.with_suffix(".aside"))
     try:
-        assert [unit.path for unit in finished_units(out)] == [unit.path for unit in units[1:]]
+        assert [unit.path for unit in finished_units(out, ORDER)] == [
+            unit.path for unit in units[1:]
+        ]
     finally:
         aside.rename(manifest)
 
@@ -130,7 +133,7 @@ def test_a_finished_run_of_an_unfinished_unit_is_not_made_again(pair, tmp_path, 
             run_paper(*pair, tmp_path, watch=watching([], UNITS[1].id), **TINY)
     # The robust model's run, the standard model's that failed, and that one again.
     assert [model is pair[0] for model in calls] == [True, False, False]
-    assert [unit.manifest["id"] for unit in finished_units(tmp_path)] == [UNITS[0].id]
+    assert [unit.manifest["id"] for unit in finished_units(tmp_path, ORDER)] == [UNITS[0].id]
 
 
 def test_files_of_a_unit(interrupted, pair):
@@ -169,7 +172,7 @@ def test_what_cannot_be_had_is_skipped_and_made_once_it_is_there(pair, tmp_path,
         (again,) = run_paper(*pair, tmp_path, **TINY)
         assert "pip install 'scikit-image>=0.22'" in first.manifest["facts"]["skipped"]
         assert again.path == first.path
-        page = write_report(tmp_path).read_text("utf-8")
+        page = write_report(tmp_path, ORDER).read_text("utf-8")
         assert "Not made: the photographs are scikit-image" in page
     (made,) = run_paper(*pair, tmp_path, **TINY)
     assert made.manifest["facts"]["labels"] == ["astronaut", "chelsea"]
@@ -202,7 +205,7 @@ def test_a_damaged_manifest_is_named(tmp_path):
     (tmp_path / "fig6-0").mkdir()
     (tmp_path / "fig6-0" / "unit.json").write_text("{")
     with pytest.raises(rr.InputError, match=r"unit\.json is damaged: .*; delete"):
-        finished_units(tmp_path)
+        finished_units(tmp_path, ORDER)
 
 
 def test_the_command_says_what_is_wrong(monkeypatch, capsys, tmp_path):

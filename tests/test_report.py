@@ -15,6 +15,7 @@ from robustness.datasets import DATASETS
 
 import robust_reps_ext as rr
 from robust_reps_ext.experiments.paper import run_paper
+from robust_reps_ext.experiments.paper.units import ORDER
 from robust_reps_ext.report.chart import curve_chart
 from robust_reps_ext.report.page import write_report
 
@@ -58,7 +59,7 @@ def written(tmp_path_factory):
         feature_iterations=2, addition_iterations=2, seeds=2, coordinates=2, radii=(0.0, 2.0),
         tested=9, attack_steps=(1,), names={"robust": HOSTILE},
     )  # fmt: skip
-    path = write_report(out)
+    path = write_report(out, ORDER)
     return path, path.read_text("utf-8")
 
 
@@ -113,7 +114,7 @@ def test_every_traced_image_has_its_trace(written):
 
 def test_an_empty_folder_is_one_line(tmp_path):
     with pytest.raises(rr.InputError, match="holds no finished figure"):
-        write_report(tmp_path)
+        write_report(tmp_path, ORDER)
 
 
 def test_the_chart_puts_values_where_they_are():

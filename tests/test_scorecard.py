@@ -13,7 +13,7 @@ from robustness.datasets import DATASETS
 
 import robust_reps_ext as rr
 from robust_reps_ext import cli
-from robust_reps_ext.experiments.paper import finished_units
+from robust_reps_ext.experiments.paper.units import ORDER
 from robust_reps_ext.experiments.scorecard import scorecard
 from robust_reps_ext.experiments.scorecard.claims import CLAIMS
 from robust_reps_ext.experiments.scorecard.judge import Judge, known_factors
@@ -33,6 +33,7 @@ from robust_reps_ext.experiments.scorecard.statistics import compare
 from robust_reps_ext.experiments.scorecard.trial import PARTS, measure
 from robust_reps_ext.experiments.scorecard.trials import Trials
 from robust_reps_ext.report.page import write_report
+from robust_reps_ext.results.units import finished_units
 
 pytestmark = pytest.mark.filterwarnings("ignore:the objective has no gradient")
 
@@ -232,8 +233,8 @@ def test_it_is_kept_as_json_and_as_a_page(card, tmp_path):
     kept = json.loads((tmp_path / "scorecard.json").read_text("utf-8"))
     assert kept["claims"] == json.loads(json.dumps(card.claims))
     assert kept["made_with"]["seeds"] == 3
-    assert [unit.manifest["id"] for unit in finished_units(tmp_path)] == ["scorecard"]
-    page = write_report(tmp_path).read_text("utf-8")
+    assert [unit.manifest["id"] for unit in finished_units(tmp_path, ORDER)] == ["scorecard"]
+    page = write_report(tmp_path, ORDER).read_text("utf-8")
     for claim in CLAIMS:
         assert html.escape(claim.statement) in page.replace("&#39;", "&#x27;")
 

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from robust_reps_ext.cli import console
-from robust_reps_ext.experiments.paper import finished_units
+from robust_reps_ext.experiments.paper.units import ORDER
 from robust_reps_ext.results.figures import save_figure
 from robust_reps_ext.results.plots import Line, accuracy_figure, curve_figure
 from robust_reps_ext.results.store import ExperimentStore
+from robust_reps_ext.results.units import finished_units
 from robust_reps_ext.runtime.errors import InputError
 from robust_reps_ext.runtime.files import writing
 
@@ -46,10 +47,10 @@ def test_a_unit_names_no_file_elsewhere(tmp_path, names, where):
     (tmp_path / "one").mkdir()
     manifest = tmp_path / "one" / "unit.json"
     manifest.write_text(json.dumps(UNIT))
-    assert finished_units(tmp_path) == []
+    assert finished_units(tmp_path, ORDER) == []
     manifest.write_text(json.dumps(UNIT | {where: names}))
     with pytest.raises(InputError, match=r"unit\.json is damaged"):
-        finished_units(tmp_path)
+        finished_units(tmp_path, ORDER)
 
 
 @pytest.mark.parametrize("label", ["$x_.pt", r"$\frac{$", "a$b$c"])

@@ -16,8 +16,8 @@ from typing import Annotated
 
 import typer
 
-from .. import __version__
 from ..results.locks import rank_and_world
+from ..runtime.environment import __version__
 from ..runtime.errors import InputError, one_line
 from ..runtime.signals import exit_status, raising
 from . import experiments, models, options, paper, scorecard, store

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from ..runtime.environment import disabled
 from ..upstream import cuda_noop, hook, mend, startup
 
 __all__ = ["Examination", "Missing", "Remedy", "examine"]
@@ -93,7 +94,7 @@ def examine() -> Examination:
     >>> examine().healthy
     True
     """
-    remedies = () if hook.disabled() else _remedies()
+    remedies = () if disabled() else _remedies()
     return Examination(
         versions=_versions(),
         device=_device(),
@@ -138,7 +139,7 @@ def _bfloat16() -> str:
 
 
 def _hook_state() -> dict[str, str]:
-    if hook.disabled():
+    if disabled():
         state = "switched off by ROBUST_REPS_EXT_DISABLE"
     elif hook.installed() or startup.armed():
         state = "on"
@@ -169,7 +170,7 @@ def _start_up_file() -> Path | None:
 
 def _remedies() -> tuple[Remedy, ...]:
     broken = []
-    for name in hook.MENDED:
+    for name in mend.MENDED:
         try:
             importlib.import_module(name)
         except Exception as error:

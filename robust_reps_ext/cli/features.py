@@ -195,8 +195,9 @@ def activations(
     """
     import torch
 
-    from ..experiments.activations import most_activating, to_rows
+    from ..experiments.activations import most_activating
     from ..experiments.visualization import visualize as visualize_coordinates
+    from ..results.activations import to_rows
     from ..results.figures import Row, image_grid
     from . import console
 
@@ -259,8 +260,9 @@ def activations(
 
 def _all_activations(common: Common, k: int, n: int | None) -> None:
     """The images at both ends of every coordinate, found part by part, and a page of them."""
-    from ..experiments.activations import ALL, extremes, from_rows, merged, to_rows
+    from ..experiments.activations import ALL, extremes, merged
     from ..report.activations import write_activations
+    from ..results.activations import from_rows, to_rows
     from . import console
 
     _, positions = common.validation(n)

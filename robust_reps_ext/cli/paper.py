@@ -137,6 +137,7 @@ def _run(
 
     from ..datasets.samples import open_data_set
     from ..experiments.paper import run_paper
+    from ..experiments.paper.units import ORDER
     from ..models.loading import load_model
     from ..report.page import write_report
     from ..runtime.modules import own_device
@@ -168,21 +169,22 @@ def _run(
             overwrite=overwrite,
             watch=_watch(out, tell),
         )
-        page = write_report(out)
+        page = write_report(out, ORDER)
     seconds = round(time.monotonic() - began)
     print(f"{page} ({seconds // 60} min {seconds % 60} s)")
 
 
 def _watch(out: Path, tell: Callable[[object], None]) -> Callable[[Unit], Any]:
     """A bar for each figure, and the path of its picture when it is there."""
-    from ..experiments.paper import finished_units
+    from ..experiments.paper.units import ORDER
+    from ..results.units import finished_units
     from . import console
 
     @contextmanager
     def watch(unit: Unit) -> Iterator[Any]:
         with console.progress(f"{unit.title} ({unit.numbers})", "steps", "value") as progress:
             yield progress
-        made = next(one for one in finished_units(out) if one.manifest["id"] == unit.id)
+        made = next(one for one in finished_units(out, ORDER) if one.manifest["id"] == unit.id)
         skipped = made.manifest["facts"].get("skipped")
         tell(f"{unit.numbers} skipped: {skipped}" if skipped else made.path / f"{unit.id}.png")
 

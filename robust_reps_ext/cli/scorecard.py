@@ -77,6 +77,7 @@ def scorecard(
       --dataset critters_fine --out out
     """
     from ..datasets.samples import open_data_set, validation_set
+    from ..experiments.paper.units import ORDER
     from ..experiments.scorecard import scorecard as test_claims
     from ..experiments.scorecard.settings import QUICK, Amounts
     from ..models.loading import load_model
@@ -125,7 +126,7 @@ def scorecard(
             progress=progress,
         )
         found.save(out)
-        page = write_report(out)
+        page = write_report(out, ORDER)
     _show(found)
     seconds = round(time.monotonic() - began)
     print(f"{page} ({seconds // 60} min {seconds % 60} s)")

@@ -26,24 +26,11 @@ from .hooks import (
 __all__ = [
     "Layer",
     "RepresentationModel",
-    "StraightThroughReLU",
     "at_layer",
     "representation",
 ]
 
 logger = logging.getLogger("robust_reps_ext")
-
-
-class StraightThroughReLU(torch.autograd.Function):
-    """max(x, 0) forward, the identity backward: a coordinate that is off still has a gradient."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        return x.clamp(min=0)
-
-    @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> Tensor:
-        return grad_outputs[0]
 
 
 def representation(

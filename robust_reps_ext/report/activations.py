@@ -10,7 +10,7 @@ from typing import Any
 from markupsafe import Markup
 from torch import Tensor
 
-from ..experiments.activations import Activations
+from ..results.activations import Activations
 from ..runtime.files import writing
 from .page import encoder, environment, script_digest
 

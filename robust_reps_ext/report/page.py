@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from markupsafe import Markup
 from PIL import Image
 from torch import Tensor
 
-from ..experiments.paper import finished_units
+from ..results.units import finished_units
 from ..runtime.errors import InputError
 from ..runtime.files import writing
 from .cells import Images, blocks
@@ -27,7 +28,7 @@ LARGEST = 14 * 2**20
 QUALITIES = ((92, 256), (80, 224), (60, 160), (40, 96))
 
 
-def write_report(out: str | Path) -> Path:
+def write_report(out: str | Path, order: Sequence[str]) -> Path:
     """Write ``OUT/report/index.html`` of the units that `run_paper` has finished in `out`.
 
     The page needs no network and no other file. Its pictures are made smaller where it would
@@ -37,6 +38,8 @@ def write_report(out: str | Path) -> Path:
     ----------
     out
         As given to `run_paper`.
+    order
+        Ids of the units to show, in this order.
 
     Returns
     -------
@@ -48,7 +51,7 @@ def write_report(out: str | Path) -> Path:
     InputError
         If there is no finished unit, or the page cannot be written.
     """
-    units = finished_units(out)
+    units = finished_units(out, order)
     if not units:
         raise InputError(f"{out} holds no finished figure: give the --out of robust-reps paper")
     made = environment()

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..experiments.paper import FinishedUnit
 from ..results.synthesis import Synthesis
+from ..results.units import FinishedUnit
 from .cells import Images, trace
 from .grids import curve, grid, interpolation
 from .scorecard import scorecard_rows

@@ -7,8 +7,8 @@ from typing import Any
 
 from safetensors.torch import load_file
 
-from ..experiments.paper import FinishedUnit
 from ..results.synthesis import Synthesis
+from ..results.units import FinishedUnit
 from .cells import Images, Row, row
 
 __all__ = ["walls"]

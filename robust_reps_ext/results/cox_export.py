@@ -11,9 +11,8 @@ from filelock import FileLock, Timeout
 
 from ..runtime.errors import InputError
 from ..runtime.files import remove_unfinished
-from ..upstream.mends.cox_store import STORE_BASENAME
 from .cox_file import rows_in, write_store_file
-from .hdf5 import HeldError
+from .hdf5 import STORE_BASENAME, HeldError
 from .records import FOLDER, Record, read_records, sha256
 
 __all__ = ["bring_up_to_date", "faults", "tables_of"]

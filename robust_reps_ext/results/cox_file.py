@@ -11,9 +11,9 @@ from typing import Any
 import pandas as pd
 
 from ..runtime.errors import InputError
-from ..upstream.mends.cox_tables import COX_DATA_KEY
 from . import cox_columns, hdf5
 from .cox_columns import OBJECT
+from .hdf5 import COX_DATA_KEY
 
 __all__ = ["rows_in", "table_of", "write_store_file"]
 

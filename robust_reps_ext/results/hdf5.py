@@ -20,6 +20,8 @@ from ..runtime.errors import InputError, one_line
 from . import safe_pickle
 
 __all__ = [
+    "COX_DATA_KEY",
+    "STORE_BASENAME",
     "HeldError",
     "StoreFile",
     "append_row",
@@ -32,6 +34,9 @@ __all__ = [
     "summary",
 ]
 
+STORE_BASENAME = "store.h5"
+# The attribute in which cox keeps a table's schema and name.
+COX_DATA_KEY = "COX_DATA"
 # What stands for a missing text. pandas' own, "nan", would make a text "nan" go missing.
 MISSING_TEXT = "\x1a"
 # Room that a new table leaves in its text columns, in bytes.

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from ..upstream.hook import is_on
+from ..runtime.environment import is_on
 
 __all__ = ["NeedsCodeError", "SafeUnpickler", "loads", "trusted", "trusting"]
 

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
 
 import torch
 
-from ..upstream.arguments import given
-
-__all__ = ["amp_dtype", "bfloat16_units", "is_fast", "mixed", "reduced", "tell_if_refused"]
+__all__ = ["amp_dtype", "bfloat16_units", "is_fast", "reduced"]
 
 
 def amp_dtype(device: torch.device) -> torch.dtype:
@@ -40,14 +37,3 @@ def bfloat16_units() -> tuple[str, ...]:
 def reduced(precision: str, device: torch.device) -> bool:
     """Whether ``"float32"``, ``"bfloat16"`` or ``"auto"`` means autocast on `device`."""
     return precision == "bfloat16" or (precision == "auto" and is_fast(device))
-
-
-def mixed(args: Any, device: torch.device) -> bool:
-    """Whether to train in mixed precision: it was asked for, and it pays."""
-    return bool(given(args, "mixed_precision", 0)) and is_fast(device)
-
-
-def tell_if_refused(args: Any, device: torch.device) -> None:
-    """Say that mixed precision was asked for and will not be used."""
-    if given(args, "mixed_precision", 0) and not is_fast(device):
-        print("=> --mixed-precision 1: this CPU has no bfloat16 instructions; training in float32")

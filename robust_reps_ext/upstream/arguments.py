@@ -5,10 +5,22 @@ from __future__ import annotations
 import numbers
 from typing import Any
 
+import torch
+
 from ..runtime.errors import InputError
+from ..runtime.precision import is_fast
 from .arithmetic import number
 
-__all__ = ["check_required_args", "given", "option", "read_numbers", "whole_number"]
+__all__ = [
+    "check_required_args",
+    "given",
+    "missing",
+    "mixed",
+    "option",
+    "read_numbers",
+    "tell_if_refused",
+    "whole_number",
+]
 
 # What an error shows as an example of a value, for arguments without a default.
 EXAMPLES = {
@@ -118,3 +130,14 @@ def read_numbers(args: Any) -> None:
     for name in ("attack_steps", "random_restarts"):
         if given(args, name) is not None:
             setattr(args, name, whole_number(args, name, None, at_least=0))
+
+
+def mixed(args: Any, device: torch.device) -> bool:
+    """Whether to train in mixed precision: it was asked for, and it pays."""
+    return bool(given(args, "mixed_precision", 0)) and is_fast(device)
+
+
+def tell_if_refused(args: Any, device: torch.device) -> None:
+    """Say that mixed precision was asked for and will not be used."""
+    if given(args, "mixed_precision", 0) and not is_fast(device):
+        print("=> --mixed-precision 1: this CPU has no bfloat16 instructions; training in float32")

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from .hook import is_on
+from ..runtime.environment import is_on
 
 __all__ = ["active", "arm", "compat_cuda", "wanted"]
 

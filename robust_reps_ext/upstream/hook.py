@@ -3,37 +3,20 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 import sys
 import threading
+import warnings
 from importlib.abc import Loader
 from importlib.machinery import ModuleSpec
 from types import CodeType, ModuleType
 from typing import Any
 
-__all__ = ["MENDED", "disabled", "install", "installed", "is_on"]
+from ..runtime.environment import disabled
+from . import cuda_noop, mend
 
-# Upstream module -> our file that mends it. The order is the one in which upstream loads them.
-MENDED = {
-    "cox.utils": "cox_utils",
-    "cox.store": "cox_store",
-    "cox.readers": "cox_readers",
-    "cox.tensorboard_view": "cox_tensorboard_view",
-    "robustness.tools.custom_modules": "custom_modules",
-    "robustness.imagenet_models": "imagenet_models",
-    "robustness.cifar_models": "cifar_models",
-    "robustness.tools.helpers": "helpers",
-    "robustness.tools.folder": "folder",
-    "robustness.tools.vis_tools": "vis_tools",
-    "robustness.attack_steps": "attack_steps",
-    "robustness.attacker": "attacker",
-    "robustness.loaders": "loaders",
-    "robustness.datasets": "datasets",
-    "robustness.defaults": "defaults",
-    "robustness.train": "train",
-    "robustness.model_utils": "model_utils",
-    "robustness.main": "main",
-}
+__all__ = ["install", "installed"]
 
 # Modules that upstream imports and that no longer exist, and our file that stands in for each.
 STAND_INS = {"torchvision.models.utils": "torchvision_models_utils"}
@@ -46,17 +29,9 @@ COMMANDS = {
 }
 
 
+_READ_NOTEBOOK_MODE = ("robustness.attacker", "robustness.loaders", "robustness.train")
+
 _installing = threading.Lock()
-
-
-def is_on(variable: str) -> bool:
-    """Whether an environment variable says yes."""
-    return os.environ.get(variable, "").strip().lower() in ("1", "true", "yes", "on")
-
-
-def disabled() -> bool:
-    """Whether `ROBUST_REPS_EXT_DISABLE` switches the whole extension off."""
-    return is_on("ROBUST_REPS_EXT_DISABLE")
 
 
 def installed() -> bool:
@@ -75,17 +50,15 @@ def install() -> None:
             return
         sys.meta_path.insert(0, _Finder())
         sys.meta_path.append(_StandIns())
-    late = [sys.modules[name] for name in MENDED if name in sys.modules]
+    late = [sys.modules[name] for name in mend.MENDED if name in sys.modules]
     if late:
-        from . import environment, mend
-
         for module in late:
-            environment.prepare(module.__name__)
+            _prepare(module.__name__)
         mend.apply_late(late)
 
 
 class _Finder:
-    """Answers for `MENDED` only: asks the other finders, and has what they found mended."""
+    """Answers for `mend.MENDED` only: asks the other finders, and has what they found mended."""
 
     def __init__(self) -> None:
         self._asking: set[tuple[int, str]] = set()
@@ -93,7 +66,7 @@ class _Finder:
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
         # Another finder that delegates like this one may ask back: it gets no answer.
         question = (threading.get_ident(), name)
-        if name not in MENDED or question in self._asking:
+        if name not in mend.MENDED or question in self._asking:
             return None
         self._asking.add(question)
         try:
@@ -131,12 +104,10 @@ class _MendingLoader:
         return self._loader.create_module(spec)
 
     def exec_module(self, module: ModuleType) -> None:
-        from . import environment, mend
-
         if module.__spec__ is not None:
             module.__spec__.loader = self._loader
         module.__loader__ = self._loader
-        environment.prepare(module.__name__)
+        _prepare(module.__name__)
         self._loader.exec_module(module)
         mend.apply(module)
 
@@ -177,3 +148,28 @@ class _StandInLoader(Loader):
         ours = importlib.import_module(f"robust_reps_ext.upstream.mends.{name}")
         for name in ours.__all__:
             setattr(module, name, getattr(ours, name))
+
+
+def _prepare(name: str) -> None:
+    """Make the environment ready for the upstream module `name`, which is about to be executed."""
+    if not name.startswith("robustness."):
+        return
+    if name == "robustness.main":
+        # main.py:8 imports git, which without this refuses to load on a machine without git.
+        os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+    if name == "robustness.train":
+        # train.py:24 warns that apex is missing; the mended training does without.
+        warnings.filterwarnings("ignore", "Could not import amp", module=r"robustness\.train")
+    if name in _READ_NOTEBOOK_MODE:
+        _normalise_notebook_mode()
+    cuda_noop.arm()
+
+
+def _normalise_notebook_mode() -> None:
+    """Leave 1 only where notebook bars work, and nothing that upstream's `int()` cannot read."""
+    asked = os.environ.get("NOTEBOOK_MODE")
+    if asked is None:
+        return
+    yes = asked.strip().lower() in ("1", "true", "yes", "on")
+    works = yes and importlib.util.find_spec("ipywidgets") is not None
+    os.environ["NOTEBOOK_MODE"] = "1" if works else "0"

@@ -8,9 +8,28 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 
-from .hook import MENDED
+__all__ = ["MENDED", "Mend", "Outcome", "apply", "apply_late", "outcomes"]
 
-__all__ = ["Mend", "Outcome", "apply", "apply_late", "outcomes"]
+# Upstream module -> our file that mends it. The order is the one in which upstream loads them.
+MENDED = {
+    "cox.utils": "cox_utils",
+    "cox.store": "cox_store",
+    "cox.readers": "cox_readers",
+    "cox.tensorboard_view": "cox_tensorboard_view",
+    "robustness.imagenet_models": "imagenet_models",
+    "robustness.cifar_models": "cifar_models",
+    "robustness.tools.helpers": "helpers",
+    "robustness.tools.folder": "folder",
+    "robustness.tools.vis_tools": "vis_tools",
+    "robustness.attack_steps": "attack_steps",
+    "robustness.attacker": "attacker",
+    "robustness.loaders": "loaders",
+    "robustness.datasets": "datasets",
+    "robustness.defaults": "defaults",
+    "robustness.train": "train",
+    "robustness.model_utils": "model_utils",
+    "robustness.main": "main",
+}
 
 APPLIED = "applied"
 NOT_NEEDED = "not needed"

@@ -14,8 +14,13 @@ from ..runtime.errors import InputError
 __all__ = [
     "DATA_SETS",
     "FAST_COPY",
+    "IMAGENET_CLASSES",
+    "MISFIT",
+    "NETWORKS",
     "OBJECTIVES",
+    "READ_CHECKPOINT",
     "TRAINING_DEFAULTS",
+    "WORDNET_IDS",
     "load",
     "objective",
     "register_objective",
@@ -47,8 +52,15 @@ OBJECTIVES = {
     "interpolation_target": "robust_reps_ext.synthesis.objectives:InterpolationTarget",
 }
 
+NETWORKS = {"critters": "robust_reps_ext.datasets.critters.networks:ARCHITECTURES"}
+"""Networks of data sets of ours, beside upstream's sets: name to builder."""
+
 FAST_COPY = "robust_reps_ext.models.fast:checked_copy"
 """What makes the copy of a network that attacks run on."""
+READ_CHECKPOINT = "robust_reps_ext.models.checkpoints:read_checkpoint"
+MISFIT = "robust_reps_ext.models.architectures:misfit"
+IMAGENET_CLASSES = "robust_reps_ext.datasets.imagenet_tree:imagenet_classes"
+WORDNET_IDS = "robust_reps_ext.datasets.wordnet:wordnet_ids"
 
 
 def load(address: str) -> Any:

@@ -23,11 +23,12 @@ from robustness import defaults
 import robust_reps_ext as rr
 from robust_reps_ext.datasets.critters import images
 from robust_reps_ext.datasets.critters.series import Series
-from robust_reps_ext.experiments.paper import finished_units
+from robust_reps_ext.experiments.paper.units import ORDER
 from robust_reps_ext.models.checkpoints import read_checkpoint
 from robust_reps_ext.results import safe_pickle
 from robust_reps_ext.results.reader import read_results
 from robust_reps_ext.results.synthesis import Synthesis
+from robust_reps_ext.results.units import finished_units
 from robust_reps_ext.upstream.arithmetic import number
 from robust_reps_ext.upstream.config_file import fill_from_file
 from robust_reps_ext.upstream.data.image_files import pil_loader
@@ -61,7 +62,7 @@ READERS = {
     "store": lambda path: read_results(path.parents[1]),
     "synthesis": Synthesis.load,
     "program": lambda path: os.system("true"),
-    "unit": lambda path: finished_units(path.parents[1]),
+    "unit": lambda path: finished_units(path.parents[1], ORDER),
 }
 
 

@@ -6,9 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from robustness.tools.custom_modules import FakeReLU
 from torch import Tensor, nn
-
-from ...models.representation import StraightThroughReLU
 
 __all__ = ["ARCHITECTURES", "CrittersResNet", "CrittersVGG", "critters_resnet", "critters_vgg"]
 
@@ -61,7 +60,7 @@ class _Network(nn.Module):
         self, x: Tensor, with_latent: bool = False, fake_relu: bool = False, no_relu: bool = False
     ) -> Any:
         before_relu = self.body(x)
-        relu = StraightThroughReLU.apply if fake_relu else torch.relu
+        relu = FakeReLU.apply if fake_relu else torch.relu
         representation = _quadrants(relu(before_relu))
         logits = self.fc(representation)
         if with_latent:

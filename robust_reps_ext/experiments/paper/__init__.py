@@ -5,59 +5,31 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, closing, nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from robustness.attacker import AttackerModel
 from robustness.datasets import DataSet
-from safetensors.torch import save
 from torch import Tensor
 
 from ...models.loading import weights_digest
 from ...results.facts import difference
-from ...results.figures import Row, image_grid
 from ...results.locks import check_alone, claimed
-from ...results.records import check_name
-from ...results.store import ExperimentStore
+from ...results.units import FinishedUnit, finished_units, keep
 from ...runtime.errors import InputError
-from ...runtime.files import writing
 from ...synthesis import Progress
 from ...synthesis.settings import PAPER_SIZE
 from ...upstream.data.bad_images import readable
-from .study import SCALES, Found, Study
-from .units import SCORECARD, UNITS, Heading, Unit
+from .study import SCALES, Study
+from .units import ORDER, UNITS, Unit
 
-__all__ = ["MANIFEST", "FinishedUnit", "finished_units", "keep", "run_paper"]
+__all__ = ["run_paper"]
 
-MANIFEST = "unit.json"
 # What is being worked on, and how far it is.
 CLAIMS = ".claims"
-_FORMAT = 2
-_PARTS: Mapping[type, tuple[str, ...]] = {
-    str: ("finished", "id", "kind", "numbers", "title", "digest"),
-    dict: ("facts", "study"),
-    list: ("runs", "pictures"),
-}
-
-
-@dataclass(frozen=True)
-class FinishedUnit:
-    """A figure or table on the disk.
-
-    Attributes
-    ----------
-    path
-        Its directory: ``<run>.safetensors`` for `Synthesis.load`, PNG and PDF, and
-        ``pictures/<name>.safetensors`` with one tensor ``images``.
-    manifest
-        What it is and says: id, kind, title, numbers, runs, pictures, facts, study, digest.
-    """
-
-    path: Path
-    manifest: Mapping[str, Any]
 
 
 def run_paper(
@@ -156,7 +128,7 @@ def run_paper(
     units = {claims / unit.id: unit for unit in UNITS}
 
     def done() -> dict[str, FinishedUnit]:
-        return {unit.manifest["id"]: unit for unit in finished_units(out, digest=digest)}
+        return {unit.manifest["id"]: unit for unit in finished_units(out, ORDER, digest=digest)}
 
     def complete(path: Path) -> bool:
         """Whether a unit is made; what was skipped is tried again, as it may be there now."""
@@ -181,8 +153,8 @@ def _check_earlier(out: Path, facts: Mapping[str, Any], overwrite: bool) -> None
         check_alone()
     others = [
         unit
-        for unit in (_read(out) if out.is_dir() else ())
-        if unit.manifest["id"] != SCORECARD.id and unit.manifest["study"] != facts
+        for unit in finished_units(out, [unit.id for unit in UNITS])
+        if unit.manifest["study"] != facts
     ]
     if not others:
         return
@@ -194,96 +166,6 @@ def _check_earlier(out: Path, facts: Mapping[str, Any], overwrite: bool) -> None
     for unit in others:
         shutil.rmtree(unit.path)
     shutil.rmtree(out / CLAIMS, ignore_errors=True)
-
-
-def finished_units(out: str | Path, *, digest: str | None = None) -> list[FinishedUnit]:
-    """The units in `out`, in the order of `UNITS`, then the scorecard; of one id the newest.
-
-    Parameters
-    ----------
-    out
-        As given to `run_paper`.
-    digest
-        Only those that were made with these settings.
-    """
-    newest: dict[str, FinishedUnit] = {}
-    for unit in sorted(_read(Path(out)), key=lambda unit: unit.manifest["finished"]):
-        if digest in (None, unit.manifest["digest"]):
-            newest[unit.manifest["id"]] = unit
-    return [newest[unit.id] for unit in (*UNITS, SCORECARD) if unit.id in newest]
-
-
-def _read(out: Path) -> Iterator[FinishedUnit]:
-    for path in out.glob(f"*/{MANIFEST}"):
-        try:
-            manifest = json.loads(path.read_text("utf-8"))
-            if not isinstance(manifest, dict):
-                raise ValueError("it is no JSON object")
-            if manifest.get("format") != _FORMAT:
-                continue
-            _check(manifest)
-        except (OSError, ValueError, RecursionError) as error:
-            raise InputError(f"{path} is damaged: {error}; delete {path.parent}") from error
-        yield FinishedUnit(path.parent, manifest)
-
-
-def _check(manifest: Mapping[str, Any]) -> None:
-    """Refuse a manifest that lacks what readers of units rely on, or names files elsewhere."""
-    for kind, keys in _PARTS.items():
-        for key in keys:
-            if not isinstance(manifest.get(key), kind):
-                raise ValueError(f"{key!r} is no {kind.__name__}")
-    for name in (*manifest["runs"], *manifest["pictures"]):
-        check_name("file", str(name))
-
-
-def keep(
-    out: str | Path, unit: Heading, found: Found, made_with: Mapping[str, Any]
-) -> FinishedUnit:
-    """Write a unit; its manifest, which says that it is finished, comes last."""
-    from datetime import datetime, timezone
-
-    with ExperimentStore.create(
-        out,
-        experiment=unit.id,
-        settings={"digest": made_with["digest"]},
-        provenance=made_with["study"],
-    ) as store:
-        for name, run in found.runs.items():
-            store.add(name, run)
-        if "skipped" not in found.facts:
-            figure = image_grid(_rows(found)) if found.plot is None else found.plot()
-            for suffix in ("png", "pdf"):
-                store.add_figure(f"{unit.id}.{suffix}", figure)
-        pictures = store.path / "pictures"
-        pictures.mkdir()
-        for name, images in found.pictures.items():
-            with writing(pictures / f"{name}.safetensors", "free some space") as file:
-                file.write(save({"images": images.contiguous()}))
-        manifest = {
-            "format": _FORMAT,
-            "finished": datetime.now(timezone.utc).isoformat(timespec="microseconds"),
-            **{name: getattr(unit, name) for name in ("id", "kind", "numbers", "title")},
-            "runs": list(found.runs),
-            "pictures": list(found.pictures),
-            "facts": dict(found.facts),
-            **made_with,
-        }
-        with writing(store.path / MANIFEST, "free some space") as file:
-            file.write(json.dumps(manifest, indent=1).encode())
-    return FinishedUnit(store.path, json.loads(json.dumps(manifest)))
-
-
-def _rows(found: Found) -> list[Row]:
-    """Targets and starts once, then what each model made of them."""
-    first = next(iter(found.runs.values()))
-    rows = [Row(first.start, "start")]
-    if first.target_images is not None:
-        rows.insert(0, Row(first.target_images, "target"))
-    for name, run in found.runs.items():
-        label = found.facts.get("names", {}).get(name, name).replace(", ", "\n")
-        rows.append(Row(run.images, label, [f"{value:.2f}" for value in run.objective.tolist()]))
-    return rows
 
 
 def _facts(study: Study, scale: str, side: int, names: Mapping[str, str]) -> dict[str, Any]:

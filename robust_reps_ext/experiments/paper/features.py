@@ -8,12 +8,13 @@ from typing import Any
 import torch
 
 from ...results.synthesis import Synthesis
+from ...results.units import Found
 from ...synthesis import Progress, noise
 from ...synthesis.settings import PAPER_SIZE
 from ..activations import most_activating
 from ..addition import add_feature
 from ..visualization import visualize
-from .study import Found, Study
+from .study import Study
 
 __all__ = ["activations", "additions", "features", "regularized"]
 

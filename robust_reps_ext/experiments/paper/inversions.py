@@ -7,13 +7,14 @@ from torch import Tensor
 
 from ...datasets.patterns import kaleidoscope
 from ...results.plots import Line, curve_figure
+from ...results.units import Found
 from ...runtime.errors import InputError
 from ...synthesis import Progress
 from ...synthesis.settings import PAPER_SIZE, Options
 from ..constrained import Curve, invert_within
 from ..interpolation import interpolate
 from ..inversion import invert
-from .study import Found, Study
+from .study import Study
 
 __all__ = [
     "interpolations",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from ...models.representation import representation
 from ...results.synthesis import Synthesis
 from ...synthesis.settings import PAPER_SIZE, Options
 
-__all__ = ["SCALES", "Found", "Scale", "Study"]
+__all__ = ["SCALES", "Scale", "Study"]
 
 
 @dataclass(frozen=True)
@@ -217,25 +217,3 @@ class Study:
         with torch.no_grad():
             scores = torch.cat([model(batch)[0] for batch in images.split(64)])
         return self.names(scores.argmax(dim=1).cpu())
-
-
-@dataclass(frozen=True)
-class Found:
-    """What a figure or table holds.
-
-    Attributes
-    ----------
-    runs
-        Name -> synthesis, most often one for each model.
-    facts
-        What there is to say, as JSON can hold it.
-    pictures
-        Images that no synthesis made.
-    plot
-        Draws the figure where it is not a grid of the runs.
-    """
-
-    runs: Mapping[str, Synthesis] = field(default_factory=dict)
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    pictures: Mapping[str, Tensor] = field(default_factory=dict)
-    plot: Callable[[], Any] | None = None

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from ...results.plots import Line, accuracy_figure
+from ...results.units import Found
 from ...synthesis import Progress
 from ..accuracy import evaluate
-from .study import Found, Study
+from .study import Study
 
 __all__ = ["accuracies"]
 

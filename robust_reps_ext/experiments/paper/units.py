@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ...results.units import Found, Heading
 from ...synthesis import Progress
 from .features import activations, additions, features, regularized
 from .inversions import (
@@ -15,33 +16,10 @@ from .inversions import (
     inversion_of_strangers,
     within_radii,
 )
-from .study import Found, Study
+from .study import Study
 from .tables import accuracies
 
-__all__ = ["SCORECARD", "UNITS", "Heading", "Unit"]
-
-
-@dataclass(frozen=True)
-class Heading:
-    """What a section of the report is called.
-
-    Attributes
-    ----------
-    id
-        ``"fig3"``, names its files.
-    kind
-        How the report shows it: ``"grid"``, ``"curve"``, ``"interpolation"``, ``"features"``,
-        ``"activations"``, ``"table"`` or ``"scorecard"``.
-    numbers
-        What the paper calls it.
-    title
-        In words.
-    """
-
-    id: str
-    kind: str
-    numbers: str
-    title: str
+__all__ = ["ORDER", "UNITS", "Unit"]
 
 
 @dataclass(frozen=True)
@@ -78,5 +56,5 @@ UNITS: tuple[Unit, ...] = (
 )
 """In the order in which they are made: pictures first."""
 
-SCORECARD = Heading("scorecard", "scorecard", "Scorecard", "The claims, tested")
-"""Not of the paper, and made by `scorecard` alone."""
+ORDER = (*(unit.id for unit in UNITS), "scorecard")
+"""In which the page shows them, and the scorecard, which is not of the paper, last."""

@@ -11,10 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...results.plots import Line, shares_figure
+from ...results.units import FinishedUnit, Found, Heading, keep
 from ...runtime.files import writing
-from ..paper import FinishedUnit, keep
-from ..paper.study import Found
-from ..paper.units import SCORECARD
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["PAIR", "Scorecard"]
 
 PAIR = ("robust", "standard")
+
+HEADING = Heading("scorecard", "scorecard", "Scorecard", "The claims, tested")
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Scorecard:
         told = {key: study[key] for key in ("seeds", "judge_right")}
         digest = hashlib.sha256(json.dumps(study, sort_keys=True).encode()).hexdigest()
         found = Found(facts={**facts, **told}, plot=self.figure)
-        unit = keep(Path(out), SCORECARD, found, {"digest": digest, "study": study})
+        unit = keep(Path(out), HEADING, found, {"digest": digest, "study": study})
         with writing(Path(out, "scorecard.json"), "free some space") as file:
             file.write(json.dumps({**facts, "made_with": study}, indent=1).encode())
         return unit

@@ -16,8 +16,8 @@ import torchvision
 from robustness import cifar_models, imagenet_models
 from torch import Tensor, nn
 
-from ...datasets.critters.networks import ARCHITECTURES
 from ...runtime.errors import InputError
+from ...upstream import registry
 from .families import candidates, timm_candidates
 
 __all__ = [
@@ -246,8 +246,11 @@ def _builders() -> dict[str, dict[str, Callable[[int], nn.Module]]]:
     return {
         "imagenet": _functions(imagenet_models),
         "cifar": _functions(cifar_models),
-        "critters": {name: _with_classes(function) for name, function in ARCHITECTURES.items()},
         "torchvision": _of_torchvision(),
+        **{
+            family: {name: _with_classes(f) for name, f in registry.load(address).items()}
+            for family, address in registry.NETWORKS.items()
+        },
     }
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from ...datasets.critters.networks import ARCHITECTURES
+from ...upstream import registry
 
 __all__ = ["FAMILIES", "candidates", "timm_candidates"]
 
@@ -102,7 +102,11 @@ def candidates(state: Mapping[str, Tensor]) -> list[tuple[str, str]]:
         if all(mark in state for mark in marks)
         for name in names
     ]
-    return found + [("critters", name) for name in ARCHITECTURES]
+    return found + [
+        (family, name)
+        for family, address in registry.NETWORKS.items()
+        for name in registry.load(address)
+    ]
 
 
 def timm_candidates(state: Mapping[str, Tensor]) -> list[str]:

@@ -10,9 +10,9 @@ from robustness.attacker import Attacker
 from torch import Tensor, nn
 
 from ...runtime.modules import device_of
-from ...runtime.precision import amp_dtype, mixed
+from ...runtime.precision import amp_dtype
 from .. import registry
-from ..arguments import given
+from ..arguments import given, mixed
 
 __all__ = ["AttackCopy"]
 

@@ -9,9 +9,6 @@ from .. import registry
 
 __all__ = ["custom_label_mapping", "restricted_label_mapping"]
 
-_IMAGENET_CLASSES = "robust_reps_ext.datasets.imagenet_tree:imagenet_classes"
-_WORDNET_IDS = "robust_reps_ext.datasets.wordnet:wordnet_ids"
-
 
 def restricted_label_mapping(
     classes: Sequence[str],
@@ -40,7 +37,7 @@ def restricted_label_mapping(
     InputError
         If the folders are neither WordNet ids nor exactly 1000.
     """
-    imagenet_class = registry.load(_IMAGENET_CLASSES)(class_to_idx)
+    imagenet_class = registry.load(registry.IMAGENET_CLASSES)(class_to_idx)
     mapping = {
         folder: label
         for label, (first, last) in enumerate(ranges)
@@ -77,7 +74,7 @@ def custom_label_mapping(
     InputError
         If a group matches no folder.
     """
-    rank = {wnid: position for position, wnid in enumerate(registry.load(_WORDNET_IDS)())}
+    rank = {wnid: position for position, wnid in enumerate(registry.load(registry.WORDNET_IDS)())}
     known = {folder: rank[folder] for folder in class_to_idx if folder in rank}
     position = known or dict(class_to_idx)
     mapping: dict[str, int] = {}

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from tqdm import tqdm
 
+from ...results.hdf5 import STORE_BASENAME
 from ...runtime.errors import InputError
 from ..mend import Mend
-from .cox_store import STORE_BASENAME
 
 if TYPE_CHECKING:
     from cox.readers import CollectionReader as UpstreamReader

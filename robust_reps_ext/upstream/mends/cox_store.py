@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from tensorboardX import SummaryWriter
 
-from ...results.hdf5 import check_space, open_store
+from ...results.hdf5 import STORE_BASENAME, check_space, open_store
 from ...runtime.errors import InputError
 from ..mend import Mend
 from .cox_tables import DurableRows, FaithfulRows, GuardedTable
@@ -23,8 +23,6 @@ else:
     UpstreamStore = object
 
 __all__ = ["MENDS"]
-
-STORE_BASENAME = "store.h5"
 
 
 class OpenedStore(UpstreamStore):

@@ -16,9 +16,8 @@ if TYPE_CHECKING:
 else:
     UpstreamTable = object
 
-__all__ = ["COX_DATA_KEY", "DurableRows", "FaithfulRows", "GuardedTable"]
+__all__ = ["DurableRows", "FaithfulRows", "GuardedTable"]
 
-COX_DATA_KEY = "COX_DATA"
 _TRUST = (
     "if you trust whoever wrote it, open it inside robust_reps_ext.results.store.trusting() or "
     "with ROBUST_REPS_EXT_TRUST_STORES=1"
@@ -42,14 +41,14 @@ class GuardedTable(UpstreamTable):
                         f"table {key.strip('/')} of {store.filename} cannot be opened, because it "
                         f"is damaged or not made of plain values ({hdf5.summary(error)}): {_TRUST}"
                     ) from error
-                if COX_DATA_KEY not in attributes:
+                if hdf5.COX_DATA_KEY not in attributes:
                     warnings.warn(
                         f"table {key.strip('/')} of {store.filename} is passed over: it has no "
                         "schema, because its run was stopped or because cox did not write it",
                         stacklevel=2,
                     )
                     continue
-                data = attributes[COX_DATA_KEY]
+                data = attributes[hdf5.COX_DATA_KEY]
                 if not _is_schema(data):
                     raise InputError(
                         f"the schema of table {key.strip('/')} of {store.filename} is not made of "
@@ -151,7 +150,7 @@ class DurableRows(UpstreamTable):
                 f"column {', '.join(unset)} of table {self._name} has no value: give one before "
                 "the row is written"
             )
-        attributes = {COX_DATA_KEY: {"schema": dict(self._schema), "name": self._name}}
+        attributes = {hdf5.COX_DATA_KEY: {"schema": dict(self._schema), "name": self._name}}
         if self._stored_schema is not None and self._stored_schema != self._schema:
             self._change_schema(attributes)
         row_frame = cox_columns.frame([row], self._schema)

@@ -15,10 +15,10 @@ from .. import registry
 from ..arguments import given, missing
 from ..data.bad_images import ACTIONS
 from ..mend import Mend
+from ..training.checkpoints import LATEST
 
-__all__ = ["LATEST", "MENDS", "TrainingDefaults", "add_args_to_parser", "check_and_fill_args"]
+__all__ = ["MENDS", "TrainingDefaults", "add_args_to_parser", "check_and_fill_args"]
 
-LATEST = "latest"
 """What ``--resume`` stands for when it is given bare."""
 
 # Paper, Table 3 and appendix A.3: adversarial training starts from a random perturbation.

@@ -71,7 +71,7 @@ def make_and_restore_model(
     checkpoint = None
     if resume_path:
         print(f"=> loading checkpoint '{resume_path}'")
-        read = registry.load("robust_reps_ext.models.checkpoints:read_checkpoint")
+        read = registry.load(registry.READ_CHECKPOINT)
         found = read(resume_path, trust=trust)
         _restore(model, found, arch if isinstance(arch, str) else type(arch).__name__)
         weights = {f"module.{name}": value for name, value in model.state_dict().items()}
@@ -115,7 +115,7 @@ def _restore(model: AttackerModel, found: Any, arch: str) -> None:
     state: dict[str, Tensor] = found.state_dict
     if isinstance(model.model, upstream.DummyModel):
         state = {f"model.{name}": value for name, value in state.items()}
-    misfit = registry.load("robust_reps_ext.models.architectures:misfit")
+    misfit = registry.load(registry.MISFIT)
     reason = misfit({name: tuple(value.shape) for name, value in own.items()}, state)
     if reason:
         raise InputError(

@@ -11,9 +11,8 @@ from torch import nn
 
 from ...runtime import random_state
 from ...runtime.modules import device_of
-from ...runtime.precision import tell_if_refused
 from .. import distributed
-from ..arguments import check_required_args, given, read_numbers
+from ..arguments import check_required_args, given, read_numbers, tell_if_refused
 from ..distributed.replicas import on_devices
 from ..mend import Mend
 from ..training.log import log_row

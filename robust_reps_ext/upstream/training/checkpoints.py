@@ -13,7 +13,10 @@ import torch
 from ...runtime.errors import InputError
 from ...runtime.files import writing
 
-__all__ = ["plain", "write"]
+__all__ = ["LATEST", "plain", "write"]
+
+LATEST = "latest"
+"""What ``--resume`` alone means: the newest checkpoint of the experiment."""
 
 
 def write(path: str | os.PathLike[str], content: Mapping[str, Any]) -> None:

@@ -14,9 +14,9 @@ from tqdm import tqdm
 
 from ...runtime.errors import InputError
 from ...runtime.modules import device_of, evaluating
-from ...runtime.precision import amp_dtype, mixed
+from ...runtime.precision import amp_dtype
 from .. import distributed, registry
-from ..arguments import given, whole_number
+from ..arguments import given, mixed, whole_number
 from ..attack.network_copy import AttackCopy
 from ..distributed.batches import Share
 from ..distributed.replicas import average_statistics, bare, for_evaluation, gradients_kept

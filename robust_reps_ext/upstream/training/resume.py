@@ -9,7 +9,7 @@ from robustness.tools import constants
 
 from ...runtime.errors import InputError
 from ..arguments import given
-from ..mends.defaults import LATEST
+from .checkpoints import LATEST
 
 __all__ = ["resolve_resume"]
 

@@ -15,10 +15,9 @@ from torch import nn
 
 from ...runtime import random_state
 from ...runtime.modules import device_of
-from ...runtime.precision import tell_if_refused
 from ...runtime.signals import Interrupted, deferred
 from .. import distributed
-from ..arguments import given, whole_number
+from ..arguments import given, tell_if_refused, whole_number
 from ..arithmetic import number
 from ..distributed.batches import share_of
 from ..distributed.replicas import on_devices

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from robustness.tools import constants
 
-from ... import __version__
 from ...results.records import METADATA
+from ...runtime.environment import __version__
 from .. import distributed
 from ..arguments import given
 from . import restarts

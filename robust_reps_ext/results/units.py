@@ -1,0 +1,185 @@
+"""Finished figures and tables on disk: each a folder with a manifest, which is written last."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save
+from torch import Tensor
+
+from ..runtime.errors import InputError
+from ..runtime.files import writing
+from .figures import Row, image_grid
+from .records import check_name
+from .store import ExperimentStore
+from .synthesis import Synthesis
+
+__all__ = ["MANIFEST", "FinishedUnit", "Found", "Heading", "finished_units", "keep"]
+
+MANIFEST = "unit.json"
+_FORMAT = 2
+_PARTS: Mapping[type, tuple[str, ...]] = {
+    str: ("finished", "id", "kind", "numbers", "title", "digest"),
+    dict: ("facts", "study"),
+    list: ("runs", "pictures"),
+}
+
+
+@dataclass(frozen=True)
+class Heading:
+    """What a section of the report is called.
+
+    Attributes
+    ----------
+    id
+        ``"fig3"``, names its files.
+    kind
+        How the report shows it: ``"grid"``, ``"curve"``, ``"interpolation"``, ``"features"``,
+        ``"activations"``, ``"table"`` or ``"scorecard"``.
+    numbers
+        What the paper calls it.
+    title
+        In words.
+    """
+
+    id: str
+    kind: str
+    numbers: str
+    title: str
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a figure or table holds.
+
+    Attributes
+    ----------
+    runs
+        Name -> synthesis, most often one for each model.
+    facts
+        What there is to say, as JSON can hold it.
+    pictures
+        Images that no synthesis made.
+    plot
+        Draws the figure where it is not a grid of the runs.
+    """
+
+    runs: Mapping[str, Synthesis] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    pictures: Mapping[str, Tensor] = field(default_factory=dict)
+    plot: Callable[[], Any] | None = None
+
+
+@dataclass(frozen=True)
+class FinishedUnit:
+    """A figure or table on the disk.
+
+    Attributes
+    ----------
+    path
+        Its directory: ``<run>.safetensors`` for `Synthesis.load`, PNG and PDF, and
+        ``pictures/<name>.safetensors`` with one tensor ``images``.
+    manifest
+        What it is and says: id, kind, title, numbers, runs, pictures, facts, study, digest.
+    """
+
+    path: Path
+    manifest: Mapping[str, Any]
+
+
+def finished_units(
+    out: str | Path, order: Sequence[str], *, digest: str | None = None
+) -> list[FinishedUnit]:
+    """The units in `out`; of one id the newest.
+
+    Parameters
+    ----------
+    out
+        The folder that they were kept in.
+    order
+        The ids to give, in this order.
+    digest
+        Only those that were made with these settings.
+    """
+    newest: dict[str, FinishedUnit] = {}
+    for unit in sorted(_read(Path(out)), key=lambda unit: unit.manifest["finished"]):
+        if digest in (None, unit.manifest["digest"]):
+            newest[unit.manifest["id"]] = unit
+    return [newest[unit] for unit in order if unit in newest]
+
+
+def _read(out: Path) -> Iterator[FinishedUnit]:
+    for path in out.glob(f"*/{MANIFEST}"):
+        try:
+            manifest = json.loads(path.read_text("utf-8"))
+            if not isinstance(manifest, dict):
+                raise ValueError("it is no JSON object")
+            if manifest.get("format") != _FORMAT:
+                continue
+            _check(manifest)
+        except (OSError, ValueError, RecursionError) as error:
+            raise InputError(f"{path} is damaged: {error}; delete {path.parent}") from error
+        yield FinishedUnit(path.parent, manifest)
+
+
+def _check(manifest: Mapping[str, Any]) -> None:
+    """Refuse a manifest that lacks what readers of units rely on, or names files elsewhere."""
+    for kind, keys in _PARTS.items():
+        for key in keys:
+            if not isinstance(manifest.get(key), kind):
+                raise ValueError(f"{key!r} is no {kind.__name__}")
+    for name in (*manifest["runs"], *manifest["pictures"]):
+        check_name("file", str(name))
+
+
+def keep(
+    out: str | Path, unit: Heading, found: Found, made_with: Mapping[str, Any]
+) -> FinishedUnit:
+    """Write a unit; its manifest, which says that it is finished, comes last."""
+    from datetime import datetime, timezone
+
+    with ExperimentStore.create(
+        out,
+        experiment=unit.id,
+        settings={"digest": made_with["digest"]},
+        provenance=made_with["study"],
+    ) as store:
+        for name, run in found.runs.items():
+            store.add(name, run)
+        if "skipped" not in found.facts:
+            figure = image_grid(_rows(found)) if found.plot is None else found.plot()
+            for suffix in ("png", "pdf"):
+                store.add_figure(f"{unit.id}.{suffix}", figure)
+        pictures = store.path / "pictures"
+        pictures.mkdir()
+        for name, images in found.pictures.items():
+            with writing(pictures / f"{name}.safetensors", "free some space") as file:
+                file.write(save({"images": images.contiguous()}))
+        manifest = {
+            "format": _FORMAT,
+            "finished": datetime.now(timezone.utc).isoformat(timespec="microseconds"),
+            **{name: getattr(unit, name) for name in ("id", "kind", "numbers", "title")},
+            "runs": list(found.runs),
+            "pictures": list(found.pictures),
+            "facts": dict(found.facts),
+            **made_with,
+        }
+        with writing(store.path / MANIFEST, "free some space") as file:
+            file.write(json.dumps(manifest, indent=1).encode())
+    return FinishedUnit(store.path, json.loads(json.dumps(manifest)))
+
+
+def _rows(found: Found) -> list[Row]:
+    """Targets and starts once, then what each model made of them."""
+    first = next(iter(found.runs.values()))
+    rows = [Row(first.start, "start")]
+    if first.target_images is not None:
+        rows.insert(0, Row(first.target_images, "target"))
+    for name, run in found.runs.items():
+        label = found.facts.get("names", {}).get(name, name).replace(", ", "\n")
+        rows.append(Row(run.images, label, [f"{value:.2f}" for value in run.objective.tolist()]))
+    return rows

@@ -1,0 +1,19 @@
+"""The extension's own facts: its version, and what the environment says about it."""
+
+from __future__ import annotations
+
+import os
+
+__all__ = ["__version__", "disabled", "is_on"]
+
+__version__ = "0.1.0"
+
+
+def is_on(variable: str) -> bool:
+    """Whether an environment variable says yes."""
+    return os.environ.get(variable, "").strip().lower() in ("1", "true", "yes", "on")
+
+
+def disabled() -> bool:
+    """Whether `ROBUST_REPS_EXT_DISABLE` switches the whole extension off."""
+    return is_on("ROBUST_REPS_EXT_DISABLE")
