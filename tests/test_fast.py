@@ -15,7 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 import robust_reps_ext as rr
 from robust_reps_ext.datasets.critters.networks import critters_resnet
 from robust_reps_ext.models.fast import FastCopy, UpToRepresentation, fast_network
-from robust_reps_ext.models.fast.cheap_convolutions import cheaper
+from robust_reps_ext.models.fast.convolutions import cheaper
 from robust_reps_ext.models.fast.folding import foldable
 
 PLAIN = SimpleNamespace(mean=torch.full((3,), 0.5), std=torch.full((3,), 0.25))

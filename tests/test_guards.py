@@ -12,7 +12,7 @@ from robustness.attacker import AttackerModel
 from torch import nn
 
 import robust_reps_ext as rr
-from robust_reps_ext.runtime.probing import fastest_batch
+from robust_reps_ext.runtime.memory import fastest_batch
 from robust_reps_ext.synthesis.objectives import relative_distance
 from robust_reps_ext.synthesis.settings import Settings
 

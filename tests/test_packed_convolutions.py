@@ -11,9 +11,8 @@ import pytest
 import torch
 from torch import nn
 
-from robust_reps_ext.models.fast import FastCopy, packed_convolutions
-from robust_reps_ext.models.fast.cheap_convolutions import cheaper
-from robust_reps_ext.models.fast.packed_convolutions import Packed, can_pack, operators_work
+from robust_reps_ext.models.fast import FastCopy, convolutions
+from robust_reps_ext.models.fast.convolutions import Packed, can_pack, cheaper, operators_work
 
 needs_operators = pytest.mark.skipif(
     not operators_work(torch.float32), reason="this processor's torch packs no weights"
@@ -184,8 +183,8 @@ def test_a_torch_without_the_operators_computes_the_same_and_that_is_said(monkey
 
     plain, packed = pair(4, 6, 3)
     x = torch.randn(2, 4, 8, 8)
-    monkeypatch.setattr(packed_convolutions, "_reorder", gone)
-    monkeypatch.setattr(packed_convolutions.platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(convolutions, "_reorder", gone)
+    monkeypatch.setattr(convolutions.platform, "machine", lambda: "x86_64")
     operators_work.cache_clear()
     try:
         with caplog.at_level(logging.INFO, "robust_reps_ext"):

@@ -117,9 +117,9 @@ def test_a_unit_without_its_manifest_is_not_finished(interrupted):
 
 
 def test_a_finished_run_of_an_unfinished_unit_is_not_made_again(pair, tmp_path, monkeypatch):
-    from robust_reps_ext.experiments.paper import inversions
+    from robust_reps_ext.experiments.paper import figures
 
-    calls, invert = [], inversions.invert
+    calls, invert = [], figures.invert
 
     def counted(model, *given, **options):
         calls.append(model)
@@ -127,7 +127,7 @@ def test_a_finished_run_of_an_unfinished_unit_is_not_made_again(pair, tmp_path, 
             raise Stop
         return invert(model, *given, **options)
 
-    monkeypatch.setattr(inversions, "invert", counted)
+    monkeypatch.setattr(figures, "invert", counted)
     for _ in range(2):
         with pytest.raises(Stop):
             run_paper(*pair, tmp_path, watch=watching([], UNITS[1].id), **TINY)

@@ -14,7 +14,7 @@ import robust_reps_ext  # noqa: F401
 from robust_reps_ext.runtime.errors import InputError
 from robust_reps_ext.upstream import distributed
 from robust_reps_ext.upstream.distributed.batch_norm import with_synced_batch_norm
-from robust_reps_ext.upstream.training import restarts
+from robust_reps_ext.upstream.training import resume as restarts
 
 LATEST = "checkpoint.pt.latest"
 

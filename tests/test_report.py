@@ -16,7 +16,7 @@ from robustness.datasets import DATASETS
 import robust_reps_ext as rr
 from robust_reps_ext.experiments.paper import run_paper
 from robust_reps_ext.experiments.paper.units import ORDER
-from robust_reps_ext.report.chart import curve_chart
+from robust_reps_ext.report.grids import curve_chart
 from robust_reps_ext.report.page import write_report
 
 pytestmark = pytest.mark.filterwarnings("ignore:the objective has no gradient")

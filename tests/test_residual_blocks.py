@@ -16,7 +16,7 @@ from torch.overrides import TorchFunctionMode
 from torchvision.models import resnet as torchvision_resnet
 
 from robust_reps_ext.models.fast import FastCopy
-from robust_reps_ext.models.fast.packed_convolutions import operators_work
+from robust_reps_ext.models.fast.convolutions import operators_work
 from robust_reps_ext.models.fast.residual_blocks import Block, Row, whole_block, whole_row
 from robust_reps_ext.models.hooks import ReplacedReLU, straight_through
 

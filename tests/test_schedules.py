@@ -15,7 +15,7 @@ from torch.optim.lr_scheduler import StepLR
 import robust_reps_ext  # noqa: F401
 from robust_reps_ext.runtime import random_state
 from robust_reps_ext.runtime.errors import InputError
-from robust_reps_ext.upstream.arithmetic import number
+from robust_reps_ext.upstream.arguments import number
 from robust_reps_ext.upstream.training import checkpoints
 from robust_reps_ext.upstream.training.schedules import eps_multiplier, lr_multiplier, periods
 

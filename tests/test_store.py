@@ -15,9 +15,9 @@ from PIL import Image
 
 import robust_reps_ext.results.store
 from robust_reps_ext.results.cox_export import faults
-from robust_reps_ext.results.facts import difference
 from robust_reps_ext.results.figures import Row, image_grid
 from robust_reps_ext.results.reader import read_results
+from robust_reps_ext.results.records import difference
 from robust_reps_ext.results.store import ExperimentStore
 from robust_reps_ext.results.synthesis import Synthesis
 from robust_reps_ext.runtime.errors import InputError

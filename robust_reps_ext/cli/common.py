@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from functools import cached_property, wraps
 from pathlib import Path
@@ -27,11 +27,14 @@ if TYPE_CHECKING:
     from ..synthesis.trace import Progress
 
 __all__ = [
+    "SHOWN",
     "AllOrN",
     "Common",
     "check_folders",
+    "class_name",
     "counted",
     "load",
+    "made_with",
     "numbers",
     "tell",
     "with_common_options",
@@ -222,7 +225,7 @@ class Common:
         many as fit) make a part.
         """
         from . import console
-        from .results import made_with
+        from .common import made_with
 
         n = self.n if n is None else n
         what, value = said
@@ -321,7 +324,7 @@ def counted(loader: Iterable[Any], in_all: int, progress: Callable[..., None]) -
 def tell(header: Sequence[str], rows: Iterable[Iterable[object]], paths: Sequence[Path]) -> None:
     """Show a table, and say what was written; of many, the first."""
     from . import console
-    from .results import SHOWN
+    from .common import SHOWN
 
     body = [list(row) for row in rows]
     console.show_table(header, body[:SHOWN])
@@ -329,3 +332,22 @@ def tell(header: Sequence[str], rows: Iterable[Iterable[object]], paths: Sequenc
         print(f"and {len(body) - SHOWN} more, in the store")
     for path in paths:
         print(path)
+
+
+SHOWN = 32
+"""Images in a picture, and rows on the terminal; the rest is in the store."""
+
+
+def class_name(classes: Sequence[str], label: int) -> str:
+    """The name of a label, or its number where the data set has no names."""
+    return classes[label] if label < len(classes) else str(label)
+
+
+def made_with(result: Synthesis, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The rows, each with the settings its image was made with."""
+    each = {}
+    for setting in ("eps", "step_size", "iterations"):
+        value = result.settings[setting]
+        each[setting] = value if isinstance(value, list) else [value] * len(result)
+    own = [dict(zip(each, values, strict=True)) for values in zip(*each.values(), strict=True)]
+    return [{**row, **settings} for row, settings in zip(rows, own, strict=True)]

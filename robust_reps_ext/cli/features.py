@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..runtime.errors import InputError
-from .common import AllOrN, Common, counted, tell
-from .results import SHOWN, class_name
+from .common import SHOWN, AllOrN, Common, class_name, counted, tell
 
 if TYPE_CHECKING:
     from ..results.store import Part

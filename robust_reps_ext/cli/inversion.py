@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import options
-from .common import Common, numbers, tell
-from .results import SHOWN
+from .common import SHOWN, Common, numbers, tell
 
 if TYPE_CHECKING:
     from ..results.store import Part

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -25,6 +25,9 @@ __all__ = [
     "RESULTS",
     "Record",
     "check_name",
+    "difference",
+    "earlier",
+    "facts_of",
     "plain",
     "read_records",
     "record_path",
@@ -185,3 +188,57 @@ def plain(value: Any) -> Any:
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     return os.fspath(value) if isinstance(value, os.PathLike) else str(value)
+
+
+def facts_of(
+    experiment: str, settings: Mapping[str, Any], provenance: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Settings and provenance as JSON keeps them.
+
+    Raises
+    ------
+    ValueError
+        If a name is in both with different values.
+    """
+    given = plain(settings)
+    facts = {**given, **plain(provenance or {})}
+    for name, value in given.items():
+        if facts[name] != value:
+            raise ValueError(f"{name!r} is both a setting and of the provenance")
+    return {**facts, "experiment": experiment}
+
+
+def earlier(out: Path, experiment: str) -> dict[Path, dict[str, Any]]:
+    """What `out` holds of an experiment: directories, and their metadata."""
+    found = {}
+    for path in sorted(out.glob(f"{experiment}-*")):
+        if record_path(path, METADATA).is_file():
+            (row,) = next(one for one in read_records(path) if one.name == METADATA).rows
+            if row.get("experiment") == experiment:
+                found[path] = row
+    return found
+
+
+def difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
+    """The settings that differ, there and here; of nested ones, those inside.
+
+    Examples
+    --------
+    >>> from robust_reps_ext.results.records import difference
+    >>> difference({"n": 1, "model": {"name": "a"}}, {"n": 2, "model": {"name": "b"}})
+    "n=1 (now 2), model.name='a' (now 'b')"
+    """
+    return ", ".join(
+        f"{name}={old!r} (now {new!r})" for name, old, new in _differing(there, here, "")
+    )
+
+
+def _differing(
+    there: Mapping[str, Any], here: Mapping[str, Any], within: str
+) -> Iterator[tuple[str, Any, Any]]:
+    for name in {**there, **here}:
+        old, new = there.get(name), here.get(name)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            yield from _differing(old, new, f"{within}{name}.")
+        elif old != new and name != "created":
+            yield f"{within}{name}", old, new

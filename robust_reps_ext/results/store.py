@@ -18,7 +18,6 @@ from uuid import uuid4
 from ..runtime.errors import InputError
 from ..runtime.files import remove_unfinished
 from .cox_export import bring_up_to_date
-from .facts import difference, earlier, facts_of
 from .figures import save_figure
 from .locks import check_alone, claimed
 from .records import (
@@ -26,6 +25,9 @@ from .records import (
     RESULTS,
     Record,
     check_name,
+    difference,
+    earlier,
+    facts_of,
     plain,
     read_records,
     record_path,

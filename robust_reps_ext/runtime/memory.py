@@ -1,9 +1,14 @@
-"""How many images at a time, and fewer of them once memory has run out."""
+"""How many images fit into memory at once, and how many of them are fastest."""
 
 from __future__ import annotations
 
+import math
+import os
+import sys
+import time
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
@@ -12,7 +17,7 @@ from torch import Tensor
 
 from .errors import InputError
 
-__all__ = ["in_batches", "is_out_of_memory", "tried"]
+__all__ = ["fastest_batch", "in_batches", "is_out_of_memory", "tried"]
 
 T = TypeVar("T")
 
@@ -74,3 +79,94 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
     return isinstance(error, RuntimeError) and any(said in str(error) for said in _SAID)
+
+
+GAIN = 1.05
+"""Twice as many images at a time must bring at least so many times the images a second."""
+
+LARGEST = {"cpu": 64, "cuda": 1024}
+
+# Of the memory that is free.
+SHARE = 0.8
+
+
+def fastest_batch(steps: Callable[[int], object], most: int, device: torch.device) -> int:
+    """The size from 1, 2, 4, ... after which throughput no longer rises, or memory runs short.
+
+    Parameters
+    ----------
+    steps
+        ``steps(n)`` does with n images what is done again and again.
+    most
+        As many images as there are.
+    device
+        Where it is done.
+
+    Examples
+    --------
+    >>> import time, torch
+    >>> from robust_reps_ext.runtime.memory import fastest_batch
+    >>> fastest_batch(lambda n: time.sleep(0.01 * n), 8, torch.device("cpu"))
+    1
+    """
+    most = min(most, LARGEST.get(device.type, 64))
+    best, rate, size = 1, 0.0, 1
+    while size <= most:
+        memory = _Memory.now(device)
+        try:
+            now = size / min(_seconds(steps, size, device) for _ in range(2))
+        except (MemoryError, RuntimeError) as error:
+            if is_out_of_memory(error):
+                break
+            raise
+        if now < GAIN * rate:
+            break
+        best, rate, size = size, now, 2 * size
+        if 2 * memory.needed(device) > SHARE * memory.free:
+            break
+    return best
+
+
+def _seconds(steps: Callable[[int], object], size: int, device: torch.device) -> float:
+    began = time.perf_counter()
+    steps(size)
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - began
+
+
+@dataclass(frozen=True)
+class _Memory:
+    """In bytes; without a limit where the system does not tell."""
+
+    used: int
+    free: float
+
+    @classmethod
+    def now(cls, device: torch.device) -> _Memory:
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+            used = torch.cuda.memory_allocated(device)
+            cached = torch.cuda.memory_reserved(device) - used
+            return cls(used, torch.cuda.mem_get_info(device)[0] + cached)
+        try:
+            free: float = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        except (AttributeError, ValueError, OSError):  # Windows, macOS
+            free = math.inf
+        return cls(_most_used(), free)
+
+    def needed(self, device: torch.device) -> int:
+        """At most, since this was asked."""
+        if device.type == "cuda":
+            return torch.cuda.max_memory_allocated(device) - self.used
+        return _most_used() - self.used
+
+
+def _most_used() -> int:
+    """By this process since it began."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024

@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from ..results.snapshot import Place
-from ..runtime.memory import tried
-from ..runtime.probing import fastest_batch
+from ..runtime.memory import fastest_batch, tried
 from ..runtime.signals import Pending
 from ..upstream.attack.state import State
 from .network import Engine

@@ -1,21 +1,30 @@
-"""The arguments of training and evaluation: which must be there, and what their values may be."""
+"""The arguments of training and evaluation: what must be there, what it may be, and files of it."""
 
 from __future__ import annotations
 
+import ast
+import difflib
+import json
+import math
 import numbers
+import operator
+import os
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from ..runtime.errors import InputError
 from ..runtime.precision import is_fast
-from .arithmetic import number
 
 __all__ = [
     "check_required_args",
+    "fill_from_file",
     "given",
     "missing",
     "mixed",
+    "number",
     "option",
     "read_numbers",
     "tell_if_refused",
@@ -141,3 +150,160 @@ def tell_if_refused(args: Any, device: torch.device) -> None:
     """Say that mixed precision was asked for and will not be used."""
     if given(args, "mixed_precision", 0) and not is_fast(device):
         print("=> --mixed-precision 1: this CPU has no bfloat16 instructions; training in float32")
+
+
+_BINARY: dict[type[ast.operator], Callable[[float, float], float]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.Pow: math.pow,
+}
+_UNARY: dict[type[ast.unaryop], Callable[[float], float]] = {
+    ast.UAdd: operator.pos,
+    ast.USub: operator.neg,
+}
+
+
+def number(value: Any, option: str, *, at_least: float | None = None) -> float:
+    """The number that `value` stands for.
+
+    Parameters
+    ----------
+    value
+        A number, or an arithmetic expression of numbers with ``+ - * / **`` and parentheses.
+    option
+        What the value was given for, named in the error, for example ``"--eps"``.
+    at_least
+        The lowest value allowed; without it, any finite number is.
+
+    Raises
+    ------
+    InputError
+        If `value` is anything else, is not finite, or is below `at_least`.
+
+    Examples
+    --------
+    >>> number("8/255", "--eps")
+    0.03137254901960784
+    >>> number(0.5, "--attack-lr")
+    0.5
+    """
+    try:
+        result = _evaluate(value)
+    except (ArithmeticError, MemoryError, RecursionError, SyntaxError, TypeError, ValueError):
+        raise InputError(
+            f"{option}={value!r} is not a number: give one such as 0.5, 1e-3 or 8/255"
+        ) from None
+    if not math.isfinite(result):
+        raise InputError(f"{option}={value!r} is not finite: give a finite number")
+    if at_least is not None and result < at_least:
+        raise InputError(f"{option}={value!r} is below {at_least:g}: give {at_least:g} or more")
+    return result
+
+
+def _evaluate(value: Any) -> float:
+    if isinstance(value, str):
+        return float(_node(ast.parse(value.strip(), mode="eval").body))
+    if isinstance(value, bool) or not (isinstance(value, numbers.Real) or hasattr(value, "item")):
+        raise TypeError
+    return float(value)
+
+
+def _node(node: ast.AST) -> float:
+    if isinstance(node, ast.Constant) and isinstance(node.value, (int, float)):
+        if isinstance(node.value, bool):
+            raise ValueError
+        return float(node.value)
+    if isinstance(node, ast.BinOp) and type(node.op) in _BINARY:
+        return _BINARY[type(node.op)](_node(node.left), _node(node.right))
+    if isinstance(node, ast.UnaryOp) and type(node.op) in _UNARY:
+        return _UNARY[type(node.op)](_node(node.operand))
+    raise ValueError
+
+
+def fill_from_file(args: Any, path: str | os.PathLike[str], arg_lists: Iterable[Any]) -> None:
+    """Set what is None or absent in `args` from a JSON object of option names and values.
+
+    Parameters
+    ----------
+    args
+        Any object with attributes; what the command line gave stays.
+    path
+        The file. Names may be written ``batch-size`` or ``batch_size``; null means not given.
+    arg_lists
+        Lists of entries [name, type or choices, help, default], like
+        `robustness.defaults.TRAINING_ARGS`.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, or has an unknown name or a value of the wrong type.
+    """
+    kinds = {entry[0].replace("-", "_"): entry[1] for entries in arg_lists for entry in entries}
+    del kinds["config_path"]
+    for key, value in _read(path).items():
+        name = key.lower().replace("-", "_")
+        if name not in kinds:
+            near = difflib.get_close_matches(name, kinds, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(kinds))}"
+            raise InputError(f"{path} has an unknown option {key!r}: {hint}")
+        if value is None:
+            continue
+        try:
+            converted = _converted(value, kinds[name])
+        except (TypeError, ValueError) as error:
+            raise InputError(f"{path}: {key}={value!r} is wrong: give {error}") from None
+        if given(args, name) is None:
+            setattr(args, name, converted)
+
+
+def _read(path: str | os.PathLike[str]) -> Mapping[str, Any]:
+    try:
+        text = Path(path).expanduser().read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(
+            f"{option('config_path')} {path}: {error.strerror}; `robust-reps preset NAME` prints "
+            "the path of a ready one"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{option('config_path')} {path} is not text: give JSON") from error
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{option('config_path')} {path} is not JSON: {error}") from error
+    if not isinstance(values, dict):
+        raise InputError(
+            f'{option("config_path")} {path} is no JSON object: write {{"option": value, ...}}'
+        )
+    return values
+
+
+def _converted(value: Any, kind: Any) -> Any:
+    """`value` as the command line would have made it from the same text.
+
+    A ValueError or TypeError ends with what to give instead.
+    """
+    if isinstance(kind, list):
+        if isinstance(value, bool) and kind == [0, 1]:
+            value = int(value)
+        for choice in kind:
+            if type(value) in (int, float, str) and str(value) == str(choice):
+                return choice
+        raise ValueError("one of " + ", ".join(map(str, kind)))
+    if isinstance(value, (bool, dict)):
+        raise TypeError(_wanted(kind))
+    if kind is str:
+        return value if isinstance(value, str) else json.dumps(value)
+    if isinstance(value, list):
+        raise TypeError(_wanted(kind))
+    try:
+        if kind is int and isinstance(value, float) and not value.is_integer():
+            raise ValueError
+        return kind(value)
+    except (ValueError, OverflowError):
+        raise ValueError(_wanted(kind)) from None
+
+
+def _wanted(kind: Any) -> str:
+    return {int: "a whole number", float: "a number", str: "text or a number"}[kind]

@@ -29,8 +29,7 @@ from robust_reps_ext.results import safe_pickle
 from robust_reps_ext.results.reader import read_results
 from robust_reps_ext.results.synthesis import Synthesis
 from robust_reps_ext.results.units import finished_units
-from robust_reps_ext.upstream.arithmetic import number
-from robust_reps_ext.upstream.config_file import fill_from_file
+from robust_reps_ext.upstream.arguments import fill_from_file, number
 from robust_reps_ext.upstream.data.image_files import pil_loader
 
 OPTIONS = (defaults.TRAINING_ARGS, defaults.PGD_ARGS, defaults.MODEL_LOADER_ARGS)

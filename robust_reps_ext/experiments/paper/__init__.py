@@ -16,8 +16,8 @@ from robustness.datasets import DataSet
 from torch import Tensor
 
 from ...models.loading import weights_digest
-from ...results.facts import difference
 from ...results.locks import check_alone, claimed
+from ...results.records import difference
 from ...results.units import FinishedUnit, finished_units, keep
 from ...runtime.errors import InputError
 from ...synthesis import Progress

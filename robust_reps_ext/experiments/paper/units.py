@@ -7,17 +7,20 @@ from dataclasses import dataclass
 
 from ...results.units import Found, Heading
 from ...synthesis import Progress
-from .features import activations, additions, features, regularized
-from .inversions import (
+from .figures import (
+    accuracies,
+    activations,
+    additions,
+    features,
     interpolations,
     inversion_from_images,
     inversion_from_noise,
     inversion_of_kaleidoscopes,
     inversion_of_strangers,
+    regularized,
     within_radii,
 )
 from .study import Study
-from .tables import accuracies
 
 __all__ = ["ORDER", "UNITS", "Unit"]
 

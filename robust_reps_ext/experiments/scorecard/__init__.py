@@ -17,9 +17,8 @@ from ...datasets.samples import validation_samples, validation_set
 from ...models.loading import weights_digest
 from ...runtime.errors import InputError
 from ...synthesis.settings import PAPER_SIZE
-from .chance import chance, judge_right
 from .claims import CLAIMS, Measure
-from .judge import COATS, Judge, known_factors
+from .judge import COATS, Judge, chance, judge_right, known_factors
 from .result import PAIR, Scorecard
 from .settings import Amounts
 from .statistics import compare

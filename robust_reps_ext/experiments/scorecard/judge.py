@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,10 +11,12 @@ from robustness.datasets import DataSet
 from torch import Tensor
 
 from ...datasets.critters import FINE_CLASSES, Factors
-from ...datasets.samples import Samples
+from ...datasets.samples import Samples, validation_samples
 from ...models.representation import representation
+from .measures import angle_between
+from .settings import Amounts
 
-__all__ = ["COATS", "Judge", "known_factors"]
+__all__ = ["COATS", "Judge", "chance", "judge_right", "known_factors"]
 
 COATS, TONES = 18, 6
 """Of critters: coats of each animal, and hues of each texture."""
@@ -82,3 +85,40 @@ def known_factors(data_set: DataSet) -> tuple[Factors, ...] | None:
         return None
     _, loader = data_set.make_loaders(0, 1, only_val=True, shuffle_val=False)
     return getattr(loader.dataset, "factors", None)
+
+
+def chance(
+    data_set: DataSet, judge: Judge | None, amounts: Amounts, seeds: Sequence[int]
+) -> dict[str, float]:
+    """Measure -> what a random other image, or coordinate, in place of the result would give."""
+    found = {}
+    for who in ("by the judge", "from afar"):
+        found[f"recovered, {who}"] = 1 / amounts.gallery
+        found[f"same from every start, {who}"] = 1 / amounts.coordinates
+    if judge is None:
+        return found
+    taken = [_by_labels(data_set, judge, amounts.gallery, seed) for seed in seeds]
+    return found | {name: sum(one[name] for one in taken) / len(taken) for name in taken[0]}
+
+
+def judge_right(data_set: DataSet, judge: Judge, amounts: Amounts, seeds: Sequence[int]) -> float:
+    """How often the judge is right on the images themselves."""
+    hits = []
+    for seed in seeds:
+        samples = validation_samples(data_set, amounts.gallery, seed=seed)
+        hits.append(judge.sees(samples.images, samples.labels).float())
+    return float(torch.cat(hits).mean())
+
+
+def _by_labels(data_set: DataSet, judge: Judge, n: int, seed: int) -> dict[str, float]:
+    """Each image held against each other one."""
+    samples = validation_samples(data_set, n, seed=seed)
+    coarse = judge.coarse(samples.labels)
+    tables: dict[str, Tensor] = {}
+    tables["class recovered"] = tables["class of the target"] = coarse[:, None] == coarse
+    if judge.factors is not None:
+        texture, hue = judge.texture(samples.labels), judge.hues_of(samples)
+        tables["texture recovered"] = texture[:, None] == texture
+        tables["hue error"] = angle_between(hue[:, None], hue)
+    others = ~torch.eye(n, dtype=torch.bool)
+    return {name: float(table.float()[others].mean()) for name, table in tables.items()}

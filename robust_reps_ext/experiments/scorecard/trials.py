@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from ...results.facts import difference
+from ...results.records import difference
 from ...runtime.errors import InputError
 from ...runtime.files import writing
 from .trial import Measured

@@ -1,9 +1,9 @@
 """The copy of a network that PGD runs on: the same function of the image, at less cost.
 
 In evaluation mode batch normalisation is part of the layer before it (`folding`), weights are
-fixed and lie in memory as the hardware reads them (`packed_convolutions`), the first layer may be
-computed otherwise (`cheap_convolutions`), rows of residual blocks are one operation
-(`residual_blocks`), and where only the representation is wanted, nothing after it runs.
+fixed and lie in memory as the hardware reads them, and the first layer may be computed otherwise
+(`convolutions`), rows of residual blocks are one operation (`residual_blocks`), and where only the
+representation is wanted, nothing after it runs.
 """
 
 from __future__ import annotations
@@ -19,9 +19,8 @@ from torch import Tensor, nn
 from ...runtime.modules import device_of, evaluating
 from ..hooks import ReplacedReLU, straight_through
 from ..representation import RepresentationModel
-from .cheap_convolutions import Unshuffled, cheaper
+from .convolutions import Packed, Unshuffled, cheaper
 from .folding import bare, foldable, folded_weights, is_weighted, rest_of
-from .packed_convolutions import Packed
 from .residual_blocks import whole_block, whole_row
 
 __all__ = ["FastCopy", "UpToRepresentation", "checked_copy", "fast_network"]

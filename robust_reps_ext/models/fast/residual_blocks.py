@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from torchvision.models import resnet as torchvision_resnet
 
 from ..hooks import nobody_sees
+from .convolutions import Packed, PackedWeights, gradient
 from .folding import bare
-from .packed_convolutions import Packed, PackedWeights, gradient
 
 __all__ = ["Block", "Row", "whole_block", "whole_row"]
 

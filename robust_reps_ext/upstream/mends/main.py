@@ -21,15 +21,12 @@ from ...runtime import random_state
 from ...runtime.errors import InputError, one_line
 from ...runtime.signals import exit_status, raising
 from .. import distributed, registry
-from ..arguments import given, missing, option, read_numbers, whole_number
-from ..arithmetic import number
-from ..config_file import fill_from_file
+from ..arguments import fill_from_file, given, missing, number, option, read_numbers, whole_number
 from ..data.bad_images import BadImages
 from ..distributed import main_first
 from ..distributed.batches import parts_of
 from ..mend import Mend
-from ..training.restarts import go_on
-from ..training.resume import resolve_resume
+from ..training.resume import go_on, resolve_resume
 from ..training.run import SAVE_INTERVAL
 from ..training.run_store import RunStore, setup_store_with_metadata
 from ..training.schedules import eps_multiplier, lr_multiplier

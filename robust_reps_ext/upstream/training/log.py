@@ -14,7 +14,7 @@ from ...runtime.errors import InputError
 from .. import distributed
 from ..arguments import given
 from . import checkpoints
-from .run_records import keep_row
+from .run_store import keep_row
 
 __all__ = ["NO_ADVERSARY", "TrainingRecord", "log_row"]
 

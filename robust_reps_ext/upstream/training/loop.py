@@ -20,8 +20,7 @@ from ..arguments import given, mixed, whole_number
 from ..attack.network_copy import AttackCopy
 from ..distributed.batches import Share
 from ..distributed.replicas import average_statistics, bare, for_evaluation, gradients_kept
-from .epoch_place import over_ranks
-from .progress import EpochProgress
+from .progress import EpochProgress, over_ranks
 from .schedules import eps_multiplier
 
 __all__ = ["model_loop"]

@@ -10,8 +10,7 @@ from torch.optim import SGD
 from torch.optim.lr_scheduler import LambdaLR
 
 from ...runtime.errors import InputError
-from ..arguments import given
-from ..arithmetic import number
+from ..arguments import given, number
 from .schedules import lr_multiplier
 
 __all__ = ["make_grad_scaler", "make_optimizer_and_schedule", "schedule_state"]

@@ -17,15 +17,13 @@ from ...runtime import random_state
 from ...runtime.modules import device_of
 from ...runtime.signals import Interrupted, deferred
 from .. import distributed
-from ..arguments import given, tell_if_refused, whole_number
-from ..arithmetic import number
+from ..arguments import given, number, tell_if_refused, whole_number
 from ..distributed.batches import share_of
 from ..distributed.replicas import on_devices
-from . import epoch_place
 from .log import NO_ADVERSARY, TrainingRecord
 from .loop import model_loop
 from .optimizer import make_grad_scaler, make_optimizer_and_schedule, schedule_state
-from .progress import EpochProgress
+from .progress import EpochProgress, state_of_this_rank, states_of_all_ranks
 
 __all__ = ["SAVE_INTERVAL", "TrainingRun", "autograd_mode"]
 
@@ -84,7 +82,7 @@ class TrainingRun:
             self.record.best, _ = self._validate(self.start_epoch - 1, self.adv_train, None)
         self.record.take_up_log(checkpoint)
         if "place" in checkpoint:
-            self.place = epoch_place.of_this_rank(checkpoint)
+            self.place = state_of_this_rank(checkpoint)
         elif self.seed is None and "random_state" in checkpoint:
             random_state.restore(checkpoint["random_state"], self.loaders)
 
@@ -101,7 +99,7 @@ class TrainingRun:
         began = random_state.capture(self.loaders)
 
         def save_place(progress: EpochProgress) -> None:
-            now = epoch_place.everyones(began, progress.state(), self.loaders)
+            now = states_of_all_ranks(began, progress.state(), self.loaders)
             record.save_place(self._state(), now, epoch=epoch)
             self._next_save = time.monotonic() + self.save_interval
 

@@ -6,21 +6,21 @@ import importlib.metadata
 import shlex
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from robustness.tools import constants
 
-from ...results.records import METADATA
+from ...results.cox_export import bring_up_to_date
+from ...results.records import FOLDER, METADATA, write_record
 from ...runtime.environment import __version__
 from .. import distributed
 from ..arguments import given
-from . import restarts
-from .run_records import keep_row, mend
+from .resume import remember
 
-__all__ = ["RunStore", "setup_store_with_metadata"]
+__all__ = ["RunStore", "keep_row", "mend", "setup_store_with_metadata"]
 
 _PLAIN = (bool, int, float, str, type(None))
 
@@ -99,7 +99,7 @@ class RunStore:
         elif not self._made and _checkpoints(experiment) and not given(self.args, "resume"):
             print(f"=> {experiment} holds checkpoints of an earlier run: they will be replaced")
         self._rows_before = _rows(self._store)
-        restarts.remember(experiment)
+        remember(experiment)
         return self._store
 
     def how_to_go_on(self) -> str:
@@ -149,3 +149,16 @@ def _kept(value: Any) -> Any:
     if isinstance(value, (list, tuple)) and all(isinstance(entry, _PLAIN) for entry in value):
         return list(value)
     return repr(value)
+
+
+def keep_row(store: Any, table: str, row: Mapping[str, Any]) -> None:
+    """Keep a row of a cox store's table as a record beside it, before the store gets it."""
+    directory = Path(store.path)
+    number = len(list(directory.glob(f"{FOLDER}/{table}-*.json"))) + 1
+    write_record(directory, f"{table}-{number:05d}", [row], table=table)
+
+
+def mend(directory: Path) -> None:
+    """Make the store of an earlier run anew where a kill has left it damaged or behind."""
+    if (directory / FOLDER).is_dir():
+        bring_up_to_date(directory)

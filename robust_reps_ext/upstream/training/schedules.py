@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 
 from ...runtime.errors import InputError
-from ..arguments import given, whole_number
-from ..arithmetic import number
+from ..arguments import given, number, whole_number
 
 __all__ = ["eps_multiplier", "lr_multiplier", "periods"]
 

@@ -19,7 +19,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["Packed", "PackedWeights", "can_pack", "gradient", "operators_work"]
+__all__ = [
+    "Packed",
+    "PackedWeights",
+    "Unshuffled",
+    "can_pack",
+    "cheaper",
+    "gradient",
+    "operators_work",
+]
 
 logger = logging.getLogger("robust_reps_ext")
 
@@ -227,3 +235,49 @@ def _convolve(
             "add", 1.0, "relu" if relu else None, [], "",
         )  # fmt: skip
     return found
+
+
+# Fewer weights are brought into order by torch sooner than a call of ours begins. 1x1 convolutions
+# are packed whatever their size: torch's gradient of them is slow.
+WORTH_PACKING = 2**15
+
+
+def cheaper(module: Any) -> type[nn.Conv2d] | None:
+    """The class that computes what `module` does at less cost on a CPU, None where none does.
+
+    Its instances hold what the module holds: assign the class to the module's ``__class__``.
+    """
+    if type(module).forward is not nn.Conv2d.forward or not can_pack(module):
+        return None
+    (size, width), (stride, across) = module.kernel_size, module.stride
+    square = (size, stride) == (width, across)
+    if square and module.in_channels <= 4 and stride > 1 and size >= 7:
+        return Unshuffled
+    return Packed if size * width == 1 or module.weight.numel() >= WORTH_PACKING else None
+
+
+class Unshuffled(nn.Conv2d):
+    """A convolution with stride s, as one with stride 1 of blocks of s x s pixels as channels.
+
+    Images have three channels, too few for a processor's registers; three s^2 are enough.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        (size, _), (stride, _) = self.kernel_size, self.stride
+        top, left = (int(side) for side in self.padding)
+        bottom, right = (
+            self._covered(length + 2 * padding) - length - padding
+            for length, padding in zip(input.shape[-2:], (top, left), strict=True)
+        )
+        image = F.pixel_unshuffle(F.pad(input, (left, right, top, bottom)), stride)
+        weight = F.pixel_unshuffle(F.pad(self.weight, (0, -size % stride) * 2), stride)
+        last = torch.channels_last
+        return F.conv2d(
+            image.contiguous(memory_format=last), weight.contiguous(memory_format=last), self.bias
+        )
+
+    def _covered(self, length: int) -> int:
+        """How far windows of whole blocks reach, of a padded side; what none reaches is cut."""
+        (size, _), (stride, _) = self.kernel_size, self.stride
+        windows = (length - size) // stride + 1
+        return (windows - 1 + -(-size // stride)) * stride
