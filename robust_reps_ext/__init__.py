@@ -53,6 +53,28 @@ _WHERE = {
 
 __all__ = [*_WHERE]
 
+# Paths of version 0.1, and where the modules stand now.
+_MOVED = {
+    "atomic": "runtime.files",
+    "datasets.critters_images": "datasets.critters.images",
+    "errors": "runtime.errors",
+    "figures": "results.figures",
+    "models.small": "datasets.critters.networks",
+    "objectives": "synthesis.objectives",
+    "place": "results.snapshot",
+    "plots": "results.plots",
+    "presets": "upstream.training.presets",
+    "reading": "results.reader",
+    "result": "results.synthesis",
+    "settings": "synthesis.settings",
+    "startup": "upstream.startup",
+    "store": "results.store",
+    "upstream.image_files": "upstream.data.image_files",
+    "upstream.precision": "runtime.precision",
+    "upstream.rank_loaders": "upstream.distributed.batches",
+    "upstream.registration": "upstream.registry",
+}
+
 
 def __getattr__(name: str) -> "Any":
     if name not in _WHERE:
@@ -68,4 +90,5 @@ def __dir__() -> "list[str]":
     return sorted({*globals(), *__all__})
 
 
+startup.redirect(_MOVED)
 startup.arm()

@@ -151,7 +151,7 @@ def test_an_image_that_left_and_was_kept_in_a_place_is_still_named(tmp_path):
     x = starts(model)
     target = torch.zeros(len(x), dtype=torch.int64)
     settings = Settings(
-        eps=50.0, step_size=0.25, iterations=8, place=tmp_path / "place", place_interval=0,
+        eps=50.0, step_size=0.25, iterations=8, snapshot=tmp_path / "place", snapshot_interval=0,
         batch_size=2,
     )  # fmt: skip
     told = []
@@ -283,7 +283,7 @@ def test_representations_take_fewer_at_a_time():
 
 def test_halved_batches_are_kept_in_the_place(tmp_path):
     x = starts(model_with()) * 0.9
-    kept = {"place": tmp_path / "place", "place_interval": 0, "batch_size": 4}
+    kept = {"place": tmp_path / "place", "snapshot_interval": 0, "batch_size": 4}
     told = []
 
     def interrupt(*now):

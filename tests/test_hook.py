@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import robust_reps_ext
-from robust_reps_ext.upstream import cuda_noop, environment
+from robust_reps_ext.upstream import cuda_noop, hook
 
 PACKAGE = Path(robust_reps_ext.__file__).parent
 LIBRARIES = sysconfig.get_path("purelib")
@@ -250,7 +250,7 @@ def test_running_as_a_module_runs_the_mended_one():
 def test_notebook_mode_that_upstream_cannot_read(monkeypatch, given, left):
     monkeypatch.setenv("NOTEBOOK_MODE", given)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    environment.prepare("robustness.attacker")
+    hook._prepare("robustness.attacker")
     assert os.environ["NOTEBOOK_MODE"] == left
 
 
@@ -258,10 +258,10 @@ def test_notebook_mode_stays_where_notebook_bars_work(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
     for given in ("1", "true"):
         monkeypatch.setenv("NOTEBOOK_MODE", given)
-        environment.prepare("robustness.train")
+        hook._prepare("robustness.train")
         assert os.environ["NOTEBOOK_MODE"] == "1"
     monkeypatch.delenv("NOTEBOOK_MODE")
-    environment.prepare("robustness.train")
+    hook._prepare("robustness.train")
     assert "NOTEBOOK_MODE" not in os.environ
 
 

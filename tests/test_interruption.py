@@ -183,7 +183,7 @@ def test_an_interrupted_epoch_goes_on_where_it_was(workers, seed, step, tmp_path
     with pytest.raises(Interrupted):
         train_in(tmp_path / "parts", workers=workers, seed=seed, hook=interrupt)
     kept = torch.load(tmp_path / "parts" / LATEST, weights_only=True)
-    assert (kept["epoch"], kept["place"]["progress"]["steps"]) == (step // 6, step % 6 + 1)
+    assert (kept["epoch"], kept["within_epoch"]["progress"]["steps"]) == (step // 6, step % 6 + 1)
     resumed = train_in(tmp_path / "parts", workers=workers, seed=seed, resume=True, hook=interrupt)
     assert len(steps) == 12  # none was made twice
     assert equal(whole, resumed)

@@ -1,4 +1,4 @@
-"""A run that keeps its place: interrupted or killed anywhere, it ends in the same bits."""
+"""A run with a snapshot: interrupted or killed anywhere, it ends in the same bits."""
 
 from __future__ import annotations
 
@@ -120,23 +120,23 @@ def test_an_interrupted_run_ends_in_the_same_bits(schedule, use_best, stop, kept
     assert not torch.equal(whole.images[1:], whole.start[1:])
     if stop == "stop_when":
         assert torch.equal(whole.images[0], whole.start[0])
-    place = tmp_path / "place"
-    kept = replace(settings, place=place, place_interval=0)
+    snapshot = tmp_path / "snapshot"
+    kept = replace(settings, snapshot=snapshot, snapshot_interval=0)
     draw = random.Random(str((schedule, use_best, stop, frames)))
     # In the first batch, at most so many steps of which are told, and wherever that leads.
     for at in (draw.randint(2, 3), draw.randint(2, 3)):
         interrupted(lambda told: synthesize(kept, stop_when=stop_when, progress=told), at)
-        assert place.is_file()
+        assert snapshot.is_file()
     assert_equal(synthesize(kept, stop_when=stop_when), whole)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("at", [1, 2, 5, 9, 10, 11, 12, 16, 19, 20])
-def test_every_step_is_a_place_to_go_on_from(at, tmp_path):
+def test_every_step_is_a_snapshot_to_go_on_from(at, tmp_path):
     settings = Settings(eps=5.0, step_size=0.3, iterations=STEPS, batch_size=2, frames=4)
     told, resumed = [], []
     whole = synthesize(settings, progress=lambda *now: told.append(now))
-    kept = replace(settings, place=tmp_path / "place", place_interval=0)
+    kept = replace(settings, snapshot=tmp_path / "snapshot", snapshot_interval=0)
     interrupted(lambda progress: synthesize(kept, progress=progress), at)
     assert_equal(synthesize(kept, progress=lambda *now: resumed.append(now)), whole)
     # What was told in the interrupted step is told again; of the steps before, none is.
@@ -159,7 +159,7 @@ def test_what_a_run_draws_goes_on_too_and_nothing_outside_changes(tmp_path):
     torch.manual_seed(6)
     again = synthesize(settings, objective=Drawing())
     assert_equal(whole, again)
-    kept = replace(settings, place=tmp_path / "place", place_interval=0)
+    kept = replace(settings, snapshot=tmp_path / "snapshot", snapshot_interval=0)
     for at in (4, 9):
         interrupted(lambda told: synthesize(kept, objective=Drawing(), progress=told), at)
     torch.manual_seed(5)
@@ -186,23 +186,23 @@ def test_float32_once_fallen_back_to_stays(tmp_path, monkeypatch):
     model = AttackerModel(Shifted(), STATISTICS).eval()
     x = images(4)
 
-    def run(progress=False, **place):
-        options = {"iterations": 6, "batch_size": 2, "precision": "auto", **place}
+    def run(progress=False, **snapshot):
+        options = {"iterations": 6, "batch_size": 2, "precision": "auto", **snapshot}
         return rr.invert(model, x, start=x.flip(0), progress=progress, **options)
 
     with pytest.warns(UserWarning, match="computing in float32"):
         whole = run()
-    place = {"place": tmp_path / "place", "place_interval": 0}
+    snapshot = {"snapshot": tmp_path / "snapshot", "snapshot_interval": 0}
     with pytest.warns(UserWarning, match="computing in float32"):
-        interrupted(lambda told: run(told, **place), 16)  # in the second batch
-    assert_equal(run(**place), whole)  # without a second warning
+        interrupted(lambda told: run(told, **snapshot), 16)  # in the second batch
+    assert_equal(run(**snapshot), whole)  # without a second warning
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_waits_for_the_step_and_its_place(number, tmp_path):
+def test_a_signal_waits_for_the_step_and_its_snapshot(number, tmp_path):
     settings = Settings(eps=5.0, step_size=0.3, iterations=STEPS, batch_size=2)
     whole = synthesize(settings)
-    kept = replace(settings, place=tmp_path / "place")  # no write is due for 60 s
+    kept = replace(settings, snapshot=tmp_path / "snapshot")  # no write is due for 60 s
     steps = []
 
     def progress(done, in_all, mean):
@@ -215,13 +215,13 @@ def test_a_signal_waits_for_the_step_and_its_place(number, tmp_path):
             synthesize(kept, progress=progress)
         assert exit_status(left.value) == 128 + number
         assert len(steps) == last  # that step was finished, and no other begun
-        assert (tmp_path / "place").is_file()
+        assert (tmp_path / "snapshot").is_file()
     assert_equal(synthesize(kept, progress=progress), whole)
     assert len(steps) == 2 * STEPS + 2  # none was made twice; each batch also tells its end
 
 
 def test_a_second_signal_leaves_at_once(tmp_path):
-    kept = Settings(eps=5.0, step_size=0.3, iterations=STEPS, place=tmp_path / "place")
+    kept = Settings(eps=5.0, step_size=0.3, iterations=STEPS, snapshot=tmp_path / "snapshot")
 
     def twice(done, in_all, mean):
         for _ in range(100):
@@ -230,24 +230,24 @@ def test_a_second_signal_leaves_at_once(tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         synthesize(kept, progress=twice)
-    assert not (tmp_path / "place").exists()
+    assert not (tmp_path / "snapshot").exists()
 
 
-def test_without_a_place_an_interrupt_acts_where_it_comes():
+def test_without_a_snapshot_an_interrupt_acts_where_it_comes():
     settings = Settings(eps=5.0, step_size=0.3, iterations=STEPS)
     interrupted(lambda told: synthesize(settings, progress=told), 3)
 
 
 def test_places_are_written_now_and_then_and_not_recorded(tmp_path):
     settings = Settings(eps=5.0, step_size=0.3, iterations=STEPS)
-    place = tmp_path / "place"
+    snapshot = tmp_path / "snapshot"
     seen = []
     result = synthesize(
-        replace(settings, place=place, place_interval=3600),
-        progress=lambda *now: seen.append(place.exists()),
+        replace(settings, snapshot=snapshot, snapshot_interval=3600),
+        progress=lambda *now: seen.append(snapshot.exists()),
     )
     assert not any(seen)
-    assert not {"place", "place_interval"} & set(result.settings)
+    assert not {"snapshot", "snapshot_interval"} & set(result.settings)
     assert_equal(result, synthesize(settings))
 
 
@@ -256,9 +256,13 @@ def test_places_are_written_now_and_then_and_not_recorded(tmp_path):
 
 @pytest.fixture
 def left(tmp_path):
-    """The settings of a run that was interrupted, and its place."""
+    """The settings of a run that was interrupted, and its snapshot."""
     settings = Settings(
-        eps=5.0, step_size=0.3, iterations=STEPS, place=tmp_path / "place", place_interval=0
+        eps=5.0,
+        step_size=0.3,
+        iterations=STEPS,
+        snapshot=tmp_path / "snapshot",
+        snapshot_interval=0,
     )
     interrupted(lambda told: synthesize(settings, progress=told), 4)
     return settings
@@ -274,11 +278,11 @@ def left(tmp_path):
         ({"batch_size": 1}, "batch_size 32, here 1"),
     ],
 )
-def test_the_place_of_another_run_is_refused_and_kept(left, changed, names):
-    before = left.place.read_bytes()
-    with pytest.raises(rr.InputError, match=rf"is the place of another run \(another {names}"):
+def test_the_snapshot_of_another_run_is_refused_and_kept(left, changed, names):
+    before = left.snapshot.read_bytes()
+    with pytest.raises(rr.InputError, match=rf"is the snapshot of another run \(another {names}"):
         synthesize(replace(left, **changed))
-    assert left.place.read_bytes() == before
+    assert left.snapshot.read_bytes() == before
 
 
 def test_other_images_objectives_and_stops_are_other_runs(left):
@@ -290,45 +294,45 @@ def test_other_images_objectives_and_stops_are_other_runs(left):
         synthesize(left, objective=rr.RepresentationMatching(fake_relu=False))
     with pytest.raises(rr.InputError, match="stop_when"):
         synthesize(left, stop_when=near)
-    assert_equal(synthesize(left), synthesize(replace(left, place=None)))
+    assert_equal(synthesize(left), synthesize(replace(left, snapshot=None)))
 
 
 def test_how_often_it_is_written_is_no_other_run(left):
-    changed = replace(left, place_interval=60)
-    assert_equal(synthesize(changed), synthesize(replace(left, place=None)))
+    changed = replace(left, snapshot_interval=60)
+    assert_equal(synthesize(changed), synthesize(replace(left, snapshot=None)))
 
 
-def test_a_damaged_place_is_refused_and_never_begun_again(left):
-    data = left.place.read_bytes()
+def test_a_damaged_snapshot_is_refused_and_never_begun_again(left):
+    data = left.snapshot.read_bytes()
     draw = random.Random(0)
     for length in (0, 7, 100, *(draw.randrange(len(data)) for _ in range(10)), len(data) - 1):
-        left.place.write_bytes(data[:length])
+        left.snapshot.write_bytes(data[:length])
         with pytest.raises(rr.InputError, match=r"is damaged: .*delete it to begin"):
             synthesize(left)
-        assert left.place.read_bytes() == data[:length]
+        assert left.snapshot.read_bytes() == data[:length]
     header = int.from_bytes(data[:8], "little")
     for _ in range(10):
         where = draw.randrange(8 + header, len(data))
-        left.place.write_bytes(data[:where] + bytes([data[where] ^ 1]) + data[where + 1 :])
+        left.snapshot.write_bytes(data[:where] + bytes([data[where] ^ 1]) + data[where + 1 :])
         with pytest.raises(rr.InputError, match="is damaged: its checksum"):
             synthesize(left)
 
 
 def test_other_files_are_refused(left, tmp_path):
-    save_file({"x": torch.zeros(1)}, left.place)
-    with pytest.raises(rr.InputError, match="is not the place of a run"):
+    save_file({"x": torch.zeros(1)}, left.snapshot)
+    with pytest.raises(rr.InputError, match="is not the snapshot of a run"):
         synthesize(left)
     with pytest.raises(rr.InputError, match="is a folder"):
-        synthesize(replace(left, place=tmp_path))
+        synthesize(replace(left, snapshot=tmp_path))
     with pytest.raises(rr.InputError, match="there is no folder"):
-        synthesize(replace(left, place=tmp_path / "absent" / "place"))
+        synthesize(replace(left, snapshot=tmp_path / "absent" / "snapshot"))
     for interval in (-1, float("nan")):
-        with pytest.raises(rr.InputError, match="place_interval="):
-            synthesize(replace(left, place_interval=interval))
+        with pytest.raises(rr.InputError, match="snapshot_interval="):
+            synthesize(replace(left, snapshot_interval=interval))
 
 
-def test_a_place_that_cannot_be_written_leaves_the_last_one(left, monkeypatch):
-    kept = left.place.read_bytes()
+def test_a_snapshot_that_cannot_be_written_leaves_the_last_one(left, monkeypatch):
+    kept = left.snapshot.read_bytes()
 
     def full(*args):
         raise OSError(28, "No space left on device")
@@ -337,12 +341,12 @@ def test_a_place_that_cannot_be_written_leaves_the_last_one(left, monkeypatch):
         patch.setattr(os, "fsync", full)
         with pytest.raises(rr.InputError, match=r"cannot write .*no space left.*goes on from it"):
             synthesize(left)
-    assert left.place.read_bytes() == kept
-    assert_equal(synthesize(left), synthesize(replace(left, place=None)))
+    assert left.snapshot.read_bytes() == kept
+    assert_equal(synthesize(left), synthesize(replace(left, snapshot=None)))
 
 
-def test_a_place_holds_no_code_and_says_what_it_is(left):
-    with safe_open(left.place, framework="pt") as file:
+def test_a_snapshot_holds_no_code_and_says_what_it_is(left):
+    with safe_open(left.snapshot, framework="pt") as file:
         facts = file.metadata()
         assert facts["format"] == "robust_reps_ext.results.snapshot/1"
         assert json.loads(facts["run"])["iterations"] == str(STEPS)
@@ -376,7 +380,7 @@ import torch
 torch.set_num_threads(1)
 from test_place import SLOW_SETTINGS, synthesize
 out = Path(sys.argv[2])
-kept = replace(SLOW_SETTINGS, place=out / "place", place_interval=0)
+kept = replace(SLOW_SETTINGS, snapshot=out / "snapshot", snapshot_interval=0)
 synthesize(kept, progress=lambda *now: time.sleep(0.02)).save(out / "result")
 """
 SLOW_SETTINGS = Settings(
@@ -387,13 +391,13 @@ SLOW_SETTINGS = Settings(
 def test_killed_runs_end_in_the_same_bits(tmp_path, one_thread):
     """Killed at two random moments, and started again each time."""
     command = [sys.executable, "-c", SLOW, str(Path(__file__).parent), str(tmp_path)]
-    place, moments, kills = tmp_path / "place", random.Random(0), 0
+    snapshot, moments, kills = tmp_path / "snapshot", random.Random(0), 0
     for _ in range(20):
         run = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-        stamp = place.stat().st_mtime_ns if place.exists() else 0
+        stamp = snapshot.stat().st_mtime_ns if snapshot.exists() else 0
         began = time.monotonic()
         while kills < 2 and run.poll() is None and time.monotonic() - began < 300:
-            if place.exists() and place.stat().st_mtime_ns != stamp:
+            if snapshot.exists() and snapshot.stat().st_mtime_ns != stamp:
                 time.sleep(moments.uniform(0, 0.3))
                 run.kill()
                 break
@@ -404,5 +408,5 @@ def test_killed_runs_end_in_the_same_bits(tmp_path, one_thread):
             break
         assert run.returncode == -signal.SIGKILL, errors
     assert kills == 2
-    assert not place.exists()
+    assert not snapshot.exists()
     assert_equal(rr.Synthesis.load(tmp_path / "result"), synthesize(SLOW_SETTINGS))

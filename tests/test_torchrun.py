@@ -204,8 +204,8 @@ def test_an_interrupted_run_goes_on_in_more_or_fewer_processes(trained):
     assert errors.count("to go on, give the same command with --exp-name stopped --resume") == 1
     stopped = checkpoint(folder, "stopped")
     # The other rank was not told: both stopped after the step in which one was, or the next.
-    assert 5 * stopped["epoch"] + stopped["place"]["progress"]["steps"] in (7, 8)
-    assert len(stopped["place"]["rank_states"]) == 2
+    assert 5 * stopped["epoch"] + stopped["within_epoch"]["progress"]["steps"] in (7, 8)
+    assert len(stopped["within_epoch"]["rank_states"]) == 2
     status, _, errors = start(one, TINY, *line, "--resume")
     assert status == 0, errors
     assert_close(checkpoint(folder, "one-plain"), checkpoint(folder, "stopped"))

@@ -101,7 +101,7 @@ class Common:
         from ..datasets.samples import open_data_set
         from ..synthesis.settings import Settings
 
-        interval: Options = {"place_interval": self.save_interval}
+        interval: Options = {"snapshot_interval": self.save_interval}
         Settings.paper(torch.empty(1, 3, 1, 1), {**self.given, **interval})
         return open_data_set(self.dataset, self.data, on_bad_image=self.on_bad_image.value)
 
@@ -236,8 +236,8 @@ class Common:
                 given: Options = {
                     **self.given,
                     "first": part.first,
-                    "place": part.place,
-                    "place_interval": self.save_interval,
+                    "snapshot": part.snapshot,
+                    "snapshot_interval": self.save_interval,
                 }
                 with console.progress(label, "steps", value) as progress:
                     found, rows = make(part, given, progress)

@@ -162,7 +162,7 @@ Seed = Annotated[
 ]
 SaveInterval = Annotated[
     float,
-    _option("--save-interval", "Seconds between two places of an unfinished part.", "Run", "S"),
+    _option("--save-interval", "Seconds between two snapshots of an unfinished part.", "Run", "S"),
 ]
 Overwrite = Annotated[
     bool, _option("--overwrite", "Remove what --out holds of this command; begin anew.", "Run")

@@ -99,8 +99,8 @@ def robustify(
         True for a bar for each shard, or ``progress(images_done, images_in_all, mean_distance)``.
     **options
         See `robust_reps_ext.synthesis.settings.Options`; `layer` by name, `eps` and `step_size` as
-        numbers, without `frames`, `first` and `place`. By default 1000 steps of 0.1 at 32 pixels,
-        as theirs for CIFAR, the length scaled with the square root of the number of pixels.
+        numbers, without `frames`, `first` and `snapshot`. By default 1000 steps of 0.1 at 32
+        pixels, as theirs for CIFAR, the length scaled with the square root of the number of pixels.
 
     Returns
     -------
@@ -238,7 +238,7 @@ def _check(start: str, shard_size: int, options: Options) -> None:
         raise InputError(f"start={start!r} is not known: give {' or '.join(STARTS)}")
     if shard_size < 1:
         raise InputError(f"shard_size={shard_size}: give 1 or more images")
-    for name in ("frames", "first", "place"):
+    for name in ("frames", "first", "snapshot"):
         if options.get(name) is not None:
             raise InputError(f"{name}= is of no use in a robust data set: leave it out")
     if not isinstance(options.get("layer"), str | None):

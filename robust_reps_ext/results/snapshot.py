@@ -1,4 +1,4 @@
-"""The place of a run: a file from which it goes on after an interruption, to the same bits."""
+"""The snapshot of a run: a file from which it goes on after an interruption, to the same bits."""
 
 from __future__ import annotations
 
@@ -20,15 +20,17 @@ from torch import Tensor, nn
 from ..runtime.errors import InputError
 from ..runtime.files import writing
 
-__all__ = ["Place", "check_place", "described"]
+__all__ = ["Snapshot", "check_snapshot", "described"]
 
-_FORMAT = "robust_reps_ext.place/1"
+_FORMAT = "robust_reps_ext.snapshot/1"
+# What versions before 0.2 called the same.
+_FORMATS = (_FORMAT, "robust_reps_ext.place/1")
 
 # A long file is written less often than asked for: at most one twentieth of the time goes there.
 _SHARE = 20
 
 
-class Place:
+class Snapshot:
     """The file of one run.
 
     Parameters
@@ -42,7 +44,7 @@ class Place:
     """
 
     def __init__(self, path: str | os.PathLike[str], interval: float, run: Mapping[str, str]):
-        check_place(path)
+        check_snapshot(path)
         self.path, self.interval, self.run = Path(path), interval, dict(run)
         self._next = time.monotonic() + interval
 
@@ -58,22 +60,22 @@ class Place:
             return {}
         try:
             with safe_open(self.path, framework="pt") as file:
-                facts = file.metadata() or {}
+                metadata = file.metadata() or {}
                 kept = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            if facts.get("format") != _FORMAT:
+            if metadata.get("format") not in _FORMATS:
                 raise InputError(
-                    f"{self.path} is not the place of a run: its format is not {_FORMAT}; give "
+                    f"{self.path} is not the snapshot of a run: its format is not {_FORMAT}; give "
                     "another file"
                 )
-            run, striped = json.loads(facts["run"]), json.loads(facts["channels_last"])
-            if facts["checksum"] != _checksum(kept):
+            run, striped = json.loads(metadata["run"]), json.loads(metadata["channels_last"])
+            if metadata["checksum"] != _checksum(kept):
                 raise ValueError("its checksum is another")
         except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
             if isinstance(error, InputError):
                 raise
             raise InputError(
-                f"the place {self.path} is damaged: {' '.join(str(error).split())}; delete it to "
-                "begin the run anew"
+                f"the snapshot {self.path} is damaged: {' '.join(str(error).split())}; "
+                "delete it to begin the run anew"
             ) from error
         self._check_run(run)
         for name in striped:
@@ -96,14 +98,14 @@ class Place:
         striped = [name for name, one in tensors.items() if _is_striped(one)]
         # Cloned, because one file cannot hold two tensors that share their memory.
         kept = {name: one.detach().cpu().contiguous().clone() for name, one in tensors.items()}
-        facts = {
+        metadata = {
             "format": _FORMAT,
             "run": json.dumps(self.run),
             "channels_last": json.dumps(striped),
             "checksum": _checksum(kept),
         }
         with writing(self.path, "make room there: the same call goes on from it") as file:
-            file.write(save(kept, facts))
+            file.write(save(kept, metadata))
         now = time.monotonic()
         self._next = now + (max(self.interval, _SHARE * (now - began)) if self.interval else 0)
 
@@ -120,17 +122,17 @@ class Place:
                 differ.append(f"{name} {old}, here {new}" if plain else name)
         if differ:
             raise InputError(
-                f"{self.path} is the place of another run (another {'; '.join(differ)}): delete "
+                f"{self.path} is the snapshot of another run (another {'; '.join(differ)}): delete "
                 "it to begin this one, or give another file"
             )
 
 
-def check_place(path: str | os.PathLike[str]) -> None:
+def check_snapshot(path: str | os.PathLike[str]) -> None:
     """`InputError` unless a file can stand at `path`."""
     if Path(path).is_dir():
-        raise InputError(f"place={str(path)!r} is a folder: give a file in it")
+        raise InputError(f"snapshot={str(path)!r} is a folder: give a file in it")
     if not Path(path).parent.is_dir():
-        raise InputError(f"place={str(path)!r}: there is no folder {Path(path).parent}; make it")
+        raise InputError(f"snapshot={str(path)!r}: there is no folder {Path(path).parent}; make it")
 
 
 def described(value: Any) -> str:

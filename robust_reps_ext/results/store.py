@@ -7,7 +7,7 @@ import json
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import cached_property
@@ -41,7 +41,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ExperimentStore", "Part", "trusting"]
 
-PLACES = "places"
+SNAPSHOTS = "snapshots"
+# What versions before 0.2 called the same folder.
+_PLACES = "places"
 # What an experiment takes on the disk beside its images, in bytes.
 MARGIN = 2**22
 # The cox store is written anew no more often than in 1/20 of the time.
@@ -62,15 +64,15 @@ class Part:
         The whole.
     first, stop
         Its images are ``[first:stop]``.
-    place
-        The file in which a run keeps its place, see `robust_reps_ext.synthesis.settings.Options`.
+    snapshot
+        The file in which a run keeps how far it is.
     """
 
     name: str
     group: str
     first: int
     stop: int
-    place: Path
+    snapshot: Path
 
     def __len__(self) -> int:
         return self.stop - self.first
@@ -91,7 +93,7 @@ class ExperimentStore:
     ``store.h5``                 the cox store: table ``metadata``, one row with settings
                                  and provenance; table ``results``, one row per image
     ``tensorboard/``             objectives, and the first 8 images of each part
-    ``places/``                  where runs that are not finished stand
+    ``snapshots/``               how far runs are that are not finished
     ============================ ====================================================
 
     What a call has been given is on the disk when it returns: its record is written last, and
@@ -258,20 +260,22 @@ class ExperimentStore:
         """
         if n < 1:
             raise InputError(f"n={n}: ask for 1 or more")
-        folder = self.path / PLACES
+        folder = self.path / SNAPSHOTS
+        with suppress(OSError):  # there is none, or another process has renamed it
+            (self.path / _PLACES).rename(folder)
         folder.mkdir(exist_ok=True)
         parts = {}
         for first in range(0, n, size):
             name = group if n <= size else f"{group}-{first:07d}"
-            place = folder / f"{name}.safetensors"
-            part = Part(name, group, first, min(n, first + size), place)
+            snapshot = folder / f"{name}.safetensors"
+            part = Part(name, group, first, min(n, first + size), snapshot)
             parts[record_path(self.path, name)] = part
         with closing(claimed(list(parts))) as records:
             yield (self._cleared(parts[record]) for record in records)
 
     def _cleared(self, part: Part) -> Part:
         tensors = self.path / f"{part.name}.safetensors"
-        for path in (part.place, tensors, record_path(self.path, part.name)):
+        for path in (part.snapshot, tensors, record_path(self.path, part.name)):
             remove_unfinished(path)
         return part
 
@@ -372,7 +376,7 @@ class ExperimentStore:
             taken = {one.name for one in self.records()}
             names = (name if k == 1 else f"{name}-{k}" for k in range(1, len(taken) + 2))
             free = next(one for one in names if one not in taken)
-            part = Part(free, free, 0, 0, part.place)
+            part = Part(free, free, 0, 0, part.snapshot)
             rows = [{**row, "name": name} for row in rows]
         self._finish(part, rows, table=table)
 
@@ -420,15 +424,15 @@ class ExperimentStore:
 
     def _holds_something(self) -> bool:
         """Whether anything was finished, or begun, here or by another process."""
-        places = self.path / PLACES
-        begun = places.is_dir() and any(places.glob("*.safetensors"))
+        snapshots = self.path / SNAPSHOTS
+        begun = snapshots.is_dir() and any(snapshots.glob("*.safetensors"))
         return begun or any(one.table != METADATA for one in self.records())
 
     def _part(self, name: str | Part, n: int) -> Part:
         if isinstance(name, Part):
             return name
         check_name("name", name)
-        return Part(name, name, 0, n, self.path / PLACES / f"{name}.safetensors")
+        return Part(name, name, 0, n, self.path / SNAPSHOTS / f"{name}.safetensors")
 
     def _free(self, name: str) -> Path:
         path = self.path / f"{name}.safetensors"
@@ -453,7 +457,7 @@ class ExperimentStore:
             group=part.group,
             first=part.first,
         )
-        part.place.unlink(missing_ok=True)
+        part.snapshot.unlink(missing_ok=True)
         if time.monotonic() >= self._next_view:
             took = bring_up_to_date(self.path, wait=False)
             self._next_view = time.monotonic() + SHARE * took

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import unicodedata
+import warnings
+from pathlib import Path
 
-__all__ = ["InputError", "one_line"]
+__all__ = ["InputError", "one_line", "warn"]
+
+_PACKAGE = str(Path(__file__).parents[1])
 
 _UNSEEN = ("Cc", "Cs", "Zl", "Zp")
 _TURNING = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
@@ -32,6 +37,17 @@ def one_line(text: object) -> str:
         c.encode("unicode_escape").decode() if not c.isprintable() and _unseen(c) else c
         for c in str(text)
     )
+
+
+def warn(message: str, category: type[Warning] = UserWarning) -> None:
+    """Warn of `message` at the line that called the package, however deep within it we are."""
+    level = depth = 1
+    frame = sys._getframe()
+    while frame.f_back is not None:
+        depth, frame = depth + 1, frame.f_back
+        if frame.f_code.co_filename.startswith(_PACKAGE):
+            level = depth
+    warnings.warn(message, category, stacklevel=level + 1)
 
 
 def _unseen(character: str) -> bool:

@@ -6,7 +6,6 @@ import math
 import os
 import sys
 import time
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +14,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from .errors import InputError
+from .errors import InputError, warn
 
 __all__ = ["fastest_batch", "in_batches", "is_out_of_memory", "tried"]
 
@@ -52,10 +51,7 @@ def tried(work: Callable[[], T], images: int) -> tuple[T | None, int]:
     # Only here has the error let go of the tensors of what failed.
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()
-    warnings.warn(
-        f"out of memory with {images} images at a time: going on with {images // 2}",
-        stacklevel=4,
-    )
+    warn(f"out of memory with {images} images at a time: going on with {images // 2}")
     return None, images // 2
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
@@ -14,9 +13,9 @@ from torch import Tensor
 
 from ..models.loading import weights_digest
 from ..models.representation import at_layer
-from ..results.snapshot import Place, described
+from ..results.snapshot import Snapshot, described
 from ..results.synthesis import Synthesis
-from ..runtime.errors import InputError
+from ..runtime.errors import InputError, warn
 from ..runtime.modules import device_of, evaluating
 from ..runtime.randomness import NOISE, check_seed, normal, own_generators
 from ..runtime.signals import deferred
@@ -112,10 +111,10 @@ def synthesize(
     ------
     InputError
         If shapes disagree, images leave [0, 1], a setting is out of range, memory runs out
-        with one image at a time, or the file ``settings.place`` is damaged or of another run.
+        with one image at a time, or the file ``settings.snapshot`` is damaged or of another run.
     Interrupted
-        After SIGINT or SIGTERM, once the step is finished and the place written; only where
-        there is a place.
+        After SIGINT or SIGTERM, once the step is finished and the snapshot written; only where
+        there is a snapshot.
 
     Examples
     --------
@@ -143,30 +142,29 @@ def synthesize(
     read = at_layer(model, settings.layer)
     engine = Engine(read, objective, target, precision=settings.precision, seed=seed)
     recorder = Recorder(settings, progress)
-    place = None
-    if settings.place is not None:
+    snapshot = None
+    if settings.snapshot is not None:
         run = _described(
             model, objective, target, start, origin, settings, stop_when, numbers, seed
         )
-        place = Place(settings.place, settings.place_interval, run)
-    kept = {} if place is None else place.read()
-    waiting = nullcontext(None) if place is None else deferred()
+        snapshot = Snapshot(settings.snapshot, settings.snapshot_interval, run)
+    kept = {} if snapshot is None else snapshot.read()
+    waiting = nullcontext(None) if snapshot is None else deferred()
     with evaluating(read), recorder, own_generators(engine.device), waiting as pending:
         begin, nudged = engine.off_zero_gradients(start, numbers)
         engine.prepare(begin)
-        batches = Batches(engine, recorder, settings, origin, stop_when, place, pending, kept)
+        batches = Batches(engine, recorder, settings, origin, stop_when, snapshot, pending, kept)
         final = batches.run()
         value = engine.values(final, batches.size)
         batches.keep()
-    if place is not None:
-        place.remove()
+    if snapshot is not None:
+        snapshot.remove()
     failed = batches.non_finite()
     if any(failed):
         left = [str(i) for i, one in enumerate(failed) if one]
-        warnings.warn(
+        warn(
             f"loss or gradient was not finite at {len(left)} of {len(start)} images, left where "
-            f"both last were: images {', '.join(left[:10])}{', ...' * (len(left) > 10)}",
-            stacklevel=2,
+            f"both last were: images {', '.join(left[:10])}{', ...' * (len(left) > 10)}"
         )
     return Synthesis(
         images=final,

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
-
 import torch
 from robustness.attacker import AttackerModel
 from torch import Tensor, nn
 
 from ..models.fast import fast_network
+from ..runtime.errors import warn
 from ..runtime.memory import in_batches
 from ..runtime.modules import device_of
 from ..runtime.precision import amp_dtype, reduced
@@ -95,10 +94,7 @@ class Engine:
         return False
 
     def _fall_back_saying(self, reason: str) -> None:
-        warnings.warn(
-            f"in reduced precision the objective {reason}: computing in float32 instead",
-            stacklevel=6,
-        )
+        warn(f"in reduced precision the objective {reason}: computing in float32 instead")
         self.fall_back()
 
     def values(self, images: Tensor, batch_size: int) -> Tensor:
@@ -131,10 +127,9 @@ class Engine:
 
         nudged = in_batches(len(start), GRADIENTS_AT_ONCE, flat).to(start.device)
         if nudged.any():
-            warnings.warn(
+            warn(
                 f"the objective has no gradient at {int(nudged.sum())} of {len(start)} starts: "
-                "noise N(0, 1) / 100 was added to those",
-                stacklevel=4,
+                "noise N(0, 1) / 100 was added to those"
             )
             drawn = numbers[nudged.to(numbers.device)].tolist()
             push = normal(drawn, start.shape[1:], seed=self.seed, stream=NUDGE) / 100

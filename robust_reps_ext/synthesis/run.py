@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..results.snapshot import Place
+from ..results.snapshot import Snapshot
 from ..runtime.memory import fastest_batch, tried
 from ..runtime.signals import Pending
 from ..upstream.attack.state import State
@@ -40,13 +40,13 @@ class Batches:
         settings: Settings,
         origin: Tensor,
         stop_when: Callable[[Tensor, Any], Tensor] | None,
-        place: Place | None,
+        snapshot: Snapshot | None,
         pending: Pending | None,
         kept: dict[str, Tensor],
     ) -> None:
         self.engine, self.recorder, self.settings = engine, recorder, settings
         self.origin, self.stop_when = origin, stop_when
-        self.place, self.pending = place, pending
+        self.snapshot, self.pending = snapshot, pending
         self.size = SIZE if settings.batch_size == "auto" else settings.batch_size
         self.finished: list[Tensor] = []
         self.failed: list[Tensor] = []
@@ -87,15 +87,15 @@ class Batches:
         return {name: one.to(self.engine.device) for name, one in found.items()}
 
     def stepped(self, state: State) -> None:
-        """Write the place when it is time, or when a signal has come; then leave."""
+        """Write the snapshot when it is time, or when a signal has come; then leave."""
         self.keep(state)
 
     def keep(self, state: State | None = None) -> None:
         """The same, in the midst of a batch or after one."""
-        if self.place is None:
+        if self.snapshot is None:
             return
-        if self.pending or self.place.due():
-            self.place.write(self._tensors(state))
+        if self.pending or self.snapshot.due():
+            self.snapshot.write(self._tensors(state))
         if self.pending is not None:
             self.pending.check()
 
@@ -111,7 +111,7 @@ class Batches:
                 self.settings.iterations,
                 callback=self.recorder.step,
                 on_non_finite=failed.append,
-                keeper=None if self.place is None else self,
+                keeper=None if self.snapshot is None else self,
             )
             if self.engine.trusted(found, rows, failed[0]):
                 return found, failed[0]

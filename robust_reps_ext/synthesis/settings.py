@@ -11,8 +11,8 @@ from typing import Any, Literal, TypedDict
 import torch
 from torch import Tensor, nn
 
-from ..results.snapshot import check_place
-from ..runtime.errors import InputError
+from ..results.snapshot import check_snapshot
+from ..runtime.errors import InputError, warn
 from ..upstream.attack.schedules import SCHEDULES
 
 __all__ = ["Options", "Settings", "recorded"]
@@ -24,6 +24,8 @@ PAPER_SIZE = 224
 PERIOD = 100
 WIDTHS = 3.5
 LONGEST = 0.07
+
+_RENAMED = {"place": "snapshot", "place_interval": "snapshot_interval"}
 
 
 class Options(TypedDict, total=False):
@@ -65,13 +67,14 @@ class Options(TypedDict, total=False):
         Number of the first image among all that are drawn with the seed, by default 0. What is
         drawn for an image depends on the seed and its own number, so that a run over images
         [a, b) of many with ``first=a`` draws what one over all of them does.
-    place
-        A file in which the run keeps its place, by default none. A run that was interrupted, or
-        killed, goes on from it when it is called again, and ends in the same bits on the same
-        machine. It is deleted when the run has ended. With a place, SIGINT and SIGTERM wait for
-        the end of the step, write the file, and raise `Interrupted`; a second one leaves at once.
-    place_interval
-        Seconds between two writes of the place, by default 60, and never less than 20 times as
+    snapshot
+        A file in which the run keeps how far it is, by default none. A run that was interrupted,
+        or killed, goes on from it when it is called again, and ends in the same bits on the same
+        machine. It is deleted when the run has ended. With a snapshot, SIGINT and SIGTERM wait
+        for the end of the step, write the file, and raise `Interrupted`; a second one leaves at
+        once.
+    snapshot_interval
+        Seconds between two writes of the snapshot, by default 60, and never less than 20 times as
         long as a write takes; 0 for one after every step.
     """
 
@@ -85,8 +88,8 @@ class Options(TypedDict, total=False):
     frames: int | None
     fake_relu: bool | None
     first: int | None
-    place: str | os.PathLike[str] | None
-    place_interval: float | None
+    snapshot: str | os.PathLike[str] | None
+    snapshot_interval: float | None
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,7 @@ class Settings:
     ----------
     eps, step_size, iterations, schedule, batch_size, precision, layer, frames, fake_relu, first
         See `Options`.
-    place, place_interval
+    snapshot, snapshot_interval
         See `Options`; as they do not decide the result, they are not recorded.
     constraint
         One of upstream's: ``"2"``, ``"inf"``, ``"unconstrained"``, ``"fourier"``, or a subclass
@@ -122,8 +125,8 @@ class Settings:
     fake_relu: bool = True
     patience: int | None = None
     first: int = 0
-    place: str | os.PathLike[str] | None = None
-    place_interval: float = 60.0
+    snapshot: str | os.PathLike[str] | None = None
+    snapshot_interval: float = 60.0
 
     @classmethod
     def paper(
@@ -149,7 +152,9 @@ class Settings:
         """
         scale = math.sqrt(math.prod(images.shape[-2:])) / PAPER_SIZE
         paper = cls(eps * scale, step_size * scale, iterations, use_best=use_best)
-        wanted: dict[str, Any] = {k: value for k, value in given.items() if value is not None}
+        wanted: dict[str, Any] = {
+            _renamed(name): value for name, value in given.items() if value is not None
+        }
         if wanted.get("iterations") == "auto":
             wanted |= {"iterations": iterations, "patience": PERIOD}
         if wanted.get("schedule", "paper") != "paper":
@@ -174,13 +179,13 @@ class Settings:
             )
         if self.first < 0 or self.first != int(self.first):
             raise InputError(f"first={self.first}: give a whole number, 0 or more")
-        if not self.place_interval >= 0:
+        if not self.snapshot_interval >= 0:
             raise InputError(
-                f"place_interval={self.place_interval} (--save-interval): give seconds, 0 (after "
-                "every step) or more"
+                f"snapshot_interval={self.snapshot_interval} (--save-interval): give seconds, 0 "
+                "(after every step) or more"
             )
-        if self.place is not None:
-            check_place(self.place)
+        if self.snapshot is not None:
+            check_snapshot(self.snapshot)
         for name, known in {
             "schedule": tuple(SCHEDULES),
             "precision": ("auto", "float32", "bfloat16"),
@@ -199,12 +204,20 @@ class Settings:
             raise InputError(f"step_size={self.step_size}: give a finite length")
 
 
+def _renamed(name: str) -> str:
+    """The keyword's name now; what it was called in version 0.1 is still taken, with a warning."""
+    if name not in _RENAMED:
+        return name
+    warn(f"{name}= is called {_RENAMED[name]}= now", DeprecationWarning)
+    return _RENAMED[name]
+
+
 def recorded(settings: Settings) -> dict[str, Any]:
     """The settings that decide the result."""
     return {
         name: value
         for name, value in vars(settings).items()
-        if name not in ("place", "place_interval")
+        if name not in ("snapshot", "snapshot_interval")
     }
 
 

@@ -137,12 +137,12 @@ def run_paper(
 
     with closing(claimed(list(units), finished=complete)) as free:
         for claim in free:
-            unit, places = units[claim], claims / f"{units[claim].id}-places"
+            unit, snapshots = units[claim], claims / f"{units[claim].id}-places"
             with nullcontext(False) if watch is None else watch(unit) as progress:
-                found = unit.compute(replace(study, places=places), progress)
+                found = unit.compute(replace(study, snapshots=snapshots), progress)
                 if "skipped" not in found.facts or unit.id not in done():
                     keep(out, unit, found, {"digest": digest, "study": facts})
-            shutil.rmtree(places, ignore_errors=True)
+            shutil.rmtree(snapshots, ignore_errors=True)
     made = done()
     return [made[unit.id] for unit in UNITS]
 

@@ -113,8 +113,8 @@ class Study:
         Coarse label of each class, see `evaluate`; None: the classes themselves.
     seed
         Chooses images, noise and coordinates.
-    places
-        The folder in which runs keep their places; None: they keep none.
+    snapshots
+        The folder in which runs keep how far they are; None: they do not.
     """
 
     models: Mapping[str, AttackerModel]
@@ -124,7 +124,7 @@ class Study:
     eps: float
     group: Tensor | None
     seed: int
-    places: Path | None = None
+    snapshots: Path | None = None
 
     def inversion(self, name: str) -> Options:
         """The keywords of every inversion, of the model `name`."""
@@ -149,20 +149,20 @@ class Study:
         return {"iterations": self.scale.addition_iterations, **self._every(name)}
 
     def _every(self, name: str) -> Options:
-        if self.places is None:
+        if self.snapshots is None:
             return {"precision": self.scale.precision}
-        self.places.mkdir(parents=True, exist_ok=True)
-        place = self.places / f"{name}.place"
-        return {"precision": self.scale.precision, "place": place}
+        self.snapshots.mkdir(parents=True, exist_ok=True)
+        snapshot = self.snapshots / f"{name}.place"
+        return {"precision": self.scale.precision, "snapshot": snapshot}
 
     def made(
         self, name: str, experiment: Callable[..., Any], *given: Any, **options: Any
     ) -> Synthesis:
         """The synthesis of ``experiment(*given, **options)``.
 
-        It is kept in `places` under `name` until the unit is finished, and not made twice.
+        It is kept in `snapshots` under `name` until the unit is finished, and not made twice.
         """
-        kept = None if self.places is None else self.places / f"{name}.safetensors"
+        kept = None if self.snapshots is None else self.snapshots / f"{name}.safetensors"
         if kept is not None and kept.exists():
             return Synthesis.load(kept)
         found = experiment(*given, **options)

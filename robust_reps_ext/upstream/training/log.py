@@ -160,11 +160,11 @@ class TrainingRecord:
         for name in names:
             checkpoints.write(self.directory / name, content)
 
-    def save_place(self, state: dict[str, Any], place: dict[str, Any], *, epoch: int) -> None:
+    def save_within_epoch(self, state: dict[str, Any], now: dict[str, Any], *, epoch: int) -> None:
         """Write ``.latest`` in the midst of epoch `epoch` (from 0), to go on from there."""
         if not self._writes:
             return
-        content = {**state, **self._facts(epoch), "place": place}
+        content = {**state, **self._facts(epoch), "within_epoch": now}
         checkpoints.write(self.directory / constants.CKPT_NAME_LATEST, content)
 
     def _facts(self, epochs: int) -> dict[str, Any]:

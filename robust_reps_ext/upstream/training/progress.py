@@ -12,7 +12,16 @@ from ...runtime import random_state
 from ...runtime.errors import InputError
 from .. import distributed
 
-__all__ = ["EpochProgress", "over_ranks", "state_of_this_rank", "states_of_all_ranks"]
+__all__ = [
+    "WITHIN_EPOCH",
+    "EpochProgress",
+    "over_ranks",
+    "state_of_this_rank",
+    "states_of_all_ranks",
+]
+
+WITHIN_EPOCH = {"within_epoch", "place"}
+"""Under which a checkpoint written within an epoch keeps how far it is; the latter until 0.1."""
 
 
 class EpochProgress:
@@ -137,26 +146,27 @@ def states_of_all_ranks(
     loaders
         Those of the run.
     """
-    place: dict[str, Any] = {"epoch_began": began, "progress": over_ranks(progress)}
+    state: dict[str, Any] = {"epoch_began": began, "progress": over_ranks(progress)}
     if distributed.size() > 1:
-        place["rank_states"] = distributed.gathered(random_state.capture(loaders))
-    return place
+        state["rank_states"] = distributed.gathered(random_state.capture(loaders))
+    return state
 
 
 def state_of_this_rank(checkpoint: dict[str, Any]) -> dict[str, Any]:
-    """The place of a checkpoint, as this rank takes it up.
+    """How far the epoch of a checkpoint is, as this rank takes it up.
 
     ``random_state`` is None if the checkpoint has none for this rank, because there were fewer,
     or as many as to divide the batches otherwise.
     """
-    place = {**checkpoint["place"], "random_state": checkpoint["random_state"]}
-    states = place.pop("rank_states", [place["random_state"]])
+    (key,) = WITHIN_EPOCH & checkpoint.keys()
+    state = {**checkpoint[key], "random_state": checkpoint["random_state"]}
+    states = state.pop("rank_states", [state["random_state"]])
     if len(states) == distributed.size():
-        place["random_state"] = states[distributed.rank()]
+        state["random_state"] = states[distributed.rank()]
     elif not distributed.is_main():
-        place["random_state"] = None
+        state["random_state"] = None
     if not distributed.is_main():
-        progress = place["progress"]
+        progress = state["progress"]
         none = dict.fromkeys(progress["sums"], 0.0)
-        place["progress"] = {**progress, "images": 0, "sums": none}
-    return place
+        state["progress"] = {**progress, "images": 0, "sums": none}
+    return state

@@ -23,7 +23,7 @@ from ..distributed.replicas import on_devices
 from .log import NO_ADVERSARY, TrainingRecord
 from .loop import model_loop
 from .optimizer import make_grad_scaler, make_optimizer_and_schedule, schedule_state
-from .progress import EpochProgress, state_of_this_rank, states_of_all_ranks
+from .progress import WITHIN_EPOCH, EpochProgress, state_of_this_rank, states_of_all_ranks
 
 __all__ = ["SAVE_INTERVAL", "TrainingRun", "autograd_mode"]
 
@@ -70,7 +70,7 @@ class TrainingRun:
         self.record = TrainingRecord(args, store)
         self.seed = distributed.agreed_seed(given(args, "seed", (checkpoint or {}).get("seed")))
         self.start_epoch = int(checkpoint["epoch"]) if checkpoint else 0
-        self.place: dict[str, Any] | None = None
+        self.within_epoch: dict[str, Any] | None = None
         self.save_interval = number(
             given(args, "save_interval", SAVE_INTERVAL), "--save-interval", at_least=0
         )
@@ -81,26 +81,26 @@ class TrainingRun:
         if not self.record.take_up_best(checkpoint):
             self.record.best, _ = self._validate(self.start_epoch - 1, self.adv_train, None)
         self.record.take_up_log(checkpoint)
-        if "place" in checkpoint:
-            self.place = state_of_this_rank(checkpoint)
+        if WITHIN_EPOCH & checkpoint.keys():
+            self.within_epoch = state_of_this_rank(checkpoint)
         elif self.seed is None and "random_state" in checkpoint:
             random_state.restore(checkpoint["random_state"], self.loaders)
 
     def run_epoch(self, epoch: int) -> None:
         """Train for one epoch and leave its checkpoint."""
         args, record = self.args, self.record
-        place, self.place = self.place, None
-        if place is not None:
-            random_state.restore(place["epoch_began"], self.loaders)
+        within_epoch, self.within_epoch = self.within_epoch, None
+        if within_epoch is not None:
+            random_state.restore(within_epoch["epoch_began"], self.loaders)
             if self.seed is not None and distributed.rank():
                 random_state.seed_epoch(self.seed, epoch, rank=distributed.rank())
         elif self.seed is not None:
             random_state.seed_epoch(self.seed, epoch, self.loaders, distributed.rank())
         began = random_state.capture(self.loaders)
 
-        def save_place(progress: EpochProgress) -> None:
+        def save_within_epoch(progress: EpochProgress) -> None:
             now = states_of_all_ranks(began, progress.state(), self.loaders)
-            record.save_place(self._state(), now, epoch=epoch)
+            record.save_within_epoch(self._state(), now, epoch=epoch)
             self._next_save = time.monotonic() + self.save_interval
 
         with deferred(tell=distributed.is_main()) as interrupted:
@@ -110,7 +110,7 @@ class TrainingRun:
                 due_here = due and distributed.is_main()
                 save, signal = distributed.agreed(due_here, interrupted.number or 0)
                 if save or signal:
-                    save_place(progress)
+                    save_within_epoch(progress)
                 if signal:
                     # When the first rank has gone, torchrun ends the others.
                     distributed.wait_for_all()
@@ -119,14 +119,14 @@ class TrainingRun:
             prec1, loss = model_loop(
                 args,
                 "train",
-                self.train_loader if place is None else self._rest(place, epoch),
+                self.train_loader if within_epoch is None else self._rest(within_epoch, epoch),
                 self.parallel,
                 self.opt,
                 epoch,
                 self.adv_train,
                 record.writer,
                 self.scaler,
-                done=None if place is None else place["progress"],
+                done=None if within_epoch is None else within_epoch["progress"],
                 after_step=after_step,
                 share=partial(share_of, self.train_loader),
             )
@@ -147,8 +147,8 @@ class TrainingRun:
         if epoch_hook is not None:
             epoch_hook(self.parallel, info)
 
-    def _rest(self, place: dict[str, Any], epoch: int) -> _Rest:
-        return _Rest(self.loaders, place, self.seed, epoch)
+    def _rest(self, within_epoch: dict[str, Any], epoch: int) -> _Rest:
+        return _Rest(self.loaders, within_epoch, self.seed, epoch)
 
     def _evaluate(self, epoch: int) -> dict[str, float]:
         nat_prec1, nat_loss = self._validate(epoch, False, self.record.writer)
@@ -188,9 +188,9 @@ class _Rest:
     """
 
     def __init__(
-        self, loaders: tuple[Any, ...], place: dict[str, Any], seed: int | None, epoch: int
+        self, loaders: tuple[Any, ...], within_epoch: dict[str, Any], seed: int | None, epoch: int
     ) -> None:
-        self.loaders, self.place = loaders, place
+        self.loaders, self.within_epoch = loaders, within_epoch
         self.seed, self.epoch = seed, epoch
 
     def __len__(self) -> int:
@@ -198,11 +198,11 @@ class _Rest:
 
     def __iter__(self) -> Iterator[Any]:
         batches = iter(self.loaders[0])
-        steps = int(self.place["progress"]["steps"])
+        steps = int(self.within_epoch["progress"]["steps"])
         for _ in islice(batches, steps):
             pass
-        if self.place["random_state"] is not None:
-            random_state.restore(self.place["random_state"], self.loaders)
+        if self.within_epoch["random_state"] is not None:
+            random_state.restore(self.within_epoch["random_state"], self.loaders)
         elif self.seed is not None:
             random_state.seed_epoch(self.seed, self.epoch, rank=distributed.rank(), step=steps)
         yield from batches
