@@ -10,7 +10,8 @@ from typing_extensions import Unpack
 
 from ..models.representation import representation
 from ..results.synthesis import Synthesis
-from ..synthesis import Progress, check_images, synthesize
+from ..runtime.images import check_images
+from ..synthesis import Progress, optimize
 from ..synthesis.objectives import CoordinateMaximization, check_coordinates
 from ..synthesis.settings import Options, Settings
 
@@ -70,7 +71,7 @@ def add_feature(
     settings = Settings.paper(images, options, step_size=0.1, iterations=800)
     chosen = [coordinate] * len(images) if isinstance(coordinate, int) else coordinate
     size = representation(model, images[:1], layer=settings.layer).shape[1]
-    return synthesize(
+    return optimize(
         model,
         CoordinateMaximization(fake_relu=settings.fake_relu),
         target=check_coordinates(chosen, size),

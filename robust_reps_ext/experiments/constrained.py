@@ -14,7 +14,8 @@ from typing_extensions import Unpack
 from ..models.representation import representation
 from ..results.synthesis import Synthesis
 from ..runtime.errors import InputError
-from ..synthesis import Progress, check_images, synthesize
+from ..runtime.images import check_images
+from ..synthesis import Progress, optimize
 from ..synthesis.objectives import RepresentationMatching
 from ..synthesis.settings import Options, Settings
 
@@ -153,7 +154,7 @@ def invert_within(
     if given.get("step_size") is None and given.get("schedule") in (None, "paper"):
         given["step_size"] = (each / 10).clamp(max=Settings.paper(targets, {}).step_size)
     settings = Settings.paper(targets, given, use_best=True)
-    result = synthesize(
+    result = optimize(
         model,
         RepresentationMatching(fake_relu=settings.fake_relu),
         target=representation(model, targets, layer=settings.layer).repeat(r, 1),

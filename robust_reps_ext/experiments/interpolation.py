@@ -12,7 +12,8 @@ from typing_extensions import Unpack
 from ..models.representation import representation
 from ..results.synthesis import Synthesis
 from ..runtime.errors import InputError
-from ..synthesis import Progress, check_images, synthesize
+from ..runtime.images import check_images
+from ..synthesis import Progress, optimize
 from ..synthesis.objectives import InterpolationTarget
 from ..synthesis.settings import Options, Settings
 
@@ -104,7 +105,7 @@ def interpolate(
     blend = objective.between(left[:, None], right[:, None], weights.view(-1, 1, 1, 1))
     ends = [representation(model, images, layer=settings.layer) for images in (left, right)]
     target = objective.between(ends[0][:, None], ends[1][:, None], weights.view(-1, 1))
-    result = synthesize(
+    result = optimize(
         model,
         objective,
         target=target.flatten(0, 1),

@@ -10,7 +10,8 @@ from typing_extensions import Unpack
 from ..models.representation import representation
 from ..results.synthesis import Synthesis
 from ..runtime.errors import InputError
-from ..synthesis import Progress, check_images, noise, synthesize
+from ..runtime.images import check_images
+from ..synthesis import Progress, noise, optimize
 from ..synthesis.objectives import RepresentationMatching
 from ..synthesis.settings import Options, Settings
 
@@ -71,7 +72,7 @@ def invert(
     """
     targets = check_images("targets", targets)
     settings = Settings.paper(targets, options)
-    return synthesize(
+    return optimize(
         model,
         RepresentationMatching(fake_relu=settings.fake_relu),
         target=representation(model, targets, layer=settings.layer),
@@ -91,7 +92,7 @@ def sources(start: str | Tensor, targets: Tensor, *, seed: int, first: int = 0) 
                 f"start has shape {tuple(start.shape)}, targets {tuple(targets.shape)}: "
                 "give as many sources as targets, of the same size"
             )
-        return start
+        return check_images("start", start)
     if start == "noise":
         return noise(targets, seed=seed, first=first)
     if start == "grey":

@@ -11,7 +11,8 @@ from typing_extensions import Unpack
 
 from ..results.synthesis import Synthesis
 from ..runtime.errors import InputError
-from ..synthesis import Progress, check_images
+from ..runtime.images import check_images
+from ..synthesis import Progress
 from ..synthesis.settings import Options
 from .inversion import invert
 

@@ -14,7 +14,8 @@ from typing_extensions import Unpack
 from ..models.representation import representation
 from ..results.synthesis import Synthesis
 from ..runtime.errors import InputError
-from ..synthesis import Progress, check_images, synthesize
+from ..runtime.images import check_images
+from ..synthesis import Progress, optimize
 from ..synthesis.objectives import CoordinateMaximization, check_coordinates
 from ..synthesis.settings import Options, Settings
 from .regularizers import DecorrelatedFourierStep, random_transform
@@ -144,7 +145,7 @@ def visualize(
     # Whichever seeds and coordinates are in the run.
     numbers = (settings.first + torch.arange(s)).repeat_interleave(k) * size + target
     objective = CoordinateMaximization(fake_relu=settings.fake_relu)
-    result = synthesize(
+    result = optimize(
         model,
         objective if moves is None else _Transformed(objective, moves),
         target=target if moves is None else torch.stack([target, numbers], dim=1),

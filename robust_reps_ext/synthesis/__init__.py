@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable
-from contextlib import nullcontext
 from typing import Any
 
-import torch
 from robustness.attacker import AttackerModel
 from torch import Tensor
 
-from ..models.loading import weights_digest
-from ..models.representation import at_layer
-from ..results.snapshot import Snapshot, described
 from ..results.synthesis import Synthesis
-from ..runtime.errors import InputError, warn
-from ..runtime.modules import device_of, evaluating
-from ..runtime.randomness import NOISE, check_seed, normal, own_generators
-from ..runtime.signals import deferred
-from .network import Engine
+from ..runtime.errors import InputError
+from ..runtime.images import check_images
+from ..runtime.randomness import NOISE, normal
 from .objectives import Objective
-from .run import Batches
-from .settings import Settings, recorded
-from .trace import Progress, Recorder
+from .run import optimize
+from .settings import Settings
+from .trace import Progress
 
-__all__ = ["Progress", "check_images", "noise", "synthesize"]
+__all__ = ["Progress", "noise", "optimize", "synthesize"]
 
 
 def noise(like: Tensor, *, seed: int = 0, first: int = 0) -> Tensor:
@@ -129,7 +121,6 @@ def synthesize(
     >>> brighter.images.shape
     torch.Size([2, 3, 64, 64])
     """
-    settings.check()
     start = check_images("start", start)
     origin = start if origin is None else check_images("origin", origin)
     if len(target) != len(start) or origin.shape != start.shape:
@@ -137,118 +128,16 @@ def synthesize(
             f"{len(start)} starts, {len(target)} targets, {len(origin)} origins: "
             "give as many of each, and origins of the size of the starts"
         )
-    check_seed(seed)
-    numbers = torch.arange(len(start)) + settings.first if numbers is None else numbers.cpu()
-    read = at_layer(model, settings.layer)
-    engine = Engine(read, objective, target, precision=settings.precision, seed=seed)
-    recorder = Recorder(settings, progress)
-    snapshot = None
-    if settings.snapshot is not None:
-        run = _described(
-            model, objective, target, start, origin, settings, stop_when, numbers, seed
-        )
-        snapshot = Snapshot(settings.snapshot, settings.snapshot_interval, run)
-    kept = {} if snapshot is None else snapshot.read()
-    waiting = nullcontext(None) if snapshot is None else deferred()
-    with evaluating(read), recorder, own_generators(engine.device), waiting as pending:
-        begin, nudged = engine.off_zero_gradients(start, numbers)
-        engine.prepare(begin)
-        batches = Batches(engine, recorder, settings, origin, stop_when, snapshot, pending, kept)
-        final = batches.run()
-        value = engine.values(final, batches.size)
-        batches.keep()
-    if snapshot is not None:
-        snapshot.remove()
-    failed = batches.non_finite()
-    if any(failed):
-        left = [str(i) for i, one in enumerate(failed) if one]
-        warn(
-            f"loss or gradient was not finite at {len(left)} of {len(start)} images, left where "
-            f"both last were: images {', '.join(left[:10])}{', ...' * (len(left) > 10)}"
-        )
-    return Synthesis(
-        images=final,
-        start=start,
-        objective=value,
-        trace=torch.cat([torch.cat(recorder.traces, dim=1), value[None]]),
-        trace_steps=torch.tensor([*recorder.trace_steps, settings.iterations]),
-        settings={
-            "objective": objective.name,
-            "targeted": objective.targeted,
-            **_plain(recorded(settings)),
-            "batch_size": batches.size,
-            "zero_gradient_starts": int(nudged.sum()),
-            "non_finite": any(failed) and failed,
-        },
-        provenance={
-            "weights": weights_digest(model),
-            "seed": seed,
-            "device": str(next(model.parameters()).device),
-            "versions": _versions(),
-        },
+    return optimize(
+        model,
+        objective,
+        target,
+        start,
+        settings,
+        origin=origin,
+        stop_when=stop_when,
         target_images=target_images,
-        frames=torch.cat(recorder.frames, dim=1) if recorder.frames else None,
-        frame_steps=torch.tensor(recorder.frame_steps) if recorder.frames else None,
+        numbers=numbers,
+        seed=seed,
+        progress=progress,
     )
-
-
-def _described(
-    model: AttackerModel,
-    objective: Objective,
-    target: Tensor,
-    start: Tensor,
-    origin: Tensor,
-    settings: Settings,
-    stop_when: Callable[[Tensor, Any], Tensor] | None,
-    numbers: Tensor,
-    seed: int,
-) -> dict[str, str]:
-    """What decides the result, to tell one run from another."""
-    return {
-        **{name: described(value) for name, value in recorded(settings).items()},
-        "weights": weights_digest(model),
-        "normalizer": described(model.normalizer),
-        "objective": objective.name,
-        "objective's parts": described(objective),
-        "target": described(target),
-        "start": described(start),
-        "origin": described(origin),
-        "stop_when": described(stop_when),
-        "numbers": described(numbers),
-        "seed": str(seed),
-        "device": device_of(model).type,
-        "torch": torch.__version__,
-    }
-
-
-def check_images(name: str, images: Tensor) -> Tensor:
-    """`images` as float32; `InputError` unless they are (N, C, H, W) with values in [0, 1]."""
-    if images.dim() != 4 or not len(images):
-        raise InputError(
-            f"{name} has shape {tuple(images.shape)}: give images as (N, C, H, W) with N >= 1"
-        )
-    images = images.detach().float()
-    low, high = float(images.min()), float(images.max())
-    if not (low >= 0 and high <= 1):
-        raise InputError(
-            f"{name} has values from {low:.4g} to {high:.4g}: bring images into [0, 1] "
-            "(uint8 images: divide by 255; normalised images: give them before normalisation)"
-        )
-    return images
-
-
-def _plain(settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings as JSON can hold them."""
-    plain = {}
-    for name, value in settings.items():
-        if isinstance(value, Tensor):
-            value = value.tolist()
-        plain[name] = value if not callable(value) else getattr(value, "__name__", repr(value))
-    return plain
-
-
-def _versions() -> dict[str, str]:
-    from importlib.metadata import version
-
-    packages = ("robust-reps-ext", "robustness", "torch", "torchvision")
-    return {"python": platform.python_version(), **{name: version(name) for name in packages}}

@@ -1,4 +1,4 @@
-"""What PGD runs on: the copy of the network, what it computes in, and where it may begin."""
+"""What PGD runs on: a copy of the network, the precision that it computes in, and its starts."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from ..runtime.precision import amp_dtype, reduced
 from ..runtime.randomness import NUDGE, normal, seed_generators
 from .objectives import Objective
 
-__all__ = ["Engine"]
+__all__ = ["Network"]
 
 # However many PGD takes: gradients on the network itself need more memory than on the fast copy.
 GRADIENTS_AT_ONCE = 32
 
 
-class Engine:
+class Network:
     """One objective on one network.
 
     Attributes
     ----------
-    network
-        The copy of the network that PGD runs on, once `prepare` has been called.
+    copy
+        What PGD runs on: the network itself, and its fast copy once `prepare` has been called.
     reduced
         Whether it computes in reduced precision.
     """
@@ -46,7 +46,7 @@ class Engine:
         self.device = device_of(model)
         self.reduced = reduced(precision, self.device)
         self.may_fall_back = precision == "auto"
-        self.network: nn.Module = model.model
+        self.copy: nn.Module = model.model
 
     def reseed(self) -> None:
         """Every batch of images meets the same random numbers."""
@@ -57,7 +57,7 @@ class Engine:
         self.begin = begin
         x = self.model.normalizer(begin[:2].to(self.device))
         target = self.target[:2].to(self.device)
-        self.network = fast_network(
+        self.copy = fast_network(
             self.model.model,
             x,
             lambda network: self.objective(network, x, target),
@@ -85,7 +85,7 @@ class Engine:
         self.reseed()
         with torch.autocast(self.device.type, amp_dtype(self.device)), torch.no_grad():
             x, t = self.model.normalizer(found.to(self.device)), self.target[rows].to(self.device)
-            rough = self.objective(self.network, x, t)[0].float().cpu()
+            rough = self.objective(self.copy, x, t)[0].float().cpu()
         off = float((rough - exact).abs().mean())
         size = float(torch.maximum(exact.abs(), first.abs()).mean())
         if off <= self.TOLERANCE * size:

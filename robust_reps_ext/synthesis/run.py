@@ -1,31 +1,112 @@
-"""The images of a run, batch after batch, and all that it needs to go on in the midst of one."""
+"""One run of PGD over all images, batch after batch, which may be interrupted at any step."""
 
 from __future__ import annotations
 
 import math
+import platform
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
 import torch
+from robustness.attacker import AttackerModel
 from torch import Tensor
 
-from ..results.snapshot import Snapshot
+from ..models.loading import weights_digest
+from ..models.representation import at_layer
+from ..results.snapshot import Snapshot, described
+from ..results.synthesis import Synthesis
+from ..runtime.errors import warn
 from ..runtime.memory import fastest_batch, tried
-from ..runtime.signals import Pending
+from ..runtime.modules import device_of, evaluating
+from ..runtime.randomness import check_seed, own_generators
+from ..runtime.signals import Pending, deferred
 from ..upstream.attack.state import State
-from .network import Engine
-from .settings import Settings
-from .trace import Recorder
+from .network import Network
+from .objectives import Objective
+from .settings import Settings, recorded
+from .trace import Progress, Recorder
 
-__all__ = ["Batches"]
+__all__ = ["optimize"]
 
 # Until it is known which is fastest.
 SIZE = 32
 
 
-class Batches:
-    """One run over all images; it is the keeper of PGD's state, see `pgd_state.Keeper`.
+def optimize(
+    model: AttackerModel,
+    objective: Objective,
+    target: Tensor,
+    start: Tensor,
+    settings: Settings,
+    *,
+    origin: Tensor | None = None,
+    stop_when: Callable[[Tensor, Any], Tensor] | None = None,
+    target_images: Tensor | None = None,
+    numbers: Tensor | None = None,
+    seed: int = 0,
+    progress: bool | Progress = False,
+) -> Synthesis:
+    """As `robust_reps_ext.synthesis.synthesize`, for images and targets that have been checked."""
+    origin = start if origin is None else origin
+    check_seed(seed)
+    numbers = torch.arange(len(start)) + settings.first if numbers is None else numbers.cpu()
+    read = at_layer(model, settings.layer)
+    network = Network(read, objective, target, precision=settings.precision, seed=seed)
+    recorder = Recorder(settings, progress)
+    snapshot = None
+    if settings.snapshot is not None:
+        run = _described(
+            model, objective, target, start, origin, settings, stop_when, numbers, seed
+        )
+        snapshot = Snapshot(settings.snapshot, settings.snapshot_interval, run)
+    kept = {} if snapshot is None else snapshot.read()
+    waiting = nullcontext(None) if snapshot is None else deferred()
+    with evaluating(read), recorder, own_generators(network.device), waiting as pending:
+        begin, nudged = network.off_zero_gradients(start, numbers)
+        network.prepare(begin)
+        images = Run(network, recorder, settings, origin, stop_when, snapshot, pending, kept)
+        final = images.run()
+        value = network.values(final, images.size)
+        images.keep()
+    if snapshot is not None:
+        snapshot.remove()
+    failed = images.non_finite()
+    if any(failed):
+        left = [str(i) for i, one in enumerate(failed) if one]
+        warn(
+            f"loss or gradient was not finite at {len(left)} of {len(start)} images, left where "
+            f"both last were: images {', '.join(left[:10])}{', ...' * (len(left) > 10)}"
+        )
+    return Synthesis(
+        images=final,
+        start=start,
+        objective=value,
+        trace=torch.cat([torch.cat(recorder.traces, dim=1), value[None]]),
+        trace_steps=torch.tensor([*recorder.trace_steps, settings.iterations]),
+        settings={
+            "objective": objective.name,
+            "targeted": objective.targeted,
+            **_plain(recorded(settings)),
+            "batch_size": images.size,
+            "zero_gradient_starts": int(nudged.sum()),
+            "non_finite": any(failed) and failed,
+        },
+        provenance={
+            "weights": weights_digest(model),
+            "seed": seed,
+            "device": str(next(model.parameters()).device),
+            "versions": _versions(),
+        },
+        target_images=target_images,
+        frames=torch.cat(recorder.frames, dim=1) if recorder.frames else None,
+        frame_steps=torch.tensor(recorder.frame_steps) if recorder.frames else None,
+    )
+
+
+class Run:
+    """One run over all images; it is the keeper of PGD's state, see `upstream.attack.state.Keeper`.
 
     Attributes
     ----------
@@ -35,7 +116,7 @@ class Batches:
 
     def __init__(
         self,
-        engine: Engine,
+        network: Network,
         recorder: Recorder,
         settings: Settings,
         origin: Tensor,
@@ -44,7 +125,7 @@ class Batches:
         pending: Pending | None,
         kept: dict[str, Tensor],
     ) -> None:
-        self.engine, self.recorder, self.settings = engine, recorder, settings
+        self.network, self.recorder, self.settings = network, recorder, settings
         self.origin, self.stop_when = origin, stop_when
         self.snapshot, self.pending = snapshot, pending
         self.size = SIZE if settings.batch_size == "auto" else settings.batch_size
@@ -57,9 +138,9 @@ class Batches:
 
     def run(self) -> Tensor:
         """The synthesised images, on the device of the starts."""
-        begin = self.engine.begin
+        begin = self.network.begin
         if self.settings.batch_size == "auto" and not self._resumed:
-            self.size = fastest_batch(self._probe, len(begin), self.engine.device)
+            self.size = fastest_batch(self._probe, len(begin), self.network.device)
         done = sum(map(len, self.finished))
         while done < len(begin):
             self.recorder.expect(math.ceil((len(begin) - done) / self.size))
@@ -84,7 +165,7 @@ class Batches:
     def found(self) -> dict[str, Tensor]:
         """The state of the batch that was interrupted, once."""
         found, self._interrupted = self._interrupted, {}
-        return {name: one.to(self.engine.device) for name, one in found.items()}
+        return {name: one.to(self.network.device) for name, one in found.items()}
 
     def stepped(self, state: State) -> None:
         """Write the snapshot when it is time, or when a signal has come; then leave."""
@@ -104,7 +185,7 @@ class Batches:
         while True:
             if not self._interrupted:
                 self.recorder.begin_batch()
-                self.engine.reseed()
+                self.network.reseed()
             failed: list[Tensor] = []
             found = self._attack(
                 rows,
@@ -113,40 +194,40 @@ class Batches:
                 on_non_finite=failed.append,
                 keeper=None if self.snapshot is None else self,
             )
-            if self.engine.trusted(found, rows, failed[0]):
+            if self.network.trusted(found, rows, failed[0]):
                 return found, failed[0]
 
     def _probe(self, images: int) -> None:
         self._attack(torch.arange(images), 1)
 
     def _attack(self, rows: Tensor, iterations: int, **watched: Any) -> Tensor:
-        engine, settings = self.engine, self.settings
-        found: Tensor = engine.model.attacker(
-            engine.begin[rows],
-            engine.target[rows],
-            custom_loss=engine.objective,
-            targeted=engine.objective.targeted,
+        network, settings = self.network, self.settings
+        found: Tensor = network.model.attacker(
+            network.begin[rows],
+            network.target[rows],
+            custom_loss=network.objective,
+            targeted=network.objective.targeted,
             constraint=settings.constraint,
             eps=_of(settings.eps, rows),
             step_size=_of(settings.step_size, rows),
             iterations=iterations,
             orig_input=self.origin[rows],
             use_best=settings.use_best,
-            mixed_precision=engine.reduced,
+            mixed_precision=network.reduced,
             stop_when=self.stop_when,
             schedule=settings.schedule,
             patience=settings.patience,
             drop_finished=True,
-            network=engine.network,
+            network=network.copy,
             **watched,
         )
         return found
 
     def _tensors(self, state: State | None) -> dict[str, Tensor]:
-        device = self.engine.device
+        device = self.network.device
         return {
             "size": torch.tensor(self.size),
-            "reduced": torch.tensor(self.engine.reduced),
+            "reduced": torch.tensor(self.network.reduced),
             "random": torch.get_rng_state(),
             **({"random.cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {}),
             **{f"finished.{i}": one for i, one in enumerate(self.finished)},
@@ -163,12 +244,12 @@ class Batches:
                 if name.startswith(prefix)
             }
 
-        device = self.engine.device
+        device = self.network.device
         self.size = int(kept["size"])
-        if self.engine.reduced and not kept["reduced"]:
-            self.engine.fall_back()
+        if self.network.reduced and not kept["reduced"]:
+            self.network.fall_back()
         finished, failed = part("finished."), part("failed.")
-        home = self.engine.begin.device
+        home = self.network.begin.device
         self.finished = [finished[str(i)].to(home) for i in range(len(finished))]
         self.failed = [failed[str(i)] for i in range(len(failed))]
         self.recorder.take_up(part("recorder."), device)
@@ -181,3 +262,49 @@ class Batches:
 def _of(value: Any, rows: Tensor) -> Any:
     """A setting for some rows of the batch: one number for all, or one per image."""
     return value[rows] if isinstance(value, Tensor) and value.dim() else value
+
+
+def _described(
+    model: AttackerModel,
+    objective: Objective,
+    target: Tensor,
+    start: Tensor,
+    origin: Tensor,
+    settings: Settings,
+    stop_when: Callable[[Tensor, Any], Tensor] | None,
+    numbers: Tensor,
+    seed: int,
+) -> dict[str, str]:
+    """What decides the result, to tell one run from another."""
+    return {
+        **{name: described(value) for name, value in recorded(settings).items()},
+        "weights": weights_digest(model),
+        "normalizer": described(model.normalizer),
+        "objective": objective.name,
+        "objective's parts": described(objective),
+        "target": described(target),
+        "start": described(start),
+        "origin": described(origin),
+        "stop_when": described(stop_when),
+        "numbers": described(numbers),
+        "seed": str(seed),
+        "device": device_of(model).type,
+        "torch": torch.__version__,
+    }
+
+
+def _plain(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings as JSON can hold them."""
+    plain = {}
+    for name, value in settings.items():
+        if isinstance(value, Tensor):
+            value = value.tolist()
+        plain[name] = value if not callable(value) else getattr(value, "__name__", repr(value))
+    return plain
+
+
+def _versions() -> dict[str, str]:
+    from importlib.metadata import version
+
+    packages = ("robust-reps-ext", "robustness", "torch", "torchvision")
+    return {"python": platform.python_version(), **{name: version(name) for name in packages}}

@@ -159,11 +159,9 @@ class Settings:
             wanted |= {"iterations": iterations, "patience": PERIOD}
         if wanted.get("schedule", "paper") != "paper":
             wanted = _faster(paper, wanted, width=math.sqrt(math.prod(images.shape[-3:])))
-        settings = replace(paper, **wanted)
-        settings.check()
-        return settings
+        return replace(paper, **wanted)
 
-    def check(self) -> None:
+    def __post_init__(self) -> None:
         """Raise `InputError` for values that no run can use."""
         if self.iterations < 1 or self.iterations != int(self.iterations):
             raise InputError(f"iterations={self.iterations}: give a whole number, 1 or more")
