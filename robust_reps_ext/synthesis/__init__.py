@@ -123,11 +123,6 @@ def synthesize(
     """
     start = check_images("start", start)
     origin = start if origin is None else check_images("origin", origin)
-    if len(target) != len(start) or origin.shape != start.shape:
-        raise InputError(
-            f"{len(start)} starts, {len(target)} targets, {len(origin)} origins: "
-            "give as many of each, and origins of the size of the starts"
-        )
     return optimize(
         model,
         objective,

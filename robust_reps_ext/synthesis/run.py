@@ -17,7 +17,7 @@ from ..models.loading import weights_digest
 from ..models.representation import at_layer
 from ..results.snapshot import Snapshot, described
 from ..results.synthesis import Synthesis
-from ..runtime.errors import warn
+from ..runtime.errors import InputError, warn
 from ..runtime.memory import fastest_batch, tried
 from ..runtime.modules import device_of, evaluating
 from ..runtime.randomness import check_seed, own_generators
@@ -48,8 +48,13 @@ def optimize(
     seed: int = 0,
     progress: bool | Progress = False,
 ) -> Synthesis:
-    """As `robust_reps_ext.synthesis.synthesize`, for images and targets that have been checked."""
+    """As `robust_reps_ext.synthesis.synthesize`, of images that have been checked."""
     origin = start if origin is None else origin
+    if len(target) != len(start) or origin.shape != start.shape:
+        raise InputError(
+            f"{len(start)} starts, {len(target)} targets, {len(origin)} origins: "
+            "give as many of each, and origins of the size of the starts"
+        )
     check_seed(seed)
     numbers = torch.arange(len(start)) + settings.first if numbers is None else numbers.cpu()
     read = at_layer(model, settings.layer)
