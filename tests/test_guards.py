@@ -281,9 +281,9 @@ def test_representations_take_fewer_at_a_time():
     torch.testing.assert_close(found, rr.representation(model_with(), x))
 
 
-def test_halved_batches_are_kept_in_the_place(tmp_path):
+def test_halved_batches_are_kept_in_the_snapshot(tmp_path):
     x = starts(model_with()) * 0.9
-    kept = {"place": tmp_path / "place", "snapshot_interval": 0, "batch_size": 4}
+    kept = {"snapshot": tmp_path / "snapshot", "snapshot_interval": 0, "batch_size": 4}
     told = []
 
     def interrupt(*now):

@@ -348,7 +348,7 @@ def test_a_snapshot_that_cannot_be_written_leaves_the_last_one(left, monkeypatch
 def test_a_snapshot_holds_no_code_and_says_what_it_is(left):
     with safe_open(left.snapshot, framework="pt") as file:
         facts = file.metadata()
-        assert facts["format"] == "robust_reps_ext.results.snapshot/1"
+        assert facts["format"] == "robust_reps_ext.snapshot/1"
         assert json.loads(facts["run"])["iterations"] == str(STEPS)
         assert int(file.get_tensor("pgd.iteration")) == 3
 
