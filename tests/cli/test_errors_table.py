@@ -15,7 +15,7 @@ from robust_reps_ext import cli
 from robust_reps_ext.datasets.critters.imagenet_layout import write_plain_layout
 from robust_reps_ext.datasets.critters.networks import ARCHITECTURES
 
-DOCS = Path(__file__).parent.parent / "docs" / "errors.md"
+DOCS = Path(__file__).parents[2] / "docs" / "errors.md"
 FEW_CRITTERS = partial(DATASETS["critters"], custom_class_args={"n_train": 9, "n_val": 24})
 FIXED = "--model good.pt --dataset critters --data critters --iterations 1 --out out"
 PAPER = "--robust good.pt --standard good.pt --dataset critters --data critters --out out"

@@ -31,7 +31,7 @@ with warnings.catch_warnings():
     from robustness import main
 
 LATEST = "checkpoint.pt.latest"
-TINY = Path(__file__).with_name("torchrun_tiny.py")
+TINY = Path(__file__).parents[2] / "torchrun_tiny.py"
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
 FIXED = (

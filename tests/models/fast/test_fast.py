@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from families import FAMILIES, NORMALIZE, made, trained
 from robustness.attacker import AttackerModel
-from test_families import FAMILIES, NORMALIZE, made
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -22,17 +22,6 @@ PLAIN = SimpleNamespace(mean=torch.full((3,), 0.5), std=torch.full((3,), 0.25))
 
 # In DenseNets the others stand before a ReLU and a convolution, after a concatenation.
 FOLDED = {"`robustness` densenet161": 79}
-
-
-def trained(network):
-    """With statistics that are not those of a new network."""
-    for module in network.modules():
-        if isinstance(module, _BatchNorm):
-            module.running_mean.normal_(0, 0.1)
-            module.running_var.uniform_(0.5, 1.5)
-            nn.init.uniform_(module.weight, 0.5, 1.5)
-            nn.init.normal_(module.bias, 0, 0.1)
-    return network.eval()
 
 
 def gradient(model, x, target):
