@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import timm
 import torch
 from robustness import cifar_models, imagenet_models
@@ -41,6 +42,12 @@ FAMILIES = {
     "timm convnext_atto": ("convnext_atto", 64, "head.fc", False),
     "timm efficientnet_b0": ("efficientnet_b0", 64, "classifier", False),
 }
+
+
+SOME_FAST = [
+    pytest.param(name, marks=() if i % 4 == 0 else pytest.mark.slow)
+    for i, name in enumerate(FAMILIES)
+]
 
 
 def made(name: str) -> nn.Module:

@@ -229,7 +229,13 @@ def say(monkeypatch, capfd, folder):
     return run
 
 
-@pytest.mark.parametrize("line", INPUTS)
+@pytest.mark.parametrize(
+    "line",
+    [
+        line if i % 12 == 0 else pytest.param(line, marks=pytest.mark.slow)
+        for i, line in enumerate(INPUTS)
+    ],
+)
 def test_input(say, folder, line):
     """One line says what is wrong, the status is 2, and nothing new is left on the disk."""
     before = set(folder.rglob("*"))
@@ -266,6 +272,7 @@ def test_every_command_is_given_bad_input():
     assert names <= {line.split()[0] for line in INPUTS}
 
 
+@pytest.mark.slow
 def test_the_documentation_has_this_table(say, folder):
     """Whoever changes a message finds the table to put into docs/errors.md in the message."""
     for line in INPUTS:

@@ -18,6 +18,7 @@ from robust_reps_ext.experiments.paper.units import ORDER
 from robust_reps_ext.report.page import write_report
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(BROWSER is None, reason="no Chromium or Chrome on this machine"),
     pytest.mark.filterwarnings("ignore:the objective has no gradient"),
 ]

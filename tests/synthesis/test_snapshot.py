@@ -339,6 +339,7 @@ synthesize(kept, progress=lambda *now: time.sleep(0.02)).save(out / "result")
 """
 
 
+@pytest.mark.slow
 def test_killed_runs_end_in_the_same_bits(tmp_path, one_thread):
     """Killed at two random moments, and started again each time."""
     command = [sys.executable, "-c", SLOW, str(Path(__file__).parents[1]), str(tmp_path)]

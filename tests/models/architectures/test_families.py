@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from families import CLASSES, FAMILIES, MEAN, NORMALIZE, STD, made
+from families import CLASSES, FAMILIES, MEAN, NORMALIZE, SOME_FAST, STD, made
 from torch import nn
 
 import robust_reps_ext as rr
@@ -26,7 +26,7 @@ COLUMNS = (
 _found: dict[str, list[str]] = {}
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", SOME_FAST)
 def test_family(name):
     try_family(name)
 
@@ -71,6 +71,7 @@ def recognition(network: nn.Module) -> str:
     return "yes" if found[1] == CLASSES else f"with {found[1]} classes"
 
 
+@pytest.mark.slow
 def test_the_documentation_has_this_table():
     """Whoever changes what holds finds the table to put into docs/models.md in the message."""
     for name in FAMILIES:

@@ -127,6 +127,7 @@ print("finished")
 """
 
 
+@pytest.mark.slow
 def test_killed_runs_end_as_an_undisturbed_one(tmp_path):
     """Killed at five random moments, and started again each time."""
     whole = train_in(tmp_path / "whole", workers=0, seed=7)
