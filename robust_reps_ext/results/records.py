@@ -27,7 +27,7 @@ __all__ = [
     "check_name",
     "difference",
     "earlier",
-    "facts_of",
+    "metadata_of",
     "plain",
     "read_records",
     "record_path",
@@ -190,7 +190,7 @@ def plain(value: Any) -> Any:
     return os.fspath(value) if isinstance(value, os.PathLike) else str(value)
 
 
-def facts_of(
+def metadata_of(
     experiment: str, settings: Mapping[str, Any], provenance: Mapping[str, Any] | None
 ) -> dict[str, Any]:
     """Settings and provenance as JSON keeps them.
@@ -201,11 +201,11 @@ def facts_of(
         If a name is in both with different values.
     """
     given = plain(settings)
-    facts = {**given, **plain(provenance or {})}
+    metadata = {**given, **plain(provenance or {})}
     for name, value in given.items():
-        if facts[name] != value:
+        if metadata[name] != value:
             raise ValueError(f"{name!r} is both a setting and of the provenance")
-    return {**facts, "experiment": experiment}
+    return {**metadata, "experiment": experiment}
 
 
 def earlier(out: Path, experiment: str) -> dict[Path, dict[str, Any]]:

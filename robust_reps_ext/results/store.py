@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,15 +17,15 @@ from ..runtime.errors import InputError
 from ..runtime.files import remove_unfinished
 from .cox_export import bring_up_to_date
 from .figures import save_figure
+from .folder import digest_of, other_settings
 from .locks import check_alone, claimed
 from .records import (
     METADATA,
     RESULTS,
     Record,
     check_name,
-    difference,
     earlier,
-    facts_of,
+    metadata_of,
     plain,
     read_records,
     record_path,
@@ -163,8 +161,8 @@ class ExperimentStore:
             If a name is in both `settings` and `provenance` with different values.
         """
         check_name("experiment", experiment)
-        facts = facts_of(experiment, settings, provenance)
-        return cls._begin(Path(out, f"{experiment}-{uuid4().hex[:8]}"), facts)
+        metadata = metadata_of(experiment, settings, provenance)
+        return cls._begin(Path(out, f"{experiment}-{uuid4().hex[:8]}"), metadata)
 
     @classmethod
     def resume(
@@ -193,9 +191,8 @@ class ExperimentStore:
             several processes of ``torchrun`` are to overwrite it.
         """
         check_name("experiment", experiment)
-        facts = facts_of(experiment, settings, provenance)
-        digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-        path = Path(out, f"{experiment}-{digest[:8]}")
+        metadata = metadata_of(experiment, settings, provenance)
+        path = Path(out, f"{experiment}-{digest_of(metadata)[:8]}")
         there = earlier(Path(out), experiment)
         if overwrite:
             check_alone()
@@ -205,14 +202,11 @@ class ExperimentStore:
             return cls(path, None)
         elif there:
             newest = max(there, key=lambda one: str(there[one]["created"]))
-            raise InputError(
-                f"{newest} was made with {difference(there[newest], facts)}: give these again to "
-                "go on, another --out, or --overwrite to remove it and begin anew"
-            )
-        return cls._begin(path, facts)
+            raise other_settings(newest, there[newest], metadata)
+        return cls._begin(path, metadata)
 
     @classmethod
-    def _begin(cls, path: Path, facts: Mapping[str, Any]) -> ExperimentStore:
+    def _begin(cls, path: Path, metadata: Mapping[str, Any]) -> ExperimentStore:
         missing = [one for one in (path, *path.parents) if not one.exists()]
         self = cls(path, missing[-1] if missing else None)
         with ExitStack() as undo:
@@ -224,7 +218,7 @@ class ExperimentStore:
                     f"cannot make {path}: {error.strerror or error}; give another directory"
                 ) from error
             now = datetime.now(timezone.utc).isoformat(timespec="microseconds")
-            write_record(path, METADATA, [{**facts, "created": now}], table=METADATA)
+            write_record(path, METADATA, [{**metadata, "created": now}], table=METADATA)
             bring_up_to_date(path)
             undo.pop_all()
         return self

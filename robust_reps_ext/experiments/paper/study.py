@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -152,7 +153,9 @@ class Study:
         if self.snapshots is None:
             return {"precision": self.scale.precision}
         self.snapshots.mkdir(parents=True, exist_ok=True)
-        snapshot = self.snapshots / f"{name}.place"
+        snapshot = self.snapshots / f"{name}.snapshot"
+        with suppress(OSError):  # as version 0.1 called it
+            (self.snapshots / f"{name}.place").rename(snapshot)
         return {"precision": self.scale.precision, "snapshot": snapshot}
 
     def made(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from ...datasets.samples import validation_samples, validation_set
 from ...models.loading import weights_digest
+from ...results.records import plain
 from ...runtime.errors import InputError
 from ...synthesis.settings import PAPER_SIZE
 from .claims import CLAIMS, Measure
@@ -69,7 +69,7 @@ def scorecard(
     seed
         The first of the seeds.
     amounts
-        How many images and steps; default `Amounts()`, and `scorecard_amounts.QUICK` is for a
+        How many images and steps; default `Amounts()`, and `settings.QUICK` is for a
         look.
     names
         What the models are called, by role: robust, standard, judge.
@@ -136,7 +136,7 @@ def scorecard(
         "eps": eps,
         "grouped": None if group is None else group.tolist(),
     }
-    made_with = json.loads(json.dumps(made_with))
+    made_with = plain(made_with)
     every = range(seed, seed + seeds)
     kept = None if trials is None else Trials(trials, made_with, overwrite=overwrite)
 
@@ -181,17 +181,21 @@ def _values(
         if progress is not None:
             progress(parts, PARTS * len(seeds) * len(PAIR))
 
+    there: dict[tuple[str, int], Measured] = {}
+    for role, k in (
+        [(role, k) for k in seeds for role in PAIR] if kept is None else kept.shared(seeds)
+    ):
+        there[role, k] = one_trial(role, k, done)
+        if kept is not None:
+            kept.keep(role, k, there[role, k])
     taken: dict[str, list[Measured]] = {role: [] for role in PAIR}
     for k in seeds:
         for role in PAIR:
-            found = None if kept is None else kept.get(role, k)
-            if found is None:
-                found = one_trial(role, k, done)
-                if kept is not None:
-                    kept.keep(role, k, found)
-            else:
+            if (role, k) not in there:
+                assert kept is not None
+                there[role, k] = kept.get(role, k)
                 done(PARTS)
-            taken[role].append(found)
+            taken[role].append(there[role, k])
     return {
         role: {name: torch.stack([one[name] for one in rows]).numpy() for name in rows[0]}
         for role, rows in taken.items()

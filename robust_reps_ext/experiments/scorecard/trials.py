@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from ...results.records import difference
-from ...runtime.errors import InputError
-from ...runtime.files import writing
+from ...results.folder import agree, read_json, write_json
+from ...results.locks import claimed
+from .result import PAIR
 from .trial import Measured
 
 __all__ = ["Trials"]
@@ -43,44 +43,37 @@ class Trials:
     ) -> None:
         self.folder = Path(folder)
         settings = self.folder / SETTINGS
-        there = _read(settings) if settings.exists() else None
-        if there == made_with:
-            return
-        if there is not None and not overwrite:
-            raise InputError(
-                f"{self.folder} was made with {difference(there, made_with)}: give these again to "
-                "go on, another --out, or --overwrite (overwrite=True) to begin anew"
-            )
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+
+        def begin() -> None:
             for file in self.folder.glob("*.json"):
                 file.unlink()
-        except OSError as error:
-            raise InputError(f"cannot write {self.folder}: {error.strerror}") from error
-        _write(settings, made_with)
+            write_json(settings, made_with)
 
-    def get(self, role: str, seed: int) -> Measured | None:
-        """What was measured, or None."""
+        agree(
+            self.folder,
+            made_with,
+            read=lambda: read_json(settings),
+            begin=begin,
+            overwrite=overwrite,
+        )
+
+    def shared(self, seeds: Sequence[int]) -> Iterator[tuple[str, int]]:
+        """The trials that are not there: each is this process' own while it is worked on.
+
+        At the end those are waited for that other processes work on.
+        """
+        trials = {self._path(role, k): (role, k) for k in seeds for role in PAIR}
+        with closing(claimed(list(trials))) as free:
+            yield from (trials[path] for path in free)
+
+    def get(self, role: str, seed: int) -> Measured:
+        """What was measured."""
         path = self._path(role, seed)
-        if not path.exists():
-            return None
-        return {name: torch.tensor(values) for name, values in _read(path).items()}
+        return {name: torch.tensor(values) for name, values in read_json(path).items()}
 
     def keep(self, role: str, seed: int, measured: Measured) -> None:
         """Write a finished trial, whole or not at all."""
-        _write(self._path(role, seed), {name: one.tolist() for name, one in measured.items()})
+        write_json(self._path(role, seed), {name: one.tolist() for name, one in measured.items()})
 
     def _path(self, role: str, seed: int) -> Path:
         return self.folder / f"{role}-{seed}.json"
-
-
-def _read(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} is damaged: {error}; delete it") from error
-
-
-def _write(path: Path, what: Mapping[str, Any]) -> None:
-    with writing(path, "free some space, or give another folder") as file:
-        file.write(json.dumps(what, indent=1).encode())
