@@ -79,7 +79,7 @@ def results(out):
     left = [path.name for path in experiment.rglob(".*") if path.suffix == ".tmp"]
     # A picture may have been half written; it was drawn again.
     assert not [name for name in left if ".png." not in name]
-    assert not list((experiment / "places").iterdir())
+    assert not list((experiment / "snapshots").iterdir())
     runs = {path.name: Synthesis.load(path) for path in experiment.glob("*.safetensors")}
     return metadata, rows, runs
 
@@ -125,7 +125,7 @@ def test_a_signal_ends_the_step_and_says_how_to_go_on(tmp_path, number, status):
         text=True,
     )
     end = time.monotonic() + 300
-    while not list(out.glob("*/places/*.safetensors")):
+    while not list(out.glob("*/snapshots/*.safetensors")):
         assert process.poll() is None, process.stderr.read()
         assert time.monotonic() < end
         time.sleep(0.02)
@@ -137,4 +137,4 @@ def test_a_signal_ends_the_step_and_says_how_to_go_on(tmp_path, number, status):
         "error: interrupted; with the same --out, the same command goes on"
     )
     assert "Traceback" not in said
-    assert list(out.glob("*/places/*.safetensors"))
+    assert list(out.glob("*/snapshots/*.safetensors"))
