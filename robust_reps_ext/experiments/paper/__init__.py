@@ -130,13 +130,13 @@ def run_paper(
         check_alone()
     elif others:
         raise other_settings(others[-1].path, others[-1].manifest["study"], made_with)
-    for unit in others:
-        shutil.rmtree(unit.path)
+    for other in others:
+        shutil.rmtree(other.path)
     unfinished = Path(out, UNFINISHED)
     if others:
         shutil.rmtree(unfinished, ignore_errors=True)
     with suppress(OSError):  # there is none of version 0.1, or another process has renamed it
-        Path(out, ".unfinished").rename(unfinished)
+        Path(out, ".claims").rename(unfinished)
     unfinished.mkdir(parents=True, exist_ok=True)
     units = {unfinished / unit.id: unit for unit in UNITS}
 

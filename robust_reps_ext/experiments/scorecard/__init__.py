@@ -181,21 +181,22 @@ def _values(
         if progress is not None:
             progress(parts, PARTS * len(seeds) * len(PAIR))
 
-    there: dict[tuple[str, int], Measured] = {}
-    for role, k in (
-        [(role, k) for k in seeds for role in PAIR] if kept is None else kept.shared(seeds)
-    ):
-        there[role, k] = one_trial(role, k, done)
-        if kept is not None:
-            kept.keep(role, k, there[role, k])
-    taken: dict[str, list[Measured]] = {role: [] for role in PAIR}
-    for k in seeds:
-        for role in PAIR:
-            if (role, k) not in there:
-                assert kept is not None
-                there[role, k] = kept.get(role, k)
+    trials = [(role, k) for k in seeds for role in PAIR]
+    found: dict[tuple[str, int], Measured] = {}
+
+    def read() -> None:
+        for trial in trials:
+            if trial not in found and kept is not None and kept.has(*trial):
+                found[trial] = kept.get(*trial)
                 done(PARTS)
-            taken[role].append(there[role, k])
+
+    read()
+    for role, k in trials if kept is None else kept.shared(trials):
+        found[role, k] = one_trial(role, k, done)
+        if kept is not None:
+            kept.keep(role, k, found[role, k])
+    read()  # what other processes have made
+    taken = {role: [found[role, k] for k in seeds] for role in PAIR}
     return {
         role: {name: torch.stack([one[name] for one in rows]).numpy() for name in rows[0]}
         for role, rows in taken.items()

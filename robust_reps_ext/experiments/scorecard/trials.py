@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,6 @@ import torch
 
 from ...results.folder import agree, read_json, write_json
 from ...results.locks import claimed
-from .result import PAIR
 from .trial import Measured
 
 __all__ = ["Trials"]
@@ -57,19 +56,23 @@ class Trials:
             overwrite=overwrite,
         )
 
-    def shared(self, seeds: Sequence[int]) -> Iterator[tuple[str, int]]:
-        """The trials that are not there: each is this process' own while it is worked on.
+    def shared(self, trials: Iterable[tuple[str, int]]) -> Iterator[tuple[str, int]]:
+        """Of trials those that are not there: each is this process' own while it is worked on.
 
         At the end those are waited for that other processes work on.
         """
-        trials = {self._path(role, k): (role, k) for k in seeds for role in PAIR}
-        with closing(claimed(list(trials))) as free:
-            yield from (trials[path] for path in free)
+        named = {self._path(*trial): trial for trial in trials}
+        with closing(claimed(list(named))) as free:
+            yield from (named[path] for path in free)
+
+    def has(self, role: str, seed: int) -> bool:
+        """Whether a trial is finished."""
+        return self._path(role, seed).exists()
 
     def get(self, role: str, seed: int) -> Measured:
         """What was measured."""
-        path = self._path(role, seed)
-        return {name: torch.tensor(values) for name, values in read_json(path).items()}
+        measured = read_json(self._path(role, seed))
+        return {name: torch.tensor(values) for name, values in measured.items()}
 
     def keep(self, role: str, seed: int, measured: Measured) -> None:
         """Write a finished trial, whole or not at all."""
