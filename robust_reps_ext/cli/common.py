@@ -155,13 +155,6 @@ def validation_images(data: DataOptions, n: int | None, seed: int) -> tuple[Any,
 
     from ..datasets.samples import validation_places
 
-    most = len(data.validation_set)
-    if not most or (n is not None and not 1 <= n <= most):
-        asked = "" if n is None else f"n={n}: "
-        raise InputError(
-            f"{asked}the validation set of {data.dataset!r} has {most} images; "
-            "give a folder with some, or ask for 1 to that many"
-        )
     positions = sorted(validation_places(data.data_set, n, seed=seed))
     return Subset(data.validation_set, positions), positions
 

@@ -85,18 +85,13 @@ def _folder(given: typer.CallbackParam, path: Path | None) -> Path | None:
     return path
 
 
-def _interval(seconds: float) -> float:
-    _check_settings({"snapshot_interval": seconds})
-    return seconds
+def _setting(given: typer.CallbackParam, value: Any) -> Any:
+    if value not in (None, "auto"):
+        from ..synthesis.settings import Settings
 
-
-def _check_settings(given: Options) -> None:
-    """Raise `InputError` for what no run can use."""
-    from ..synthesis.settings import Settings
-
-    told: dict[str, Any] = {"eps": 0.0, "step_size": 0.0, "iterations": 1}
-    told |= {name: value for name, value in given.items() if value not in (None, "auto")}
-    Settings(**told)
+        name = "snapshot_interval" if given.name == "save_interval" else str(given.name)
+        Settings(**{"eps": 0.0, "step_size": 0.0, "iterations": 1, name: value})
+    return value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,14 +174,19 @@ class DataOptions:
 class PgdOptions:
     """How PGD runs; what is None is the paper's."""
 
-    eps: Annotated[float | None, option("L2 radius; default: the paper's.", "R")] = None
-    step_size: Annotated[float | None, option("Default: the paper's.", "R")] = None
+    eps: Annotated[
+        float | None, option("L2 radius; default: the paper's.", "R", callback=_setting)
+    ] = None
+    step_size: Annotated[float | None, option("Default: the paper's.", "R", callback=_setting)] = (
+        None
+    )
     iterations: Annotated[
         Any,
         option(
             "Steps; default: the paper's, 10,000; auto: until the objective stops changing.",
             "N|auto",
             parser=_whole_or_auto,
+            callback=_setting,
         ),
     ] = None
     schedule: Annotated[Steps, option("Steps of constant length, or faster ones.")] = Steps.paper
@@ -196,12 +196,10 @@ class PgdOptions:
             "Images at once, by default 32; auto: as many as are fastest.",
             "N|auto",
             parser=_whole_or_auto,
+            callback=_setting,
         ),
     ] = None
     precision: Annotated[Number, option("What the network computes with.")] = Number.float32
-
-    def __post_init__(self) -> None:
-        _check_settings(self.given)
 
     @property
     def given(self) -> Options:
@@ -223,7 +221,7 @@ class RunOptions:
     seed: Annotated[int, option("Chooses images and noise.", "N", min=0, max=2**63 - 1)] = 0
     save_interval: Annotated[
         float,
-        option("Seconds between two snapshots of an unfinished part.", "S", callback=_interval),
+        option("Seconds between two snapshots of an unfinished part.", "S", callback=_setting),
     ] = 60.0
     overwrite: Annotated[bool, option("Remove what --out holds of this command; begin anew.")] = (
         False

@@ -25,7 +25,7 @@ class Start(str, Enum):
         "step_size": "Default: 0.1 at 32 pixels, more on larger images.",
         "iterations": "Steps; default: 1000; auto: until the objective stops changing.",
     },
-    # An image that cannot be read stops the run, or shards would differ; their parts are small.
+    # An image that cannot be read stops the run, or shards would differ; no snapshots are written.
     without=("on_bad_image", "save_interval"),
 )
 def robustify(
