@@ -26,6 +26,9 @@ _FORMAT = "robust_reps_ext.snapshot/1"
 # What versions before 0.2 called the same.
 _FORMATS = (_FORMAT, "robust_reps_ext.place/1")
 
+# Snapshots name the objective by where it stood in version 0.1.
+_CALLED = {"robust_reps_ext.synthesis.objectives": "robust_reps_ext.objectives"}
+
 # A long file is written less often than asked for: at most one twentieth of the time goes there.
 _SHARE = 20
 
@@ -177,7 +180,8 @@ def _parts(value: Any, above: set[int]) -> Any:
 
 
 def _name(value: Any) -> str:
-    return f"{getattr(value, '__module__', '')}.{value.__qualname__}"
+    module = getattr(value, "__module__", "")
+    return f"{_CALLED.get(module, module)}.{value.__qualname__}"
 
 
 def _hashed(parts: Any) -> str:

@@ -9,7 +9,6 @@ from robustness.attacker import AttackerModel
 from torch import Tensor
 
 from ..results.synthesis import Synthesis
-from ..runtime.errors import InputError
 from ..runtime.images import check_images
 from ..runtime.randomness import NOISE, normal
 from .objectives import Objective
