@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Subset, default_collate
 
 from ..results.activations import Activations, from_rows, to_rows
-from ..results.store import ExperimentStore, Part
+from ..results.store import ExperimentStore
 from ..runtime.errors import InputError
 from ..runtime.memory import fastest_batch
 from ..runtime.modules import device_of
@@ -77,18 +77,19 @@ def accuracies(
     how: dict[str, Any] = {"eps": eps, "step_size": step_size, "precision": precision}
     rows: list[dict[str, Any]] = []
     for k, (name, model) in enumerate(models.items()):
-        size = (
-            batch_size if batch_size != "auto" else _fastest(model, images, how, attack_steps[:1])
-        )
+        size = batch_size
         for labels, group in groups.items():
             said = {"model": name, "labels": labels}
             whole = f"{k}-{labels.replace(' ', '-')}"
             with store.parts(whole, len(images), COUNTS_PART) as parts:
                 for part in parts:
+                    if size == "auto":
+                        size = _fastest(model, images, how, attack_steps[:1])
+                    some = Subset(images, range(part.first, part.stop))
                     with watch(f"{name}, {labels}") as progress:
                         counts = evaluate(
                             model,
-                            watched(_of_part(images, part), size, progress),
+                            watched(some, size, progress),
                             attack_steps=attack_steps,
                             group=group,
                             **how,
@@ -152,10 +153,11 @@ def all_activations(
         raise InputError(f"k={k}: the data has {len(images)} images; keep 1 to that many")
     with store.parts("activations", len(images), ACTIVATIONS_PART) as parts:
         for part in parts:
+            some = Subset(images, range(part.first, part.stop))
             with watch("Looking") as progress:
                 found = extremes(
                     model,
-                    watched(_of_part(images, part), batch_size, progress),
+                    watched(some, batch_size, progress),
                     coordinates=ALL,
                     k=k,
                     layer=layer,
@@ -177,10 +179,6 @@ def watched(images: Any, size: int, progress: Callable[[int, int], None]) -> Ite
         yield batch
         done += len(batch[0])
         progress(done, len(images))
-
-
-def _of_part(images: Any, part: Part) -> Subset[Any]:
-    return Subset(images, range(part.first, part.stop))
 
 
 def _fastest(
