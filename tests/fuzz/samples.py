@@ -14,7 +14,8 @@ import dill
 import numpy as np
 import safetensors.torch
 import torch
-from hostile_files import HOSTILE, LEGACY, archive, attacker, network, saved, tensor_program
+from checkpoint_files import LEGACY, attacker, network, saved
+from hostile_files import HOSTILE, archive, tensor_program
 from PIL import Image
 
 from robust_reps_ext.results.synthesis import Synthesis

@@ -11,9 +11,9 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from test_interruption import LATEST, equal, train_in
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
+from training_runs import LATEST, equal, train_in
 
 from robust_reps_ext.datasets.critters.networks import CrittersResNet
 from robust_reps_ext.models.fast import FastCopy

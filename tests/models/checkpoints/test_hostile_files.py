@@ -104,7 +104,8 @@ def test_the_watch_sees_what_a_trusted_file_does(tmp_path):
     """The audit hook of these tests is no ornament."""
     import os
 
-    from hostile_files import Call, saved
+    from checkpoint_files import saved
+    from hostile_files import Call
 
     (tmp_path / "000.hostile").write_bytes(saved({"model": Call(os.system, "true")}))
     child = CHILD.replace("normalize=half)", "normalize=half, trust=True)")

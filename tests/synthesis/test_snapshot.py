@@ -12,68 +12,22 @@ import time
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
 from robustness.attacker import AttackerModel
 from safetensors import safe_open
 from safetensors.torch import save_file
-from torch import nn
+from snapshot_runs import SLOW_SETTINGS, STATISTICS, STEPS, Small, images, small_model, synthesize
 
 import robust_reps_ext as rr
 from robust_reps_ext.results.snapshot import described
 from robust_reps_ext.runtime.signals import Interrupted, exit_status
 from robust_reps_ext.synthesis.settings import Settings
 
-STATISTICS = SimpleNamespace(mean=torch.full((3,), 0.5), std=torch.full((3,), 0.25))
-STEPS = 9
-
-
-class Small(nn.Module):
-    """Two convolutions and a linear layer, with upstream's forward call."""
-
-    def __init__(self):
-        super().__init__()
-        self.body = nn.Sequential(
-            nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.Conv2d(6, 8, 3, stride=2)
-        )
-        self.fc = nn.Linear(8, 2)
-
-    def forward(self, x, with_latent=False, fake_relu=False, no_relu=False):
-        latent = self.body(x).mean((2, 3))
-        return (self.fc(latent), latent) if with_latent else self.fc(latent)
-
-
-def small_model():
-    torch.manual_seed(0)
-    return AttackerModel(Small(), STATISTICS).eval()
-
 
 def near(value, representation):
     return value < 0.3
-
-
-def images(n=3):
-    return torch.rand(n, 3, 12, 12, generator=torch.Generator().manual_seed(1))
-
-
-def synthesize(settings, *, progress=False, stop_when=None, objective=None, start=None):
-    """Three images in batches of two; the first starts near its target."""
-    model = small_model()
-    x = images()
-    target = rr.representation(model, x)
-    begin = torch.cat([x[:1], x[1:].flip(0)]) if start is None else start
-    return rr.synthesize(
-        model,
-        objective or rr.RepresentationMatching(),
-        target,
-        begin,
-        settings,
-        stop_when=stop_when,
-        seed=3,
-        progress=progress,
-    )
 
 
 def interrupted(run, at, error=KeyboardInterrupt):
@@ -378,19 +332,17 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 import torch
 torch.set_num_threads(1)
-from test_place import SLOW_SETTINGS, synthesize
+from snapshot_runs import SLOW_SETTINGS, synthesize
 out = Path(sys.argv[2])
 kept = replace(SLOW_SETTINGS, snapshot=out / "snapshot", snapshot_interval=0)
 synthesize(kept, progress=lambda *now: time.sleep(0.02)).save(out / "result")
 """
-SLOW_SETTINGS = Settings(
-    eps=5.0, step_size=0.3, iterations=30, batch_size=2, schedule="lbfgs", frames=5
-)
 
 
+@pytest.mark.slow
 def test_killed_runs_end_in_the_same_bits(tmp_path, one_thread):
     """Killed at two random moments, and started again each time."""
-    command = [sys.executable, "-c", SLOW, str(Path(__file__).parent), str(tmp_path)]
+    command = [sys.executable, "-c", SLOW, str(Path(__file__).parents[1]), str(tmp_path)]
     snapshot, moments, kills = tmp_path / "snapshot", random.Random(0), 0
     for _ in range(20):
         run = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)

@@ -65,6 +65,7 @@ def found():
     return means
 
 
+@pytest.mark.slow
 def test_from_noise_a_robust_representation_is_matched_by_the_animal(found):
     """Section 4.1, Fig. 6, 15: 1 in 9 by chance."""
     assert found["class recovered"][0] >= 0.6
@@ -73,6 +74,7 @@ def test_from_noise_a_robust_representation_is_matched_by_the_animal(found):
     assert standard > robust + 0.1
 
 
+@pytest.mark.slow
 def test_from_another_image_the_way_leads_to_the_target(found):
     """Sections 2 and 4.1, Fig. 2, 3."""
     robust, standard = found["towards the target, from afar"]
@@ -80,6 +82,7 @@ def test_from_another_image_the_way_leads_to_the_target(found):
     assert robust > standard + 0.08
 
 
+@pytest.mark.slow
 def test_within_the_radius_trained_against_the_target_is_out_of_reach(found):
     """Section 4.1, Fig. 4."""
     robust, standard = found["left at the radius trained against"]
@@ -89,6 +92,7 @@ def test_within_the_radius_trained_against_the_target_is_out_of_reach(found):
     assert robust > standard + 0.3
 
 
+@pytest.mark.slow
 def test_a_coordinate_looks_the_same_from_every_start(found):
     """Section 4.2, Fig. 7: 1 in 6 by chance."""
     robust, standard = found["same from every start, from afar"]
@@ -96,6 +100,7 @@ def test_a_coordinate_looks_the_same_from_every_start(found):
     assert robust > standard + 0.05
 
 
+@pytest.mark.slow
 def test_between_two_representations_lies_no_mixture_of_pixels(found):
     """Appendix A.5, Fig. 12, 18: the standard model's stays near the blend."""
     robust, standard = found["off the pixel blend"]

@@ -7,10 +7,10 @@ import re
 
 import pytest
 import torch
+from browsers import BROWSER, VIEWS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from playwright.sync_api import expect
-from test_page_in_browser import BROWSER, VIEWS, browser  # noqa: F401
 
 import robust_reps_ext as rr
 from robust_reps_ext.datasets.critters.networks import CrittersResNet
@@ -148,7 +148,7 @@ def test_the_page_holds_each_image_once(written, images):
 
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium or Chrome on this machine")
 @pytest.mark.parametrize("view", VIEWS)
-def test_the_wall_can_be_browsed(browser, written, view):  # noqa: F811
+def test_the_wall_can_be_browsed(browser, written, view):
     path, found, names = written
     context = browser.new_context(**VIEWS[view])
     page, said = context.new_page(), []

@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
 import torch
 import typer
 from torch.distributed.run import parse_args
@@ -68,6 +69,7 @@ def results(out):
     return found, Synthesis.joined(runs)
 
 
+@pytest.mark.slow
 def test_a_sweep_ends_as_one_process_does(tmp_path):
     data, alone, shared = (tmp_path / name for name in ("data", "alone", "shared"))
     said, _ = begin(data, alone).communicate(timeout=600)

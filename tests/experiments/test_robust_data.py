@@ -283,6 +283,7 @@ def started(folder, out, log, steps, rank=0, world=1):
     )
 
 
+@pytest.mark.slow
 def test_two_processes_share_and_a_kill_loses_a_shard_at_most(made, folder, data, tmp_path):
     out, log = tmp_path / "out", tmp_path / "log"
     killed, other = (started(folder, out, log, 3, rank, 2) for rank in range(2))

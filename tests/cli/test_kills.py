@@ -84,6 +84,7 @@ def results(out):
     return metadata, rows, runs
 
 
+@pytest.mark.slow
 def test_a_killed_inversion_ends_as_an_undisturbed_one(tmp_path):
     outs = [tmp_path / f"out{i}" for i in range(KILLS + 1)]
     command = [*COMMAND, "--data", str(tmp_path / "data")]

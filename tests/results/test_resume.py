@@ -1,38 +1,22 @@
 """What is finished stays: experiments that go on, stores made again, parts made by many."""
 
 import json
-import os
 import random
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
-import torch
 from cox.readers import CollectionReader
+from stored_experiments import SETTINGS, resume, synthesis
 
 from robust_reps_ext import cli
 from robust_reps_ext.results.cox_export import bring_up_to_date, faults
 from robust_reps_ext.results.merge import merge
 from robust_reps_ext.results.reader import read_results
 from robust_reps_ext.results.records import read_records
-from robust_reps_ext.results.store import ExperimentStore
-from robust_reps_ext.results.synthesis import Synthesis
 from robust_reps_ext.runtime.errors import InputError
-
-SETTINGS = {"iterations": 7, "eps": 3.0, "layer": None}
-
-
-def synthesis(numbers):
-    """A synthesis whose images say which they are."""
-    numbers = torch.as_tensor(numbers, dtype=torch.float32)
-    images = (numbers / 100).view(-1, 1, 1, 1).expand(-1, 3, 8, 8)
-    settings = {"eps": (numbers + 1).tolist(), "iterations": 7}
-    return Synthesis(images, images, numbers, numbers[None], torch.zeros(1), settings, {})
-
-
-def resume(out, **facts):
-    return ExperimentStore.resume(out, **{"experiment": "invert", "settings": SETTINGS, **facts})
 
 
 def finish(store, n=10, size=4, only=None):
@@ -248,7 +232,7 @@ def test_results_of_several_machines_are_merged(tmp_path):
 WORKER = """
 import sys, time, torch
 sys.path.insert(0, {here!r})
-from test_resuming import resume, synthesis
+from stored_experiments import resume, synthesis
 with resume({out!r}) as store:
     with store.parts("whole", 24, 2) as parts:
         for part in parts:
@@ -261,7 +245,7 @@ with resume({out!r}) as store:
 
 def test_processes_share_an_experiment_and_take_up_what_a_killed_one_had(tmp_path):
     def worker(sleep):
-        code = WORKER.format(here=os.path.dirname(__file__), out=str(tmp_path), sleep=sleep)
+        code = WORKER.format(here=str(Path(__file__).parents[1]), out=str(tmp_path), sleep=sleep)
         command = [sys.executable, "-c", code]
         return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 

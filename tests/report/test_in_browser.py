@@ -7,7 +7,8 @@ import shutil
 
 import pytest
 import torch
-from playwright.sync_api import expect, sync_playwright
+from browsers import BROWSER, VIEWS
+from playwright.sync_api import expect
 from robustness.datasets import DATASETS
 
 import robust_reps_ext as rr
@@ -16,29 +17,11 @@ from robust_reps_ext.experiments.paper import run_paper
 from robust_reps_ext.experiments.paper.units import ORDER
 from robust_reps_ext.report.page import write_report
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-BROWSER = next(filter(None, map(shutil.which, BROWSERS)), None)
-FLAGS = (
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
-
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(BROWSER is None, reason="no Chromium or Chrome on this machine"),
     pytest.mark.filterwarnings("ignore:the objective has no gradient"),
 ]
-
-VIEWS = {
-    "desktop": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "light"},
-    "dark": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "dark"},
-    "phone": {"viewport": {"width": 390, "height": 844}, "color_scheme": "light"},
-}
 
 
 @pytest.fixture(scope="module")
@@ -53,14 +36,6 @@ def written(tmp_path_factory):
         attack_steps=(1,),
     )  # fmt: skip
     return write_report(out, ORDER)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as started:
-        running = started.chromium.launch(executable_path=BROWSER, args=list(FLAGS))
-        yield running
-        running.close()
 
 
 @pytest.fixture(params=VIEWS)

@@ -31,7 +31,7 @@ with warnings.catch_warnings():
     from robustness import main
 
 LATEST = "checkpoint.pt.latest"
-TINY = Path(__file__).with_name("torchrun_tiny.py")
+TINY = Path(__file__).parents[2] / "torchrun_tiny.py"
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
 FIXED = (
@@ -137,6 +137,7 @@ def trained(tmp_path_factory):
     return folder, ends
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["plain", "parts", "synced"])
 def test_two_processes_train_as_one(name, trained):
     folder, _ = trained
@@ -149,6 +150,7 @@ def test_two_processes_train_as_one(name, trained):
     assert (hits - hits.round()).abs().max() < 1e-3
 
 
+@pytest.mark.slow
 def test_two_processes_evaluate_as_one(trained):
     folder, _ = trained
     one, two = (logs(folder, f"{who}-evaluated") for who in ("one", "two"))
@@ -156,11 +158,13 @@ def test_two_processes_evaluate_as_one(trained):
     assert one["adv_prec1"].notna().all()
 
 
+@pytest.mark.slow
 def test_accumulated_gradients_are_those_of_the_whole_batch(trained):
     folder, _ = trained
     assert_close(checkpoint(folder, "one-plain"), checkpoint(folder, "one-parts"))
 
 
+@pytest.mark.slow
 def test_only_rank_0_writes_and_prints(trained):
     folder, ends = trained
     files = {
@@ -178,6 +182,7 @@ def test_only_rank_0_writes_and_prints(trained):
         assert stream == 2 or last[0] == last[1] == 4
 
 
+@pytest.mark.slow
 def test_a_killed_rank_is_restarted_and_the_run_ends_as_undisturbed(trained):
     folder, _ = trained
     line = words(folder, "killed", "--random-start 1 --workers 1 --save-interval 0.001")
@@ -193,6 +198,7 @@ def test_a_killed_rank_is_restarted_and_the_run_ends_as_undisturbed(trained):
     assert logs(folder, "killed").equals(logs(folder, "two-drawn"))
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_in_more_or_fewer_processes(trained):
     folder, _ = trained
     line = words(folder, "stopped", SAME_DRAWS)

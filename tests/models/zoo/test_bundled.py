@@ -46,6 +46,7 @@ def test_accuracies_are_those_of_the_cards(models, drawn):
     assert max(shares["critters-standard"][1], shares["critters-vgg"][1]) < 0.15
 
 
+@pytest.mark.slow
 def test_inverses_of_the_robust_model_show_the_target_to_a_third(models, drawn):
     """Section 4.1: the inverses from noise of two networks are judged by a third."""
     images, labels = drawn.images[:27] / 255, drawn.labels[:27]

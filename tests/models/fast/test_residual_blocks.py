@@ -7,10 +7,10 @@ import pickle
 
 import pytest
 import torch
+from families import trained
 from robustness.cifar_models import resnet as cifar_resnet
 from robustness.imagenet_models import resnet as imagenet_resnet
 from robustness.tools.custom_modules import SequentialWithArgs
-from test_fast import trained
 from torch import nn
 from torch.overrides import TorchFunctionMode
 from torchvision.models import resnet as torchvision_resnet
