@@ -179,7 +179,7 @@ def test_activations_of_some_images_name_their_places(run):
 
 def test_activations_of_all_coordinates_are_a_page_to_browse(run, monkeypatch):
     """Found in three parts; a second call finds them finished and says the same."""
-    monkeypatch.setattr("robust_reps_ext.cli.features.IMAGES", 10)
+    monkeypatch.setattr("robust_reps_ext.experiments.sweeps.ACTIVATIONS_PART", 10)
     wanted = ("activations", "--all", "--k", 2, "--n", 23, "--batch-size", 23)
     directory, metadata, results = run(*wanted)
     assert (metadata["coordinates"], metadata["n"]) == ("all", 23)

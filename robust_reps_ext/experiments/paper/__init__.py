@@ -22,6 +22,7 @@ from ...runtime.errors import InputError
 from ...synthesis import Progress
 from ...synthesis.settings import PAPER_SIZE
 from ...upstream.data.bad_images import readable
+from ..accuracy import check_attack
 from .study import SCALES, Study
 from .units import ORDER, UNITS, Unit
 
@@ -114,6 +115,7 @@ def run_paper(
         group=group,
         seed=seed,
     )
+    check_attack(study.eps, study.scale.attack_steps)
     if study.scale.needed > len(loader.dataset):
         raise InputError(
             f"scale={scale!r} takes {study.scale.needed} validation images, "
