@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from ...runtime.errors import InputError
 from ...runtime.files import sha256
 from ...runtime.modules import is_finite
+from ...runtime.plain_values import Foreign
 from .containers import Contents, read_contents, read_trusted
 from .state_names import Normalizer, named_plainly
-from .unpickling import Foreign
 
 __all__ = ["Checkpoint", "read_checkpoint"]
 
@@ -56,7 +56,7 @@ class Checkpoint:
         Stored accuracies, as ``{"nat_prec1": 57.9}``, in percent.
     raw
         The rest of the file, needed to resume training: optimizer, schedule, ... Parts that
-        would have run code to be built are `robust_reps_ext.models.checkpoints.unpickling.Foreign`.
+        would have run code to be built are `robust_reps_ext.runtime.plain_values.Foreign`.
     unsafe_imports
         What the file wanted to import and did not get.
     path
