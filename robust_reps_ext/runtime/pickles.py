@@ -116,8 +116,9 @@ class _Machine:
         items, self.stack = self.stack, self.marks.pop()
         return items
 
-    def find(self, module: str, name: str) -> Any:
-        full = f"{module.replace('__builtin__', 'builtins')}.{name}"
+    def find(self, names: str) -> Any:
+        """What ``"module name"`` gives."""
+        full = names.replace("__builtin__ ", "builtins ").replace(" ", ".", 1)
         if full in self.allowed:
             return self.allowed[full]
         printable = "".join(c if c.isprintable() else "?" for c in full)[:100]
@@ -146,86 +147,8 @@ class _Machine:
         if self.copied > _COPIED_PER_OPCODE * self.most:
             raise pickle.UnpicklingError("its pickle builds far more than it holds")
 
-    # -- stack and memo ------------------------------------------------------------------------
-
-    def _op_proto(self, _: Any) -> None:
-        pass
-
-    _op_frame = _op_proto
-
-    def _op_mark(self, _: Any) -> None:
-        self.marks.append(self.stack)
-        self.stack = []
-
-    def _op_pop(self, _: Any) -> None:
-        if self.stack:
-            self.stack.pop()
-        else:
-            self.pop_to_mark()
-
-    def _op_pop_mark(self, _: Any) -> None:
-        self.pop_to_mark()
-
-    def _op_dup(self, _: Any) -> None:
-        self.push(self.stack[-1])
-
-    def _op_put(self, index: int) -> None:
-        self.memo[index] = self.stack[-1]
-
-    _op_binput = _op_long_binput = _op_put
-
-    def _op_memoize(self, _: Any) -> None:
-        self.memo[len(self.memo)] = self.stack[-1]
-
-    def _op_get(self, index: int) -> None:
-        if index not in self.memo:
-            raise pickle.UnpicklingError(f"its pickle recalls {index}, which it never stored")
-        self.push(self.memo[index])
-
-    _op_binget = _op_long_binget = _op_get
-
-    # -- containers ----------------------------------------------------------------------------
-
-    def _op_tuple1(self, _: Any) -> None:
-        self.push(tuple(self.popped(1)))
-
-    def _op_tuple2(self, _: Any) -> None:
-        self.push(tuple(self.popped(2)))
-
-    def _op_tuple3(self, _: Any) -> None:
-        self.push(tuple(self.popped(3)))
-
-    def _op_tuple(self, _: Any) -> None:
-        self.push(tuple(self.pop_to_mark()))
-
-    def _op_list(self, _: Any) -> None:
-        self.push(self.pop_to_mark())
-
-    def _op_dict(self, _: Any) -> None:
-        items = self.pop_to_mark()
-        self.push({})
-        self.fill(_DICTS, _set_items, items)
-
-    def _op_frozenset(self, _: Any) -> None:
-        self.push(frozenset(keys(self.pop_to_mark())))
-
-    def _op_append(self, _: Any) -> None:
-        self.fill((list,), list.extend, self.popped(1))
-
-    def _op_appends(self, _: Any) -> None:
-        self.fill((list,), list.extend, self.pop_to_mark())
-
-    def _op_setitem(self, _: Any) -> None:
-        self.fill(_DICTS, _set_items, self.popped(2))
-
-    def _op_setitems(self, _: Any) -> None:
-        self.fill(_DICTS, _set_items, self.pop_to_mark())
-
-    def _op_additems(self, _: Any) -> None:
-        self.fill((set,), lambda target, items: target.update(keys(items)), self.pop_to_mark())
-
     def fill(
-        self, kinds: tuple[type, ...], put: Callable[[Any, list[Any]], None], items: list[Any]
+        self, kinds: tuple[type, ...], put: Callable[[Any, list[Any]], Any], items: list[Any]
     ) -> None:
         """Put `items` into the container on top of the stack, which must be of one of `kinds`."""
         target = self.stack[-1]
@@ -234,37 +157,47 @@ class _Machine:
         elif not isinstance(target, Foreign):
             raise pickle.UnpicklingError(f"its pickle adds to a {type(target).__name__}")
 
-    # -- imports, calls and storages -----------------------------------------------------------
+    # -- opcodes that take more than a line ----------------------------------------------------
 
-    def _op_global(self, names: str) -> None:
-        module, _, name = names.partition(" ")
-        self.push(self.find(module, name))
+    def mark(self, _: Any) -> None:
+        self.marks.append(self.stack)
+        self.stack = []
 
-    def _op_stack_global(self, _: Any) -> None:
-        module, name = self.popped(2)
-        self.push(self.find(str(module)[:200], str(name)[:200]))
+    def pop(self, _: Any) -> None:
+        if self.stack:
+            self.stack.pop()
+        else:
+            self.pop_to_mark()
 
-    def _op_reduce(self, _: Any) -> None:
-        self.push(self.call(*self.popped(2)))
+    def put(self, index: int) -> None:
+        self.memo[index] = self.stack[-1]
 
-    _op_newobj = _op_reduce
+    def get(self, index: int) -> None:
+        if index not in self.memo:
+            raise pickle.UnpicklingError(f"its pickle recalls {index}, which it never stored")
+        self.push(self.memo[index])
 
-    def _op_newobj_ex(self, _: Any) -> None:
+    def import_popped(self, _: Any) -> None:
+        names = self.popped(2)
+        if not all(isinstance(name, str) for name in names):
+            raise pickle.UnpicklingError("its pickle imports by something else than a name")
+        self.push(self.find(" ".join(names)))
+
+    def import_and_call(self, names: str) -> None:
+        arguments = tuple(self.pop_to_mark())
+        self.push(self.call(self.find(names), arguments))
+
+    def call_with_names(self, _: Any) -> None:
         function, arguments, named = self.popped(3)
         if not isinstance(function, Foreign) and not (isinstance(named, dict) and not named):
             raise pickle.UnpicklingError("its pickle calls with named arguments")
         self.push(self.call(function, arguments))
 
-    def _op_obj(self, _: Any) -> None:
+    def call_marked(self, _: Any) -> None:
         function, *arguments = self.pop_to_mark()
         self.push(self.call(function, tuple(arguments)))
 
-    def _op_inst(self, names: str) -> None:
-        module, _, name = names.partition(" ")
-        arguments = tuple(self.pop_to_mark())
-        self.push(self.call(self.find(module, name), arguments))
-
-    def _op_build(self, _: Any) -> None:
+    def build(self, _: Any) -> None:
         (state,) = self.popped(1)
         target = self.stack[-1]
         if isinstance(target, np.ndarray):
@@ -275,30 +208,62 @@ class _Machine:
         elif not isinstance(target, (Foreign, dict)):
             raise pickle.UnpicklingError(f"its pickle changes a {type(target).__name__}")
 
-    def _op_binpersid(self, _: Any) -> None:
+    def refer(self, _: Any) -> None:
         if self.storage is None:
             raise NeedsCodeError("it refers to something outside it")
         self.push(self.storage(self.stack.pop()))
 
 
-_STEPS: dict[str, Callable[[_Machine, Any], None]] = {
-    **{name[4:].upper(): step for name, step in vars(_Machine).items() if name[:4] == "_op_"},
+_STEPS: dict[str, Callable[[_Machine, Any], Any]] = {
     **dict.fromkeys(_LITERALS, _Machine.push),
-    "NONE": lambda machine, _: machine.push(None),
-    "NEWTRUE": lambda machine, _: machine.push(True),
-    "NEWFALSE": lambda machine, _: machine.push(False),
-    "EMPTY_TUPLE": lambda machine, _: machine.push(()),
-    "EMPTY_LIST": lambda machine, _: machine.push([]),
-    "EMPTY_DICT": lambda machine, _: machine.push({}),
-    "EMPTY_SET": lambda machine, _: machine.push(set()),
+    **dict.fromkeys(("PROTO", "FRAME"), lambda m, _: None),
+    "NONE": lambda m, _: m.push(None),
+    "NEWTRUE": lambda m, _: m.push(True),
+    "NEWFALSE": lambda m, _: m.push(False),
+    # the stack and the memo
+    "MARK": _Machine.mark,
+    "POP": _Machine.pop,
+    "POP_MARK": lambda m, _: m.pop_to_mark(),
+    "DUP": lambda m, _: m.push(m.stack[-1]),
+    **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT"), _Machine.put),
+    "MEMOIZE": lambda m, _: m.put(len(m.memo)),
+    **dict.fromkeys(("GET", "BINGET", "LONG_BINGET"), _Machine.get),
+    # containers
+    "EMPTY_TUPLE": lambda m, _: m.push(()),
+    "TUPLE1": lambda m, _: m.push(tuple(m.popped(1))),
+    "TUPLE2": lambda m, _: m.push(tuple(m.popped(2))),
+    "TUPLE3": lambda m, _: m.push(tuple(m.popped(3))),
+    "TUPLE": lambda m, _: m.push(tuple(m.pop_to_mark())),
+    "EMPTY_LIST": lambda m, _: m.push([]),
+    "LIST": lambda m, _: m.push(m.pop_to_mark()),
+    "APPEND": lambda m, _: m.fill((list,), list.extend, m.popped(1)),
+    "APPENDS": lambda m, _: m.fill((list,), list.extend, m.pop_to_mark()),
+    "EMPTY_DICT": lambda m, _: m.push({}),
+    "DICT": lambda m, _: m.push(_with_items({}, m.pop_to_mark())),
+    "SETITEM": lambda m, _: m.fill(_DICTS, _with_items, m.popped(2)),
+    "SETITEMS": lambda m, _: m.fill(_DICTS, _with_items, m.pop_to_mark()),
+    "EMPTY_SET": lambda m, _: m.push(set()),
+    "FROZENSET": lambda m, _: m.push(frozenset(keys(m.pop_to_mark()))),
+    "ADDITEMS": lambda m, _: m.fill((set,), lambda s, i: s.update(keys(i)), m.pop_to_mark()),
+    # imports, calls and storages
+    "GLOBAL": lambda m, names: m.push(m.find(names)),
+    "STACK_GLOBAL": _Machine.import_popped,
+    **dict.fromkeys(("REDUCE", "NEWOBJ"), lambda m, _: m.push(m.call(*m.popped(2)))),
+    "NEWOBJ_EX": _Machine.call_with_names,
+    "OBJ": _Machine.call_marked,
+    "INST": _Machine.import_and_call,
+    "BUILD": _Machine.build,
+    "BINPERSID": _Machine.refer,
 }
+"""What is done at each opcode, with the machine and the opcode's argument."""
 
 
-def _set_items(target: dict[Any, Any], items: list[Any]) -> None:
+def _with_items(target: dict[Any, Any], items: list[Any]) -> dict[Any, Any]:
     if len(items) % 2:
         raise pickle.UnpicklingError("its pickle has a key without a value")
     for pair in zip(keys(items[::2]), items[1::2], strict=True):
         target.__setitem__(*pair)
+    return target
 
 
 def _phrase(error: BaseException) -> str:
