@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,7 @@ from robustness import data_augmentation, imagenet_models
 from robustness.datasets import DataSet
 
 from ..runtime.errors import InputError
+from ..upstream import registry
 from .imagenet_tree import imagenet_classes
 from .wordnet import wordnet_ids
 
@@ -146,18 +146,8 @@ class RestrictedImageNet(DataSet):
         InputError
             If there is no such network, or torchvision's weights are asked for.
         """
-        if pretrained:
-            raise InputError(
-                "restricted_imagenet has no torchvision weights: leave pretrained off, or give a "
-                "checkpoint as --resume"
-            )
-        known = {name: make for name, make in vars(imagenet_models).items() if _is_network(make)}
-        if arch not in known:
-            near = difflib.get_close_matches(str(arch), known, n=3) or sorted(known)
-            raise InputError(
-                f"restricted_imagenet has no architecture {arch!r}: try {', '.join(near)}"
-            )
-        model: torch.nn.Module = known[arch](num_classes=self.num_classes)
+        known = registry.networks(imagenet_models)
+        model: torch.nn.Module = registry.network(self, arch, known, pretrained)
         return model
 
     def make_loaders(self, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
@@ -174,10 +164,6 @@ class RestrictedImageNet(DataSet):
                 images = getattr(loader.dataset, "dataset", loader.dataset)  # within a Subset
                 _check_images(images, self.classes)
         return loaders
-
-
-def _is_network(make: Any) -> bool:
-    return callable(make) and getattr(make, "__name__", "A")[0].islower()
 
 
 def _check_images(images: Any, classes: Sequence[str]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,10 +11,11 @@ from urllib.error import URLError
 from weakref import WeakKeyDictionary
 
 import torch
-from robustness.datasets import DATASETS, DataSet
+from robustness.datasets import DataSet
 from torch import Tensor
 
 from ..runtime.errors import InputError
+from ..upstream import registry
 from ..upstream.data.bad_images import BadImages, readable, record_of
 
 __all__ = [
@@ -87,15 +87,8 @@ def open_data_set(
     >>> open_data_set("critters").num_classes
     9
     """
-    if name not in DATASETS:
-        close = difflib.get_close_matches(name, list(DATASETS), n=3) or sorted(DATASETS)
-        raise InputError(f"unknown data set {name!r}: try {', '.join(close)}")
     folder = "" if data is None else os.fspath(data)
-    try:
-        found = DATASETS[name](folder, **arguments)
-    except (AssertionError, TypeError) as error:
-        reason = str(error) or "it needs more than a folder"
-        raise InputError(f"data set {name!r} cannot be opened by name: {reason}") from error
+    found: DataSet = registry.data_set(name, folder, **arguments)
     if not folder and name not in DRAWN:
         raise InputError(f"data set {name!r} is read from a folder: give it as --data (data=)")
     found.bad_images = BadImages(on_bad_image)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from difflib import get_close_matches
 from typing import Any
 
 import torch
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack
 
-from ..runtime.errors import InputError
+from ..runtime.errors import InputError, near
 
 __all__ = [
     "Layer",
@@ -292,8 +291,6 @@ def submodule(network: nn.Module, layer: Layer) -> tuple[str, nn.Module]:
                 return name, module
         raise InputError("layer= returned no submodule of the network: return one of its modules")
     if layer not in names or not layer:
-        close = get_close_matches(layer, list(names), n=3) or [n for n in names if n][:8]
-        raise InputError(
-            f"layer {layer!r} is not in {type(network).__name__}: try {', '.join(close)}"
-        )
+        close = near(layer, names, [name for name in names if name][:8])
+        raise InputError(f"layer {layer!r} is not in {type(network).__name__}: try {close}")
     return layer, names[layer]

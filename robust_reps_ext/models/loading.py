@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-import hashlib
 import inspect
 import logging
 import os
@@ -13,10 +11,11 @@ from typing import Any
 
 import torch
 from robustness.attacker import AttackerModel
-from robustness.datasets import DATASETS
 from torch import nn
 
 from ..runtime.errors import InputError
+from ..runtime.modules import digest
+from ..upstream import registry
 from . import normalizers
 from .architectures import TIMM
 from .architectures.fitting import check_classes, classes_of, fitted, kind
@@ -149,13 +148,7 @@ def weights_digest(model: nn.Module) -> str:
     """
     while isinstance(model, (nn.DataParallel, AttackerModel)):
         model = model.module if isinstance(model, nn.DataParallel) else model.model
-    state = {bare_name(name): value for name, value in model.state_dict().items()}
-    digest = hashlib.sha256()
-    for name in sorted(state):
-        value = state[name].detach().cpu().contiguous()
-        digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
-        digest.update(value.flatten().view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+    return digest({bare_name(name): value for name, value in model.state_dict().items()})
 
 
 # -- from a file -----------------------------------------------------------------------------------
@@ -279,15 +272,7 @@ def _data_set(dataset: Any) -> Any:
         if dataset is not None and not hasattr(dataset, "num_classes"):
             raise TypeError(f"dataset is a {type(dataset).__name__}, not a data set or its name")
         return dataset
-    if dataset not in DATASETS:
-        close = difflib.get_close_matches(dataset, list(DATASETS), n=3) or sorted(DATASETS)
-        raise InputError(f"unknown data set {dataset!r}: try {', '.join(close)}")
-    try:
-        return DATASETS[dataset]("")
-    except TypeError as error:
-        raise InputError(
-            f"data set {dataset!r} needs more than a name: build it and pass the object"
-        ) from error
+    return registry.data_set(dataset)
 
 
 def _device(device: str | torch.device | None) -> torch.device | None:

@@ -11,7 +11,7 @@ from robustness.attacker import AttackerModel
 from torch import Tensor, nn
 
 from ..runtime.errors import InputError
-from ..runtime.modules import device_of, evaluating
+from ..runtime.modules import device_of, evaluating, is_finite
 from ..upstream.data.bad_images import readable
 from .representation import RepresentationModel
 
@@ -32,10 +32,7 @@ def check_weights(network: nn.Module) -> None:
                 f"{name} of {type(network).__name__} has no shape yet: run the network on images "
                 "once before it is loaded"
             )
-        # A sum is quick, and finite only if every weight is; the converse needs the slower look.
-        if value.is_floating_point() and not (
-            torch.isfinite(value.sum()) or torch.isfinite(value).all()
-        ):
+        if not is_finite(value):
             raise InputError(
                 f"{name} of {type(network).__name__} holds NaN or infinite weights: load another"
             )

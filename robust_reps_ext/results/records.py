@@ -6,7 +6,6 @@ record is there. Everything else, such as the tables of a cox store, is made fro
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..runtime.errors import InputError
-from ..runtime.files import writing
+from ..runtime.files import sha256, writing
 
 __all__ = [
     "FOLDER",
@@ -31,7 +30,6 @@ __all__ = [
     "plain",
     "read_records",
     "record_path",
-    "sha256",
     "write_record",
 ]
 
@@ -158,15 +156,6 @@ def _read(path: Path) -> Record:
             f"record {path} is damaged ({error}): remove it, and the same command makes it again"
         ) from error
     return record
-
-
-def sha256(path: Path) -> str:
-    """The digest of a file's content."""
-    with open(path, "rb") as file:
-        digest = hashlib.sha256()
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def check_name(what: str, name: str) -> None:

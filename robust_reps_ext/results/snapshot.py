@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from ..runtime.errors import InputError
 from ..runtime.files import writing
+from ..runtime.modules import digest
 
 __all__ = ["Snapshot", "check_snapshot", "described"]
 
@@ -71,7 +72,7 @@ class Snapshot:
                     "another file"
                 )
             run, striped = json.loads(metadata["run"]), json.loads(metadata["channels_last"])
-            if metadata["checksum"] != _checksum(kept):
+            if metadata["checksum"] != digest(kept):
                 raise ValueError("its checksum is another")
         except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
             if isinstance(error, InputError):
@@ -105,7 +106,7 @@ class Snapshot:
             "format": _FORMAT,
             "run": json.dumps(self.run),
             "channels_last": json.dumps(striped),
-            "checksum": _checksum(kept),
+            "checksum": digest(kept),
         }
         with writing(self.path, "make room there: the same call goes on from it") as file:
             file.write(save(kept, metadata))
@@ -147,7 +148,7 @@ def described(value: Any) -> str:
     if value is None or isinstance(value, (bool, int, float, str)):
         return str(value)
     if isinstance(value, Tensor):
-        return _digest({"": value.detach().cpu().contiguous()})
+        return digest({"": value})
     return _hashed(_parts(value, set()))
 
 
@@ -186,18 +187,6 @@ def _name(value: Any) -> str:
 
 def _hashed(parts: Any) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-
-
-def _checksum(tensors: Mapping[str, Tensor]) -> str:
-    return _digest({name: tensors[name] for name in sorted(tensors)})
-
-
-def _digest(tensors: Mapping[str, Tensor]) -> str:
-    digest = hashlib.sha256()
-    for name, one in tensors.items():
-        digest.update(f"{name} {one.dtype} {tuple(one.shape)}\n".encode())
-        digest.update(one.flatten().view(torch.uint8).numpy().data)
-    return digest.hexdigest()
 
 
 def _is_striped(one: Tensor) -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import sys
 import unicodedata
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 
-__all__ = ["InputError", "one_line", "warn"]
+__all__ = ["InputError", "near", "one_line", "warn"]
 
 _PACKAGE = str(Path(__file__).parents[1])
 
@@ -37,6 +39,19 @@ def one_line(text: object) -> str:
         c.encode("unicode_escape").decode() if not c.isprintable() and _unseen(c) else c
         for c in str(text)
     )
+
+
+def near(name: object, known: Iterable[str], otherwise: Iterable[str] = ()) -> str:
+    """The known names that `name` may be a slip of; where none is like it, others, or all.
+
+    Examples
+    --------
+    >>> near("resnet5", ["resnet50", "vgg16"]), near("x", ["b", "a"])
+    ('resnet50', 'a, b')
+    """
+    names = list(known)
+    close = difflib.get_close_matches(str(name), names, n=3)
+    return ", ".join(close or otherwise or sorted(names))
 
 
 def warn(message: str, category: type[Warning] = UserWarning) -> None:

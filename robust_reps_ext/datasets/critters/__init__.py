@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from .drawing import CLASSES, DATA_VERSION, HUES, TEXTURES, Factors
+from .drawing import CLASSES, DATA_VERSION, FINE_CLASSES, HUES, TEXTURES, Factors
 from .images import CritterImages
 from .series import Series
 
@@ -34,10 +34,6 @@ __all__ = [
     "Factors",
     "draw",
 ]
-
-FINE_CLASSES = tuple(
-    f"{animal}, {texture}, {hue}" for animal in CLASSES for texture in TEXTURES for hue in HUES
-)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ...runtime.errors import InputError
 from ..wordnet import wordnet_ids
-from .drawing import CLASSES, DATA_VERSION, HUES, TEXTURES
+from .drawing import CLASSES, COATS, DATA_VERSION, HUES, TEXTURES
 from .files import Picture, Progress, complete_folder, write_pictures
 from .series import Series
 
@@ -151,9 +151,9 @@ def _check(per_class: int, val_per_class: int, size: int, seed: int) -> None:
 
 def _coat(j: int) -> tuple[int, int]:
     """Texture and hue of the jth sub-class: both differ between neighbours, 18 coats in turn."""
-    hue, texture = divmod(j % (len(TEXTURES) * len(HUES)), len(TEXTURES))
+    hue, texture = divmod(j % COATS, len(TEXTURES))
     return texture, (hue + 2 * texture) % len(HUES)
 
 
 def _animal(fine_label: int) -> str:
-    return CLASSES[fine_label // (len(TEXTURES) * len(HUES))]
+    return CLASSES[fine_label // COATS]

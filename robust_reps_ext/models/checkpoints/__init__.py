@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
 import os
 import pickle
 import re
@@ -18,9 +17,11 @@ import torch
 from torch import Tensor, nn
 
 from ...runtime.errors import InputError
+from ...runtime.files import sha256
+from ...runtime.modules import is_finite
+from ...runtime.plain_values import Foreign
 from .containers import Contents, read_contents, read_trusted
 from .state_names import Normalizer, named_plainly
-from .unpickling import Foreign
 
 __all__ = ["Checkpoint", "read_checkpoint"]
 
@@ -55,7 +56,7 @@ class Checkpoint:
         Stored accuracies, as ``{"nat_prec1": 57.9}``, in percent.
     raw
         The rest of the file, needed to resume training: optimizer, schedule, ... Parts that
-        would have run code to be built are `robust_reps_ext.models.checkpoints.unpickling.Foreign`.
+        would have run code to be built are `robust_reps_ext.runtime.plain_values.Foreign`.
     unsafe_imports
         What the file wanted to import and did not get.
     path
@@ -109,7 +110,7 @@ def read_checkpoint(path: str | os.PathLike[str], *, trust: bool = False) -> Che
     try:
         with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size
-            digest = _sha256(file)
+            digest = sha256(file)
             file.seek(0)
             contents = _contents(file, size, shown, trust)
     except OSError as error:
@@ -169,13 +170,6 @@ def _contents(file: BinaryIO, size: int, shown: str, trust: bool) -> Contents:
     except Exception as error:  # the file's own code may raise anything
         reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
         raise InputError(f"cannot load trusted checkpoint {shown}: {reason[:300]}") from error
-
-
-def _sha256(file: BinaryIO) -> str:
-    digest = hashlib.sha256()
-    while block := file.read(2**20):
-        digest.update(block)
-    return digest.hexdigest()
 
 
 _NAMES = re.compile(r"\.(pt|pth|ckpt|safetensors)(\.\w+)?$")
@@ -283,10 +277,7 @@ def _tensors(entries: Mapping[Any, Any], most_bytes: int) -> dict[str, Tensor]:
     if not tensors:
         raise pickle.UnpicklingError("it holds no weights")
     for name, value in tensors.items():
-        # A sum is quick, and finite only if every weight is; the converse needs the slower look.
-        if value.is_floating_point() and not (
-            torch.isfinite(value.sum()) or torch.isfinite(value).all()
-        ):
+        if not is_finite(value):
             raise pickle.UnpicklingError(f"{name!r} holds NaN or infinite weights")
     return tensors
 

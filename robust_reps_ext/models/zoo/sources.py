@@ -16,7 +16,7 @@ import torch
 import torchvision
 from torch import nn
 
-from ...runtime.errors import InputError
+from ...runtime.errors import InputError, near
 from ..architectures import TIMM, import_timm
 from ..checkpoints.state_names import Normalizer
 from .bundled import bundled, card, percentages
@@ -96,8 +96,8 @@ def timm_network(name: str) -> tuple[nn.Module, dict[str, Any]]:
     wanted = name.removeprefix(TIMM)
     known = timm.list_pretrained()
     if wanted not in known and wanted not in {one.partition(".")[0] for one in known}:
-        close = difflib.get_close_matches(wanted, known, n=3) or ["timm:resnet50.a1_in1k"]
-        raise InputError(f"timm has no weights {wanted!r}: try {', '.join(close)}")
+        close = near(wanted, known, ["timm:resnet50.a1_in1k"])
+        raise InputError(f"timm has no weights {wanted!r}: try {close}")
     try:
         with _silent("huggingface_hub"):  # it tells of each of its retries
             network: nn.Module = timm.create_model(wanted, pretrained=True)

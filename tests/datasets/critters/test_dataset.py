@@ -168,10 +168,10 @@ def test_networks_of_ours_and_of_upstream_fit_the_size(arch, size):
 
 def test_a_wrong_network_or_argument_is_one_line():
     data = dataset.CrittersDataSet()
-    with pytest.raises(InputError, match=r"'critters_resnte': did you mean critters_resnet.*vgg16"):
+    with pytest.raises(InputError, match=r"'critters_resnte': try critters_resnet"):
         data.get_model("critters_resnte", False)
     with pytest.raises(InputError, match="torchvision weights"):
-        dataset.get_model("resnet18", True)
+        data.get_model("resnet18", True)
     with pytest.raises(InputError, match="size=1024"):
         dataset.CrittersDataSet(size=1024)
     with pytest.raises(ValueError, match="has_typo"):

@@ -26,7 +26,7 @@ from torch import nn
 
 from robust_reps_ext import InputError
 from robust_reps_ext.models.checkpoints import read_checkpoint
-from robust_reps_ext.models.checkpoints.unpickling import Foreign
+from robust_reps_ext.runtime.plain_values import Foreign
 
 
 @pytest.mark.parametrize("name", formats())
