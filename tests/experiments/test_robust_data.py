@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import gc
 import hashlib
-import io
 import json
 import os
 import signal
 import subprocess
 import sys
-import tarfile
 import time
 import warnings
 from pathlib import Path
@@ -19,11 +17,10 @@ import numpy as np
 import pytest
 import torch
 import webdataset
-from PIL import Image
+from robust_shards import FAST, IN_ALL, NAMES, edit_index
 from torch.utils.data import DataLoader
 
 import robust_reps_ext as rr
-from robust_reps_ext.datasets.critters import CrittersDataSet
 from robust_reps_ext.datasets.critters.networks import CrittersResNet
 from robust_reps_ext.datasets.samples import (
     open_data_set,
@@ -34,10 +31,6 @@ from robust_reps_ext.datasets.samples import (
 from robust_reps_ext.datasets.shards import read_members
 from robust_reps_ext.datasets.webshards import ShardImages
 from robust_reps_ext.runtime.errors import InputError
-
-FAST = {"shard_size": 5, "iterations": 3, "schedule": "cosine-momentum"}
-IN_ALL = 18
-NAMES = [f"shard-{k:06d}.tar" for k in range(4)]
 
 PROCESS = """
 import sys
@@ -65,69 +58,12 @@ rr.robustify(model, data, out, shard_size=5, iterations=int(steps), schedule="co
 """
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("critters")
-
-
-@pytest.fixture(scope="module")
-def data(folder):
-    return CrittersDataSet(folder, size=32, custom_class_args={"n_train": IN_ALL, "n_val": 9})
-
-
-@pytest.fixture(scope="module")
-def model(data):
-    torch.manual_seed(0)
-    return rr.load_model(CrittersResNet(width=8), dataset=data)
-
-
-@pytest.fixture(scope="module")
-def made(model, data, tmp_path_factory, one_thread):
-    """A folder of shards that no test changes."""
-    out = tmp_path_factory.mktemp("made")
-    rr.robustify(model, data, out, **FAST)
-    return out
-
-
-@pytest.fixture
-def shards(made, tmp_path):
-    """A copy to change."""
-    out = tmp_path / "shards"
-    out.mkdir()
-    for path in made.iterdir():
-        (out / path.name).write_bytes(path.read_bytes())
-    return out
-
-
 def contents(folder):
     return {path.name: path.read_bytes() for path in folder.glob("*.tar")}
 
 
-def rewrite(path, members):
-    """Put other members into a shard, and make the index say its new length."""
-    with tarfile.open(path, "w") as tar:
-        for member, content in members:
-            member.size = len(content)
-            tar.addfile(member, io.BytesIO(content))
-    edit_index(path.parent, lambda index: index["shards"][0].update(bytes=path.stat().st_size))
-
-
-def members_of(path):
-    with tarfile.open(path) as tar:
-        return [(member, tar.extractfile(member).read()) for member in tar]
-
-
-def edit_index(folder, change):
-    index = json.loads((folder / "index.json").read_text())
-    change(index)
-    (folder / "index.json").write_text(json.dumps(index))
-
-
 def facts_of(folder):
     return [fact for name in NAMES for fact in read_members(folder / name, facts=True).facts]
-
-
-# -- what is made ----------------------------------------------------------------------------------
 
 
 def test_shards_hold_each_image_once_with_label_and_distance(made, model, data):
@@ -226,9 +162,6 @@ def test_the_webdataset_library_reads_them(made):
         assert facts["source"] == i
 
 
-# -- going on --------------------------------------------------------------------------------------
-
-
 def test_the_same_call_makes_what_is_missing_and_nothing_else(shards, model, data):
     before = contents(shards)
     kept = {name: (shards / name).stat().st_mtime_ns for name in NAMES if name != NAMES[2]}
@@ -302,9 +235,6 @@ def test_two_processes_share_and_a_kill_loses_a_shard_at_most(made, folder, data
     assert not list(out.glob(".*"))
 
 
-# -- as a data set ---------------------------------------------------------------------------------
-
-
 def test_webshards_is_the_data_set_with_other_training_images(made, data):
     found = open_data_set("webshards", made)
     assert (found.num_classes, found.classes, found.size) == (9, data.classes, 32)
@@ -367,136 +297,6 @@ def test_validation_images_that_have_moved_are_missed_with_the_way_out(shards, t
     )
     with pytest.raises(InputError, match=r"no folder .*gone.* \(.*index.json names it as origin\)"):
         validation_set(open_data_set("webshards", shards))
-
-
-# -- damage ----------------------------------------------------------------------------------------
-
-
-def test_an_incomplete_folder_is_refused(shards, tmp_path):
-    with pytest.raises(InputError, match=r"no folder .*nowhere"):
-        open_data_set("webshards", tmp_path / "nowhere")
-    (shards / NAMES[3]).unlink()
-    with pytest.raises(InputError, match=f"{NAMES[3]} is missing: run robust-reps robustify"):
-        open_data_set("webshards", shards)
-    (shards / "index.json").unlink()
-    with pytest.raises(InputError, match=r"has no index.json: it is not complete"):
-        open_data_set("webshards", shards)
-
-
-@pytest.mark.parametrize("keep", [0, 100, 512, 20_000])
-def test_a_shard_cut_short_is_named(shards, keep):
-    path = shards / NAMES[1]
-    path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(InputError, match=f"{NAMES[1]} is damaged .it has {keep} bytes"):
-        open_data_set("webshards", shards)
-    edit_index(shards, lambda index: index["shards"][1].update(bytes=keep))
-    with pytest.raises(InputError, match=f"{NAMES[1]} is damaged"):
-        ShardImages(shards)
-
-
-def test_a_flipped_bit_in_an_image_is_named(shards):
-    path = shards / NAMES[0]
-    offset = int(read_members(path).offsets[3]) + 700
-    content = bytearray(path.read_bytes())
-    content[offset] ^= 1
-    path.write_bytes(content)
-    images = ShardImages(shards)
-    assert images[2][0].size == (32, 32)
-    with pytest.raises(InputError, match=f"{NAMES[0]} is damaged .image 3"):
-        images[3]
-    loader, _ = open_data_set("webshards", shards).make_loaders(1, 4)
-    with pytest.raises(InputError, match=f"^the shard .*{NAMES[0]} is damaged .image 3"):
-        list(loader)
-    skipping = open_data_set("webshards", shards, on_bad_image="skip")
-    loader, _ = skipping.make_loaders(1, 4)
-    assert sum(len(labels) for _, labels in loader) == IN_ALL - 1
-    assert len(skipping.bad_images.skipped) == 1
-
-
-@pytest.mark.parametrize(
-    ("field", "content", "reason"),
-    [
-        ("cls", b"9", "label 9 is none of 9 classes"),
-        ("cls", b"-1", "label -1 is none"),
-        ("cls", b"dog", "invalid literal"),
-        ("cls", b"1" * 70_000, "has 70000 bytes"),
-        ("other", b"", "has no png"),
-    ],
-)
-def test_a_wrong_member_is_named(shards, field, content, reason):
-    path = shards / NAMES[0]
-    members = members_of(path)
-    place = 2 if field == "other" else 0
-    member = members[place][0]
-    member.name = member.name.partition(".")[0] + f".{field}"
-    members[place] = (member, content)
-    rewrite(path, members)
-    with pytest.raises(InputError, match=f"{NAMES[0]} is damaged .*{reason}"):
-        ShardImages(shards)
-
-
-def test_an_image_of_another_size_is_named(shards):
-    members = members_of(shards / NAMES[0])
-    buffer = io.BytesIO()
-    Image.new("RGB", (16, 32)).save(buffer, "png")
-    members[2] = (members[2][0], buffer.getvalue())
-    rewrite(shards / NAMES[0], members)
-    with pytest.raises(InputError, match=r"image 0: \(32, 16\) pixels, not \(32, 32\)"):
-        ShardImages(shards)[0]
-
-
-def test_names_in_a_shard_never_touch_the_disk(shards, tmp_path):
-    """Absolute names, climbing names, links and devices are names, or nothing."""
-    path = shards / NAMES[0]
-    members = members_of(path)
-    target = tmp_path / "target"
-    for place, name in enumerate((f"{target}", "../../target")):
-        for member, _ in members[3 * place : 3 * place + 3]:
-            member.name = f"{name}.{member.name.partition('.')[2]}"
-    for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE):
-        member = tarfile.TarInfo("link.png")
-        member.type, member.linkname = kind, str(target)
-        members.append((member, b""))
-    rewrite(path, members)
-    before = sorted(tmp_path.rglob("*"))
-    images = ShardImages(shards, np.array)
-    assert len([images[i] for i in range(len(images))]) == IN_ALL
-    assert sorted(tmp_path.rglob("*")) == before
-
-
-@pytest.mark.parametrize(
-    ("change", "reason"),
-    [
-        ({"format": "another"}, "format 'another' is not"),
-        ({"shards": [{"name": "../x.tar", "images": 1, "bytes": 1, "sha256": ""}]}, "no name of"),
-        ({"shards": None}, "index.json is damaged"),
-        ({"mean": [1]}, "three values"),
-        ({"size": "large"}, "index.json is damaged"),
-        ({"origin": {"name": "nosuch"}}, "names 'nosuch'"),
-        ({"origin": {"name": "webshards"}}, "names 'webshards'"),
-        ({"origin": {"name": ["critters"]}}, "which is not known"),
-        ({"origin": {"name": "critters", "data": 3}}, "give a folder"),
-        (
-            {"origin": {"name": "critters", "arguments": {"custom_class": "os.system"}}},
-            "arguments size and custom_class_args only",
-        ),
-        ({"num_classes": 8}, "says 8 classes, 'critters' has 9"),
-    ],
-)
-def test_a_wrong_index_is_refused(shards, change, reason):
-    edit_index(shards, lambda index: index.update(change))
-    with pytest.raises(InputError, match=reason):
-        open_data_set("webshards", shards)
-
-
-def test_an_index_that_is_no_json_is_refused(shards):
-    for text in ("", "[" * 100_000, "[]", "\x00"):
-        (shards / "index.json").write_text(text)
-        with pytest.raises(InputError, match=r"index.json is damaged"):
-            open_data_set("webshards", shards)
-
-
-# -- bad input -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

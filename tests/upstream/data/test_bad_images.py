@@ -15,27 +15,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from bad_image_trees import BAD, CLASSES, EACH, FORKS, GOOD, saved
 from PIL import Image
-from robustness import datasets, loaders
-from torchvision import transforms
+from robustness import loaders
 
-from robust_reps_ext import cli
-from robust_reps_ext.datasets.critters.networks import critters_resnet
 from robust_reps_ext.datasets.samples import open_data_set, validation_places, validation_samples
 from robust_reps_ext.datasets.targets import held_out_samples
-from robust_reps_ext.results.reader import read_results
 from robust_reps_ext.runtime.errors import InputError, one_line
 from robust_reps_ext.upstream.data.bad_images import BadImages
 from robust_reps_ext.upstream.data.image_files import MOST_ELONGATED, BadImageError, pil_loader
 from robust_reps_ext.upstream.mends.folder import find_classes, make_dataset
-from robust_reps_ext.upstream.mends.main import run as training
 
-# Python 3.12 warns whenever a process with threads forks, as every DataLoader with workers does.
-FORKS = pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
-CLASSES = ("ant", "bee", "cat")
-EACH = 4
-BAD = (2, 5)
-SIZE = (32, 32)
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n"
 
 
@@ -49,12 +39,6 @@ def png(width, height, *chunks, data=b""):
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     parts = [chunk(b"IHDR", header), *chunks, chunk(b"IDAT", zlib.compress(data))]
     return b"\x89PNG\r\n\x1a\n" + b"".join([*parts, chunk(b"IEND", b"")])
-
-
-def saved(kind, mode="RGB", color=100, size=(8, 8), **options):
-    stream = io.BytesIO()
-    Image.new(mode, size, color).save(stream, kind, **options)
-    return stream.getvalue()
 
 
 REFUSED = {
@@ -193,50 +177,8 @@ def test_what_may_not_be_read_is_not_left_out_in_silence(tmp_path):
         (tmp_path / "a" / "locked").chmod(0o700)
 
 
-# -- passed over ---------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def tree(tmp_path):
-    """Three classes of four images, each of its own grey; the 3rd and the 6th cannot be read."""
-    for split in ("train", "val"):
-        for i in range(len(CLASSES) * EACH):
-            path = tmp_path / split / CLASSES[i // EACH] / f"{i:02}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(b"bad" if i in BAD else saved("PNG", color=(10 * i,) * 3, size=SIZE))
-    return tmp_path
-
-
-@pytest.fixture
-def small(monkeypatch):
-    """A data set of folders whose images are not resized."""
-
-    class Small(datasets.DataSet):
-        def __init__(self, data_path, **_):
-            super().__init__(
-                "small",
-                data_path,
-                num_classes=len(CLASSES),
-                mean=torch.zeros(3),
-                std=torch.ones(3),
-                custom_class=None,
-                label_mapping=None,
-                transform_train=transforms.ToTensor(),
-                transform_test=transforms.ToTensor(),
-            )
-
-        def get_model(self, arch, pretrained):
-            return critters_resnet(num_classes=len(CLASSES))
-
-    monkeypatch.setitem(datasets.DATASETS, "small", Small)
-    return Small
-
-
 def greys(images):
     return [round(image.mean().item() * 255) // 10 for image in images]
-
-
-GOOD = [i for i in range(len(CLASSES) * EACH) if i not in BAD]
 
 
 @FORKS
@@ -333,78 +275,3 @@ def test_left_out_classes_pass_over_too(tree, small):
 def test_other_words_are_refused(tree, small):
     with pytest.raises(InputError, match="choose stop, skip"):
         open_data_set("small", tree, on_bad_image="ignore")
-
-
-@pytest.fixture
-def run(monkeypatch, capfd, tree, small):
-    """Call `robust-reps` on the tree; its status, what it says, and its experiment."""
-    torch.manual_seed(0)
-    torch.save(critters_resnet(num_classes=len(CLASSES)).state_dict(), tree / "model.pt")
-
-    def command(name, *words):
-        given = ["--model", tree / "model.pt", "--dataset", "small", "--data", tree]
-        line = ["robust-reps", name, *given, "--out", tree / "out", *words]
-        monkeypatch.setattr("sys.argv", list(map(str, line)))
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        return end.value.code or 0, capfd.readouterr().err
-
-    return command
-
-
-SKIP = ("--on-bad-image", "skip")
-
-
-def test_commands_stop_or_skip_as_asked(run, tree, caplog):
-    status, said = run("evaluate", "--attack-steps", "1")
-    assert status == 2
-    assert said.strip().splitlines()[-1].startswith(f"error: cannot read the image {tree}/val/ant/")
-    assert not (tree / "out").exists()
-    status, said = run("evaluate", "--attack-steps", "1", *SKIP)
-    assert status == 0, said
-    skips = [one.getMessage()[:16] for one in caplog.records if "skipped" in one.getMessage()]
-    assert skips == ["skipped image 1:", "skipped image 2:"]
-    [experiment] = read_results(tree / "out")
-    assert experiment.results["n"].tolist() == [len(GOOD)] * 2
-
-
-def test_activations_name_the_right_images(run, tree):
-    """A passed-over image must not move the places of those after it."""
-    status, said = run("activations", "--coordinates", "3", "--k", "10", "--iterations", "1", *SKIP)
-    assert status == 0, said
-    [experiment] = read_results(tree / "out")
-    [row] = experiment.results.to_dict("records")
-    assert sorted(row["most_index"]) == sorted(row["least_index"]) == GOOD
-    labels = [CLASSES[i // EACH] for i in row["most_index"]]
-    assert row["most"] == labels
-
-
-def test_inversions_keep_the_places_of_their_targets(run, tree):
-    status, said = run("invert", "--n", "10", "--iterations", "1", *SKIP)
-    assert status == 0, said
-    [experiment] = read_results(tree / "out")
-    rows = experiment.results.to_dict("records")
-    assert sorted(row["index"] for row in rows) == GOOD
-    assert all(row["label"] == CLASSES[row["index"] // EACH] for row in rows)
-
-
-@FORKS
-@pytest.mark.parametrize("workers", [0, 2])
-def test_training_stops_or_skips_as_asked(tree, small, monkeypatch, capfd, caplog, workers):
-    given = (
-        f"--dataset cinic --data {tree} --arch any --adv-train 0 --epochs 2 --lr 0.01 "
-        f"--momentum 0.9 --weight-decay 0 --batch-size 5 --workers {workers} --log-iters 1 "
-        f"--step-lr 10 --out-dir {tree / 'runs'} --seed 0"
-    ).split()
-    monkeypatch.setitem(datasets.DATASETS, "cinic", small)
-    with pytest.raises(SystemExit) as end:
-        training(given)
-    last = capfd.readouterr().err.strip().splitlines()[-1]
-    assert end.value.code == 2
-    assert last.startswith(f"error: cannot read the image {tree}/train/")
-    with pytest.raises(SystemExit) as end:
-        training([*given, *SKIP])
-    assert not end.value.code, capfd.readouterr().err
-    said = [one.getMessage() for one in caplog.records if "skipped image" in one.getMessage()]
-    assert len(said) == 2 * len(BAD)

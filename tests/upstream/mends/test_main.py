@@ -7,89 +7,25 @@ import json
 import subprocess
 import sys
 import warnings
-from argparse import Namespace
 
 import numpy as np
 import pytest
 import torch
 from cox.readers import CollectionReader
-from cox.store import Store
 from PIL import Image
-from torch import nn
-from torch.utils.data import Dataset
 
 import robust_reps_ext  # noqa: F401
-from robust_reps_ext.runtime.errors import InputError
 from robust_reps_ext.upstream import mend
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # upstream's word about apex
-    from robustness import datasets, defaults, main, model_utils, train
+    from robustness import defaults, main, model_utils, train
     from robustness.attacker import AttackerModel
 
     from robust_reps_ext.upstream.mends.main import run
+from training_command import DotsData
 
 LATEST = "checkpoint.pt.latest"
-
-
-class Dots(Dataset):
-    """Two classes: bright and dark 4x4 images."""
-
-    def __init__(self, root, train, download, transform):
-        self.targets = [index % 2 for index in range(12)]
-        self.data = torch.rand(12, 3, 4, 4, generator=torch.Generator().manual_seed(int(train)))
-
-    def __len__(self):
-        return len(self.data)
-
-    def __getitem__(self, index):
-        return (self.data[index] + self.targets[index]) / 2, self.targets[index]
-
-
-class Linear(nn.Module):
-    """A linear classifier with upstream's forward call."""
-
-    def __init__(self, classes):
-        super().__init__()
-        self.fc = nn.Linear(48, classes)
-
-    def forward(self, x, with_latent=False, fake_relu=False, no_relu=False):
-        flat = x.flatten(1)
-        return (self.fc(flat), flat) if with_latent else self.fc(flat)
-
-
-class DotsData(datasets.DataSet):
-    """A user's own data set, made as upstream's documentation says."""
-
-    def __init__(self, data_path, **kwargs):
-        super().__init__(
-            "dots",
-            data_path,
-            **{
-                "num_classes": 2,
-                "mean": torch.full((3,), 0.5),
-                "std": torch.full((3,), 0.5),
-                "custom_class": Dots,
-                "transform_train": None,
-                "transform_test": None,
-                **kwargs,
-            },
-        )
-
-    def get_model(self, arch, pretrained):
-        return {"linear": Linear}[arch](self.num_classes)
-
-
-@pytest.fixture(autouse=True)
-def dots(monkeypatch):
-    """The data set registered as upstream's documentation says, after everything is imported."""
-    monkeypatch.setitem(datasets.DATASETS, "dots", DotsData)
-    entry = {"epochs": 2, "batch_size": 6, "weight_decay": 0.0, "step_lr": 1}
-    monkeypatch.setitem(defaults.TRAINING_DEFAULTS, DotsData, entry)
-    choices = defaults.MODEL_LOADER_ARGS[0][1]
-    choices.append("dots")
-    yield
-    choices.remove("dots")
 
 
 def words(out, **changed):
@@ -341,135 +277,6 @@ def test_help_lists_every_option(capsys):
         for entries in (defaults.TRAINING_ARGS, defaults.PGD_ARGS, defaults.MODEL_LOADER_ARGS)
         for entry in entries
     }
-
-
-# -- defaults --------------------------------------------------------------------------------------
-
-
-def filled(ds_class, **given):
-    args = Namespace(out_dir="x", adv_train=1, constraint="2", eps=3, attack_lr=0.5, **given)
-    for entries in (defaults.TRAINING_ARGS, defaults.PGD_ARGS):
-        args = defaults.check_and_fill_args(args, entries, ds_class)
-    return args
-
-
-def test_restricted_imagenet_trains_as_in_the_paper():
-    args = filled(datasets.RestrictedImageNet)
-    assert (args.epochs, args.lr, args.momentum, args.weight_decay) == (110, 0.1, 0.9, 5e-4)
-    assert args.custom_lr_multiplier == "[(0, 1), (30, 0.1), (60, 0.01)]"
-    assert (args.step_lr, args.random_start, args.attack_steps) == (None, 1, 7)
-    assert defaults.TRAINING_DEFAULTS[datasets.RestrictedImageNet]["batch_size"] == 256
-
-
-def test_asking_for_step_drops_sets_the_schedule_of_the_data_set_aside():
-    args = filled(datasets.RestrictedImageNet, step_lr=10)
-    assert (args.step_lr, args.custom_lr_multiplier) == (10, None)
-
-
-def test_other_defaults_are_upstreams_and_subclasses_have_them():
-    class Mine(datasets.CIFAR):
-        pass
-
-    args = filled(Mine)
-    assert (args.epochs, args.step_lr, args.weight_decay, args.random_start) == (150, 50, 5e-4, 0)
-
-
-def test_a_data_set_without_defaults_says_what_to_give():
-    with pytest.raises(InputError, match=r"--epochs is required.*no entry for DataSet"):
-        filled(datasets.DataSet)
-    args = filled(datasets.DataSet, epochs=1, weight_decay=0.0, step_lr=1)
-    assert args.momentum == 0.9
-
-
-# -- models ----------------------------------------------------------------------------------------
-
-
-def test_models_are_made_by_position_and_by_name():
-    data = DotsData("")
-    model, checkpoint = model_utils.make_and_restore_model("linear", data)
-    assert isinstance(model, AttackerModel)
-    assert checkpoint is None
-    model, _ = model_utils.make_and_restore_model(arch=Linear(2), dataset=data, parallel=True)
-    assert isinstance(model, nn.DataParallel)
-    with pytest.raises(TypeError):
-        model_utils.make_and_restore_model("linear", data, None, False, False, False, True)
-
-
-def test_a_classifier_with_a_plain_forward_is_wrapped_and_restored(tmp_path):
-    plain = nn.Sequential(nn.Flatten(), nn.Linear(48, 2))
-    data = DotsData("")
-    model, _ = model_utils.make_and_restore_model(arch=plain, dataset=data, add_custom_forward=True)
-    images = torch.rand(2, 3, 4, 4)
-    expected = model(images)[0]
-    weights = {f"module.{k}": v for k, v in model.state_dict().items()}
-    torch.save({"model": weights, "epoch": 1}, tmp_path / "plain.pt")
-    fresh = nn.Sequential(nn.Flatten(), nn.Linear(48, 2))
-    again, checkpoint = model_utils.make_and_restore_model(
-        arch=fresh, dataset=data, resume_path=tmp_path / "plain.pt", add_custom_forward=True
-    )
-    torch.testing.assert_close(again(images)[0], expected)
-    assert checkpoint["epoch"] == 1
-    assert checkpoint["model"].keys() == weights.keys()
-
-
-def test_weights_that_do_not_fit_are_named(tmp_path):
-    model, _ = model_utils.make_and_restore_model("linear", DotsData(""))
-    weights = {f"module.{k}": v for k, v in model.state_dict().items()}
-    torch.save({"model": weights, "epoch": 1}, tmp_path / "two.pt")
-    with pytest.raises(
-        InputError, match=r"two.pt does not fit linear.*fc.weight is 2x48, not 3x48"
-    ):
-        model_utils.make_and_restore_model(
-            "linear", DotsData("", num_classes=3), tmp_path / "two.pt"
-        )
-
-
-def test_the_normaliser_of_a_checkpoint_wins(tmp_path, capsys):
-    trained, _ = model_utils.make_and_restore_model("linear", DotsData(""))
-    weights = {f"module.{k}": v for k, v in trained.state_dict().items()}
-    torch.save({"model": weights, "epoch": 1}, tmp_path / "half.pt")
-    other = DotsData("", mean=torch.full((3,), 0.1), std=torch.full((3,), 0.9))
-    model, _ = model_utils.make_and_restore_model("linear", other, tmp_path / "half.pt")
-    assert "instead of the data set's" in capsys.readouterr().out
-    images = torch.rand(2, 3, 4, 4)
-    torch.testing.assert_close(model(images)[0], trained(images)[0])
-    assert torch.equal(model.attacker.normalize.new_mean, model.normalizer.new_mean)
-
-
-def test_unknown_architectures_are_answered_with_near_names():
-    with pytest.raises(InputError, match=r"no architecture 'resnet5': try resnet50"):
-        model_utils.make_and_restore_model("resnet5", datasets.CIFAR("/tmp/"))
-    with pytest.raises(InputError, match=r"no architecture 'vgg61'.*vgg16"):
-        model_utils.make_and_restore_model("vgg61", datasets.ImageNet("/tmp/"))
-
-
-def test_feature_extractor_leaves_the_model_as_it_was():
-    network = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2), nn.Identity())
-    before = set(network.state_dict())
-    extractor = model_utils.FeatureExtractor(
-        network, [lambda model: model[1], lambda model: model[0]]
-    )
-    x = torch.randn(5, 4)
-    out, rectified, linear = extractor(x)
-    torch.testing.assert_close(out, network(x))
-    torch.testing.assert_close(linear, network[0](x))
-    torch.testing.assert_close(rectified, linear.relu())
-    assert set(network.state_dict()) == before
-    assert not any(module._forward_hooks for module in network.modules())
-    unused = nn.Linear(1, 1)
-    with pytest.raises(InputError, match=r"layer 0 .* did not run"):
-        model_utils.FeatureExtractor(network, [lambda model: unused])(x)
-
-
-def test_a_store_without_metadata_is_named(tmp_path):
-    Store(str(tmp_path), "empty").close()
-    with pytest.raises(InputError, match="no metadata"):
-        model_utils.model_dataset_from_store((str(tmp_path), "empty"))
-    with pytest.raises(InputError, match="which='newest'"):
-        model_utils.model_dataset_from_store((str(tmp_path), "empty"), which="newest")
-
-
-# -- the real road ---------------------------------------------------------------------------------
 
 
 def test_the_documented_command_in_a_process_of_its_own(tmp_path):
