@@ -5,8 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import ExitStack, closing, contextmanager
 from datetime import datetime, timezone
 from functools import cached_property
 from pathlib import Path
@@ -14,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from ..runtime.errors import InputError
-from ..runtime.files import remove_unfinished
 from .cox_export import bring_up_to_date
 from .figures import save_figure
 from .folder import digest_of, other_settings
-from .locks import check_alone, claimed
+from .locks import check_alone
+from .parts import Part, begun, shared_parts, snapshot_of
 from .records import (
     METADATA,
     RESULTS,
@@ -33,52 +32,15 @@ from .records import (
 )
 from .safe_pickle import trusting
 from .synthesis import Synthesis
+from .tensorboard import check_space, show
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["ExperimentStore", "Part", "trusting"]
 
-SNAPSHOTS = "snapshots"
-# What versions before 0.2 called the same folder.
-_PLACES = "places"
-# What an experiment takes on the disk beside its images, in bytes.
-MARGIN = 2**22
 # The cox store is written anew no more often than in 1/20 of the time.
 SHARE = 20
-# Of a part, in tensorboard: to encode an image costs more than to keep its tensors.
-IMAGES_SHOWN = 8
-
-
-@dataclass(frozen=True)
-class Part:
-    """A part of an experiment that is worked on: images `first` to `stop` of a whole.
-
-    Attributes
-    ----------
-    name
-        Names its files.
-    group
-        The whole.
-    first, stop
-        Its images are ``[first:stop]``.
-    snapshot
-        The file in which a run keeps how far it is.
-    """
-
-    name: str
-    group: str
-    first: int
-    stop: int
-    snapshot: Path
-
-    def __len__(self) -> int:
-        return self.stop - self.first
-
-    @property
-    def images(self) -> slice:
-        """Which of the whole."""
-        return slice(self.first, self.stop)
 
 
 class ExperimentStore:
@@ -252,26 +214,8 @@ class ExperimentStore:
         ...     for part in parts:
         ...         store.add(part, rr.invert(model, images[part.images]))
         """
-        if n < 1:
-            raise InputError(f"n={n}: ask for 1 or more")
-        folder = self.path / SNAPSHOTS
-        with suppress(OSError):  # there is none, or another process has renamed it
-            (self.path / _PLACES).rename(folder)
-        folder.mkdir(exist_ok=True)
-        parts = {}
-        for first in range(0, n, size):
-            name = group if n <= size else f"{group}-{first:07d}"
-            snapshot = folder / f"{name}.safetensors"
-            part = Part(name, group, first, min(n, first + size), snapshot)
-            parts[record_path(self.path, name)] = part
-        with closing(claimed(list(parts))) as records:
-            yield (self._cleared(parts[record]) for record in records)
-
-    def _cleared(self, part: Part) -> Part:
-        tensors = self.path / f"{part.name}.safetensors"
-        for path in (part.snapshot, tensors, record_path(self.path, part.name)):
-            remove_unfinished(path)
-        return part
+        with closing(shared_parts(self.path, group, n, size)) as parts:
+            yield parts
 
     def records(self) -> list[Record]:
         """All that is finished, see `robust_reps_ext.results.records.read_records`."""
@@ -283,9 +227,9 @@ class ExperimentStore:
 
     def whole(self, group: str) -> tuple[Synthesis, list[dict[str, Any]]]:
         """What the finished parts of a whole hold: one synthesis, and a row for each image."""
-        files = [name for one in self.records() if one.group == group for name in one.files]
-        runs = [Synthesis.load(self.path / name) for name in files]
-        return Synthesis.joined(runs), self.rows(group)
+        parts = [one for one in self.records() if one.group == group]
+        runs = [Synthesis.load(self.path / name) for one in parts for name in one.files]
+        return Synthesis.joined(runs), [row for one in parts for row in one.rows]
 
     def rows(self, group: str) -> list[dict[str, Any]]:
         """The rows of the finished parts of a whole."""
@@ -331,7 +275,7 @@ class ExperimentStore:
             {"name": part.group, "image": index, "objective": value, "tensors": path.name}
             for index, value in enumerate(synthesis.objective.tolist(), first)
         ]
-        self._check_space(path, synthesis)
+        check_space(path, synthesis)
         synthesis.save(path)
         try:
             self._finish(
@@ -341,7 +285,7 @@ class ExperimentStore:
             if not record_path(self.path, part.name).exists():
                 path.unlink(missing_ok=True)
             raise
-        self._show(part.name, synthesis)
+        show(self.tensorboard, part.name, synthesis)
         return path
 
     def add_rows(
@@ -418,15 +362,13 @@ class ExperimentStore:
 
     def _holds_something(self) -> bool:
         """Whether anything was finished, or begun, here or by another process."""
-        snapshots = self.path / SNAPSHOTS
-        begun = snapshots.is_dir() and any(snapshots.glob("*.safetensors"))
-        return begun or any(one.table != METADATA for one in self.records())
+        return begun(self.path) or any(one.table != METADATA for one in self.records())
 
     def _part(self, name: str | Part, n: int) -> Part:
         if isinstance(name, Part):
             return name
         check_name("name", name)
-        return Part(name, name, 0, n, self.path / SNAPSHOTS / f"{name}.safetensors")
+        return Part(name, name, 0, n, snapshot_of(self.path, name))
 
     def _free(self, name: str) -> Path:
         path = self.path / f"{name}.safetensors"
@@ -455,26 +397,3 @@ class ExperimentStore:
         if time.monotonic() >= self._next_view:
             took = bring_up_to_date(self.path, wait=False)
             self._next_view = time.monotonic() + SHARE * took
-
-    def _check_space(self, path: Path, synthesis: Synthesis) -> None:
-        # Twice: tensors, and images for tensorboard, whose writer hangs where a disk is full.
-        images = 3 * synthesis.images.numel() * synthesis.images.element_size()
-        frames = 0 if synthesis.frames is None else synthesis.frames.numel()
-        needed, free = 2 * images + frames + MARGIN, shutil.disk_usage(self.path).free
-        if free < needed:
-            raise InputError(
-                f"cannot write {path}: {free // 2**20} MiB are free and {-(-needed // 2**20)} MiB "
-                "needed; free some, or give another directory"
-            )
-
-    def _show(self, name: str, synthesis: Synthesis) -> None:
-        writer = self.tensorboard
-        shown = {"images": synthesis.images, "start": synthesis.start}
-        if synthesis.target_images is not None:
-            shown["targets"] = synthesis.target_images
-        for what, images in shown.items():
-            some = images[:IMAGES_SHOWN].detach().float().cpu().numpy()
-            writer.add_images(f"{name}/{what}", some)
-        for step, values in zip(synthesis.trace_steps.tolist(), synthesis.trace, strict=True):
-            writer.add_scalar(f"{name}/objective", float(values.mean()), int(step))
-        writer.flush()
