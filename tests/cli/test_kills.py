@@ -124,13 +124,16 @@ def test_a_signal_ends_the_step_and_says_how_to_go_on(tmp_path, number, status):
         stderr=subprocess.PIPE,
         text=True,
     )
-    end = time.monotonic() + 300
-    while not list(out.glob("*/snapshots/*.safetensors")):
-        assert process.poll() is None, process.stderr.read()
-        assert time.monotonic() < end
-        time.sleep(0.02)
-    process.send_signal(number)
-    _, said = process.communicate(timeout=120)
+    try:
+        end = time.monotonic() + 300
+        while not list(out.glob("*/snapshots/*.safetensors")):
+            assert process.poll() is None, process.stderr.read()
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        process.send_signal(number)
+        _, said = process.communicate(timeout=120)
+    finally:
+        process.kill()
     assert process.returncode == status
     assert "interrupted: finishing this step (a second time leaves at once)" in said
     assert said.splitlines()[-1] == (
