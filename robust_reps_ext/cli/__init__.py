@@ -21,15 +21,7 @@ from ..results.locks import rank_and_world
 from ..runtime.environment import __version__
 from ..runtime.errors import InputError, one_line
 from ..runtime.signals import exit_status, raising
-from . import console
-from .evaluation import evaluate
-from .features import activations, add_feature, visualize
-from .inversion import curve, interpolate, invert
-from .models import models_app
-from .paper import demo, paper
-from .robust_data import robustify
-from .scorecard import scorecard
-from .store import store
+from . import console, evaluation, features, inversion, models, paper, robust_data, scorecard, store
 
 __all__ = ["app", "main"]
 
@@ -159,22 +151,12 @@ def doctor(
     raise typer.Exit(0 if found.healthy else 1)
 
 
-for command in (
-    invert,
-    curve,
-    interpolate,
-    visualize,
-    add_feature,
-    activations,
-    evaluate,
-    robustify,
-    paper,
-    demo,
-    scorecard,
-):
-    app.command(command.__name__.replace("_", "-"))(command)
-app.add_typer(models_app, name="models")
-app.add_typer(store, name="store")
+for room in (inversion, features, evaluation, robust_data, paper, scorecard):
+    for name, command in vars(room).items():
+        if name in room.__all__:
+            app.command(name.replace("_", "-"))(command)
+app.add_typer(models.models_app, name="models")
+app.add_typer(store.store, name="store")
 
 
 @contextmanager
