@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...runtime.errors import InputError
+from ...runtime.errors import InputError, first_line, one_line
 from ...runtime.files import sha256
 from ...runtime.modules import is_finite
 from ...runtime.plain_values import Foreign
@@ -105,7 +105,7 @@ def read_checkpoint(path: str | os.PathLike[str], *, trust: bool = False) -> Che
     >>> checkpoint.format, checkpoint.epoch, sorted(checkpoint.state_dict)
     ('bare', 3, ['bias', 'weight'])
     """
-    shown = _shown(path)
+    shown = one_line(os.fspath(path)) or "''"
     _check_file(path, shown)
     try:
         with open(path, "rb") as file:
@@ -168,24 +168,18 @@ def _contents(file: BinaryIO, size: int, shown: str, trust: bool) -> Contents:
     try:
         return read_trusted(file)
     except Exception as error:  # the file's own code may raise anything
-        reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-        raise InputError(f"cannot load trusted checkpoint {shown}: {reason[:300]}") from error
+        reason = f"{type(error).__name__}: {first_line(error)}"
+        raise InputError(f"cannot load trusted checkpoint {shown}: {reason}") from error
 
 
 _NAMES = re.compile(r"\.(pt|pth|ckpt|safetensors)(\.\w+)?$")
-
-
-def _shown(path: str | os.PathLike[str]) -> str:
-    """A path for a message: on one line whatever it is."""
-    text = os.fspath(path)
-    return text if text.isprintable() and text else repr(text)
 
 
 def _nearby(path: str | os.PathLike[str]) -> str:
     """``"; did you mean ..."`` for names like `path` in its folder; empty where there are none."""
     folder, name = os.path.split(os.path.abspath(path))
     if not os.path.isdir(folder):
-        return f": there is no folder {_shown(os.path.dirname(path))}"
+        return f": there is no folder {one_line(os.path.dirname(path))}"
     close = difflib.get_close_matches(name, _checkpoints(folder), n=3, cutoff=0.5)
     return (
         f": did you mean {_listed(close)}?"
@@ -210,7 +204,7 @@ def _checkpoints(folder: str | os.PathLike[str]) -> list[str]:
 
 
 def _listed(names: Any, most: int = 5) -> str:
-    shown = [_shown(name)[:100] for name in names]
+    shown = [one_line(name)[:100] for name in names]
     more = f" and {len(shown) - most} more" if len(shown) > most else ""
     return ", ".join(shown[:most]) + more
 
