@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import logging
 import os
@@ -168,5 +167,5 @@ def _of_torchvision(text: str) -> Source:
 
 def _close(name: str) -> str:
     known = [*bundled(), *PUBLIC, *torchvision.models.list_models(module=torchvision.models)]
-    close = difflib.get_close_matches(name, known, n=3)
-    return f" (did you mean {', '.join(close)}?)" if close else ""
+    close = near(name, known, [""])
+    return f" (did you mean {close}?)" if close else ""
