@@ -91,6 +91,7 @@ setup(
         "robust_reps_ext": [
             "py.typed",
             "upstream/training/presets/*.json",
+            "datasets/wordnet.txt",
             "models/zoo/weights/*",
             "report/templates/*",
         ]

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..runtime.errors import InputError
+from ..runtime.errors import InputError, first_line
 from ..runtime.files import sha256, writing
 
 __all__ = [
@@ -182,7 +182,7 @@ def read_members(path: Path, *, facts: bool = False) -> Members:
             samples = _samples(tar, facts)
             end = path.stat().st_size
     except (OSError, tarfile.TarError, ValueError, EOFError) as error:
-        raise damaged(path, str(error).partition("\n")[0] or type(error).__name__) from error
+        raise damaged(path, first_line(error)) from error
     for key, sample in samples.items():
         missing = {"png", "cls", *(["json"] if facts else [])} - sample.keys()
         if missing:

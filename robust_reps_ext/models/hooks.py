@@ -58,8 +58,11 @@ class Site:
         return f"{self.side} of {of}{pooled}, {after}"
 
     @contextmanager
-    def reading(self, network: nn.Module) -> Iterator[list[Tensor]]:
-        """The list that holds the representation after one forward pass inside the block."""
+    def reading(self, network: nn.Module, *, stop: bool = False) -> Iterator[list[Tensor]]:
+        """The list that holds the representation after one forward pass inside the block.
+
+        With `stop`, the pass ends there, and the block with it.
+        """
         seen: list[Tensor] = []
         calls = 0
 
@@ -73,6 +76,8 @@ class Site:
                     )
                 # What follows may write into an output in place.
                 seen.append(value.clone() if self.side == "output" else value)
+                if stop:
+                    raise _Reached
             calls += 1
 
         module = network.get_submodule(self.name)
@@ -82,6 +87,8 @@ class Site:
             handle = module.register_forward_hook(lambda _module, _args, output: keep(output))
         try:
             yield seen
+        except _Reached:
+            pass
         finally:
             handle.remove()
 
@@ -90,6 +97,10 @@ class Site:
         if self.pool and value.dim() > 2:
             value = POOLS[self.pool](value)
         return value.flatten(1)
+
+
+class _Reached(Exception):
+    """The representation is known."""
 
 
 def _mean(value: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ from .architectures.fitting import check_classes, classes_of, fitted, kind
 from .checkpoints import read_checkpoint
 from .checkpoints.state_names import Normalizer, bare_name
 from .normalizers import Statistics
-from .representation import Layer, RepresentationModel, at_layer
+from .representation import Layer, RepresentationModel, at_layer, unwrapped
 from .self_check import check_output, check_weights
 from .zoo.sources import find_source, timm_network
 
@@ -194,8 +194,7 @@ def _from_file(
         "accuracies": checkpoint.accuracies or facts.get("accuracies", {}),
     }
     if checkpoint.unsafe_imports:
-        wanted = checkpoint.unsafe_imports[:10]
-        model.card["left_out"] = [(n if n.isprintable() else repr(n))[:100] for n in wanted]
+        model.card["left_out"] = list(checkpoint.unsafe_imports[:10])
     return model
 
 
@@ -221,7 +220,7 @@ def _from_network(
 
 
 def _card(model: AttackerModel, origin: str) -> dict[str, Any]:
-    inner = model.model.module if isinstance(model.model, RepresentationModel) else model.model
+    inner = unwrapped(model.model)
     statistics = model.normalizer.new_mean, model.normalizer.new_std
     return {
         "arch": kind(inner),

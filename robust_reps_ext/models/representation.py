@@ -28,6 +28,7 @@ __all__ = [
     "RepresentationModel",
     "at_layer",
     "representation",
+    "unwrapped",
 ]
 
 logger = logging.getLogger("robust_reps_ext")
@@ -81,11 +82,15 @@ def at_layer(model: AttackerModel, layer: Layer | None) -> AttackerModel:
     """The same network (shared weights) with its representation read at `layer`."""
     if layer is None:
         return model
-    inner = model.model.module if isinstance(model.model, RepresentationModel) else model.model
     normalizer = model.normalizer
     statistics = SimpleNamespace(mean=normalizer.new_mean[:, 0, 0], std=normalizer.new_std[:, 0, 0])
-    moved = AttackerModel(RepresentationModel(inner, layer=layer), statistics)
+    moved = AttackerModel(RepresentationModel(unwrapped(model.model), layer=layer), statistics)
     return moved.train(model.training)
+
+
+def unwrapped(network: Any) -> Any:
+    """The network itself, if it stands in a `RepresentationModel`."""
+    return network.module if isinstance(network, RepresentationModel) else network
 
 
 class RepresentationModel(nn.Module):

@@ -10,10 +10,10 @@ import torch
 from robustness.attacker import AttackerModel
 from torch import Tensor, nn
 
-from ..runtime.errors import InputError
+from ..runtime.errors import InputError, first_line
 from ..runtime.modules import device_of, evaluating, is_finite
 from ..upstream.data.bad_images import readable
-from .representation import RepresentationModel
+from .representation import RepresentationModel, unwrapped
 
 __all__ = ["check_accuracy", "check_output", "check_weights"]
 
@@ -59,8 +59,7 @@ def check_output(model: AttackerModel, classes: int | None) -> dict[str, Any]:
     InputError
         If the model gives something else than a row of finite logits, one for each class.
     """
-    network = model.model.module if isinstance(model.model, RepresentationModel) else model.model
-    what = type(network).__name__
+    what = type(unwrapped(model.model)).__name__
     found, reason = _logits_and_latent(model)
     if found is None:
         logger.warning("%s was not checked: it takes no images of %s (%s)", what, _SIZES, reason)
@@ -98,10 +97,10 @@ def _logits_and_latent(model: AttackerModel) -> tuple[tuple[Any, Tensor] | None,
         except InputError:
             raise
         except Exception as error:  # a network may raise anything for an image it cannot take
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+            reason = first_line(error)
         else:
             return (logits, latent), ""
-    return None, reason[:160]
+    return None, reason
 
 
 def check_accuracy(

@@ -138,17 +138,7 @@ def accuracy_figure(names: Sequence[str], lines: Sequence[Line]) -> Figure:
 def shares_figure(names: Sequence[str], lines: Sequence[Line]) -> Figure:
     """Shares as dots with their intervals, one colour for each model, a row for each name.
 
-    Parameters
-    ----------
-    names
-        What the K shares of each model are.
-    lines
-        One for each model, with K shares in [0, 1].
-
-    Raises
-    ------
-    InputError
-        If a line has another number of values than there are names, or there is nothing to plot.
+    Parameters and errors are those of `accuracy_figure`.
 
     Examples
     --------

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
-__all__ = ["InputError", "near", "one_line", "warn"]
+__all__ = ["InputError", "first_line", "listed", "near", "one_line", "warn"]
 
 _PACKAGE = str(Path(__file__).parents[1])
 
@@ -52,6 +52,19 @@ def near(name: object, known: Iterable[str], otherwise: Iterable[str] = ()) -> s
     names = list(known)
     close = difflib.get_close_matches(str(name), names, n=3)
     return ", ".join(close or otherwise or sorted(names))
+
+
+def listed(names: Iterable[object], most: int = 5) -> str:
+    """The first names, with commas between, and how many more there are."""
+    shown = [one_line(name)[:120] for name in names]
+    more = f" and {len(shown) - most} more" if len(shown) > most else ""
+    return ", ".join(shown[:most]) + more
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says, as far as it fits into ours, or else its kind."""
+    lines = str(error).strip().splitlines()
+    return one_line(lines[0][:160]) if lines else type(error).__name__
 
 
 def warn(message: str, category: type[Warning] = UserWarning) -> None:

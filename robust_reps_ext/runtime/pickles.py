@@ -13,10 +13,12 @@ import pickle
 import pickletools
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
+from itertools import islice
 from typing import Any, BinaryIO
 
 import numpy as np
 
+from .errors import first_line
 from .plain_values import CONSTRUCTORS, Builder, Foreign, NeedsCodeError, fill, keys, order_bytes
 
 __all__ = ["MAX_OPCODES", "unpickle"]
@@ -87,24 +89,21 @@ class _Machine:
 
     def run(self, stream: BinaryIO) -> tuple[Any, tuple[str, ...]]:
         try:
-            for count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
-                name = opcode.name
-                if name == "STOP":
+            for opcode, argument, _ in islice(pickletools.genops(stream), self.most):
+                step = _STEPS.get(opcode.name)
+                if step is not None:
+                    step(self, argument)
+                elif opcode.name == "STOP":
                     return self.stack.pop(), tuple(self.unknown)
-                if count >= self.most:
+                else:
                     raise pickle.UnpicklingError(
-                        f"its pickle has more than {self.most:,} instructions"
+                        f"its pickle uses {opcode.name}, which no plain value needs"
                     )
-                if name not in _STEPS:
-                    raise pickle.UnpicklingError(
-                        f"its pickle uses {name}, which no plain value needs"
-                    )
-                _STEPS[name](self, argument)
         except IndexError as error:
             raise pickle.UnpicklingError("its pickle takes more than it has put") from error
         except (ValueError, EOFError, OverflowError, MemoryError) as error:
-            raise pickle.UnpicklingError(f"its pickle is damaged ({_phrase(error)})") from error
-        raise pickle.UnpicklingError("its pickle has no end")
+            raise pickle.UnpicklingError(f"its pickle is damaged ({first_line(error)})") from error
+        raise pickle.UnpicklingError(f"its pickle has more than {self.most:,} instructions")
 
     def push(self, value: Any) -> None:
         self.stack.append(value)
@@ -137,7 +136,7 @@ class _Machine:
         try:
             return function.function(*arguments)
         except (TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
-            raise pickle.UnpicklingError(f"{function.name}: {_phrase(error)}") from error
+            raise pickle.UnpicklingError(f"{function.name}: {first_line(error)}") from error
 
     def charge(self, arguments: tuple[Any, ...]) -> None:
         """Count what calls copy: a file may name one large value and copy it without end."""
@@ -264,9 +263,3 @@ def _with_items(target: dict[Any, Any], items: list[Any]) -> dict[Any, Any]:
     for pair in zip(keys(items[::2]), items[1::2], strict=True):
         target.__setitem__(*pair)
     return target
-
-
-def _phrase(error: BaseException) -> str:
-    """The first line of an error's message, or its kind where it has none."""
-    lines = str(error).strip().splitlines()
-    return lines[0][:160] if lines else type(error).__name__

@@ -14,7 +14,7 @@ import torchvision
 from robustness import cifar_models, imagenet_models
 from torch import Tensor, nn
 
-from ...runtime.errors import InputError, near
+from ...runtime.errors import InputError, listed, near
 from ...upstream import registry
 from .families import candidates, timm_candidates
 
@@ -170,11 +170,11 @@ def misfit(shapes: Shapes, state: Mapping[str, Tensor]) -> str:
     ]
     parts = []
     if missing:
-        parts.append(f"it lacks {_some(missing)}")
+        parts.append(f"it lacks {listed(missing, most=2)}")
     if unexpected:
-        parts.append(f"it has {_some(unexpected)}, unknown to the network")
+        parts.append(f"it has {listed(unexpected, most=2)}, unknown to the network")
     if differing and not (missing and unexpected):
-        parts.append(_some(differing, most=1))
+        parts.append(listed(differing, most=1))
     return "; ".join(parts)
 
 
@@ -311,11 +311,6 @@ def _from_timm(name: str) -> Callable[[int], nn.Module]:
 
 def _optional(names: set[str]) -> set[str]:
     return {name for name in names if not name.endswith("num_batches_tracked")}
-
-
-def _some(names: list[str], most: int = 2) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(name[:120] for name in names[:most]) + more
 
 
 def _by(shape: Any) -> str:

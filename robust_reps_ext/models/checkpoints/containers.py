@@ -16,6 +16,7 @@ import safetensors
 import safetensors.torch
 import torch
 
+from ...runtime.errors import first_line
 from ...runtime.pickles import unpickle
 from ...runtime.plain_values import Foreign
 from .rebuilding import ALLOWED
@@ -119,7 +120,7 @@ def _read_safetensors(file: BinaryIO) -> Contents:
     try:
         weights = safetensors.torch.load(data)
     except (safetensors.SafetensorError, KeyError, ValueError) as error:
-        reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
+        reason = first_line(error)
         raise pickle.UnpicklingError(f"its safetensors header is damaged ({reason})") from error
     card = _card(data)
     return Contents({**card, "model": weights} if card else weights, (), "safetensors")
