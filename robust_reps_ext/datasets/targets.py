@@ -11,6 +11,7 @@ from PIL import Image
 from robustness.datasets import DataSet
 
 from ..runtime.errors import InputError
+from ..runtime.randomness import shuffled
 from ..upstream.data.bad_images import BadImages
 from ..upstream.data.image_files import BadImageError, pil_loader
 from ..upstream.mends.folder import EXTENSIONS, find_classes, make_dataset
@@ -128,7 +129,7 @@ def held_out_samples(data_set: DataSet, n: int, *, seed: int = 0, part: slice = 
             f"n={n}: {folder} has {len(files)} images of classes that {name!r} leaves out "
             f"({len(left_out)} folders): ask for fewer, or add some"
         )
-    order = torch.randperm(len(files), generator=torch.Generator().manual_seed(seed)).tolist()
+    order = shuffled(len(files), seed=seed)
     record = vars(data_set).get("bad_images") or BadImages()
     if record.action == "skip":
         order = list(islice((i for i, _ in _read(files, order, record)), n))
