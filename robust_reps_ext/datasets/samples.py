@@ -15,6 +15,7 @@ from robustness.datasets import DataSet
 from torch import Tensor
 
 from ..runtime.errors import InputError
+from ..runtime.randomness import shuffled
 from ..upstream import registry
 from ..upstream.data.bad_images import BadImages, readable, record_of
 
@@ -237,7 +238,7 @@ def validation_places(
     if record_of(found).action == "skip":
         places = list(_readable_places(data_set, None if n is None else needed, seed))
     else:
-        places = _order(found, seed)
+        places = shuffled(len(found), seed=seed)
     if len(places) < needed:
         raise InputError(
             f"{asked}{len(places)} of the {len(found)} validation images of "
@@ -249,13 +250,8 @@ def validation_places(
 @lru_cache(maxsize=8)
 def _readable_places(data_set: DataSet, n: int | None, seed: int) -> tuple[int, ...]:
     found = validation_set(data_set)
-    return tuple(islice((place for place, _ in readable(found, _order(found, seed))), n))
-
-
-def _order(found: Any, seed: int) -> list[int]:
-    generator = torch.Generator().manual_seed(seed)
-    order: list[int] = torch.randperm(len(found), generator=generator).tolist()
-    return order
+    order = shuffled(len(found), seed=seed)
+    return tuple(islice((place for place, _ in readable(found, order)), n))
 
 
 def class_names(data_set: Any, found: Any = None) -> list[str]:

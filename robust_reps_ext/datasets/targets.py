@@ -12,6 +12,7 @@ from PIL import Image
 from robustness.datasets import DataSet
 
 from ..runtime.errors import InputError
+from ..runtime.randomness import shuffled
 from ..upstream.data.bad_images import BadImages, readable, record_of
 from ..upstream.data.image_files import BadImageError, pil_loader
 from ..upstream.mends.folder import EXTENSIONS, find_classes, make_dataset
@@ -129,7 +130,7 @@ def held_out_samples(data_set: DataSet, n: int, *, seed: int = 0, part: slice = 
             f"n={n}: {folder} has {len(files)} images of classes that {name!r} leaves out "
             f"({len(left_out)} folders): ask for fewer, or add some"
         )
-    order = torch.randperm(len(files), generator=torch.Generator().manual_seed(seed)).tolist()
+    order = shuffled(len(files), seed=seed)
     images = _Files([path for path, _ in files], record_of(data_set))
     if images.bad_images.action == "skip":
         order = list(islice((i for i, _ in readable(images, order)), n))

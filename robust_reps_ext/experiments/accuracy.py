@@ -17,7 +17,10 @@ from ..runtime.errors import InputError
 from ..runtime.modules import device_of, evaluating
 from ..runtime.precision import amp_dtype, reduced
 
-__all__ = ["Accuracy", "added_up", "attacked_network", "check_attack", "evaluate"]
+__all__ = ["PAPER_EPS", "Accuracy", "added_up", "attacked_network", "check_attack", "evaluate"]
+
+PAPER_EPS = 3.0
+"""Radius of the attack of Tables 4 and 5, at 224 pixels."""
 
 
 @dataclass(frozen=True)

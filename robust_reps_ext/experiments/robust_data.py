@@ -32,7 +32,7 @@ from ..results.folder import agree, digest_of, read_json, write_json
 from ..results.locks import claimed
 from ..results.records import plain
 from ..runtime.errors import InputError
-from ..runtime.randomness import another, check_seed
+from ..runtime.randomness import another, check_seed, shuffled
 from ..synthesis import Progress, noise, synthesize
 from ..synthesis.objectives import RepresentationMatching
 from ..synthesis.settings import Options, Settings, recorded
@@ -261,8 +261,7 @@ def _chosen(most: int, n: int | None, seed: int, start: str) -> list[int]:
         return list(range(most))
     if not 1 <= n <= most:
         raise InputError(f"n={n}: there are {most} training images; ask for 1 to that many")
-    order = torch.randperm(most, generator=torch.Generator().manual_seed(seed))
-    return sorted(order[:n].tolist())
+    return sorted(shuffled(most, seed=seed)[:n])
 
 
 def _origin(data_set: DataSet) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ..runtime.errors import InputError, first_line
 from ..runtime.modules import device_of, evaluating, is_finite
+from ..runtime.randomness import shuffled
 from ..upstream.data.bad_images import readable
 from .representation import RepresentationModel, unwrapped
 
@@ -131,7 +132,7 @@ def check_accuracy(
         return None
     _, loader = data_set.make_loaders(0, 1, only_val=True, shuffle_val=False)
     data = loader.dataset
-    order = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))[:n]
+    order = torch.tensor(shuffled(len(data), seed=seed)[:n])
     if not len(order):
         return None
     correct = seen = 0

@@ -15,7 +15,7 @@ from ..results.snapshot import check_snapshot
 from ..runtime.errors import InputError, warn
 from ..upstream.attack.schedules import SCHEDULES
 
-__all__ = ["Options", "Settings", "recorded"]
+__all__ = ["Options", "Settings", "at_size", "recorded"]
 
 PAPER_SIZE = 224
 
@@ -150,7 +150,7 @@ class Settings:
         InputError
             For a value that no run can use.
         """
-        scale = math.sqrt(math.prod(images.shape[-2:])) / PAPER_SIZE
+        scale = at_size(1.0, images)
         paper = cls(eps * scale, step_size * scale, iterations, use_best=use_best)
         wanted: dict[str, Any] = {
             _renamed(name): value for name, value in given.items() if value is not None
@@ -200,6 +200,19 @@ class Settings:
                 )
         if not bool(torch.as_tensor(self.step_size).isfinite().all()):
             raise InputError(f"step_size={self.step_size}: give a finite length")
+
+
+def at_size(length: float, images: Tensor) -> float:
+    """An L2 length for 224-pixel images, brought to the size of these: times sqrt(H W) / 224.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from robust_reps_ext.synthesis.settings import at_size
+    >>> at_size(7.0, torch.zeros(2, 3, 64, 64))
+    2.0
+    """
+    return length * math.sqrt(math.prod(images.shape[-2:])) / PAPER_SIZE
 
 
 def _renamed(name: str) -> str:

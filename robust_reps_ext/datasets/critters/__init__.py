@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from .drawing import CLASSES, DATA_VERSION, FINE_CLASSES, HUES, TEXTURES, Factors
+from .drawing import CLASSES, COATS, DATA_VERSION, FINE_CLASSES, HUES, TEXTURES, Factors
 from .images import CritterImages
 from .series import Series
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CLASSES",
+    "COATS",
     "DATA_VERSION",
     "FINE_CLASSES",
     "HUES",
@@ -32,6 +33,7 @@ __all__ = [
     "CrittersDataSet",
     "CrittersFineDataSet",
     "Factors",
+    "animals",
     "draw",
 ]
 
@@ -121,6 +123,18 @@ def draw(
         fine_labels=torch.tensor([record.fine_label for record in factors]),
         factors=factors,
     )
+
+
+def animals() -> torch.Tensor:
+    """The animal of each fine class: (162,), int64, indices into `CLASSES`.
+
+    Examples
+    --------
+    >>> from robust_reps_ext.datasets.critters import CLASSES, FINE_CLASSES, animals
+    >>> FINE_CLASSES[20], CLASSES[animals()[20]]
+    ('cat, plain, green', 'cat')
+    """
+    return torch.arange(len(FINE_CLASSES)) // COATS
 
 
 def __getattr__(name: str) -> Any:

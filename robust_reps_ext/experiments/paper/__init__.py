@@ -20,9 +20,9 @@ from ...results.records import plain
 from ...results.units import FinishedUnit, finished_units, keep
 from ...runtime.errors import InputError
 from ...synthesis import Progress
-from ...synthesis.settings import PAPER_SIZE
+from ...synthesis.settings import at_size
 from ...upstream.data.bad_images import readable
-from ..accuracy import check_attack
+from ..accuracy import PAPER_EPS, check_attack
 from .study import SCALES, Study
 from .units import ORDER, UNITS, Unit
 
@@ -111,7 +111,7 @@ def run_paper(
         data_set=data_set,
         classes=_classes(data_set, loader.dataset),
         scale=replace(SCALES[scale], **changes),
-        eps=3.0 * side / PAPER_SIZE if eps is None else eps,
+        eps=at_size(PAPER_EPS, first) if eps is None else eps,
         group=group,
         seed=seed,
     )

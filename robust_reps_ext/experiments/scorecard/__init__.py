@@ -12,13 +12,15 @@ from robustness.attacker import AttackerModel
 from robustness.datasets import DataSet
 from torch import Tensor
 
+from ...datasets.critters import animals
 from ...datasets.samples import validation_samples, validation_set
 from ...models.loading import weights_digest
 from ...results.records import plain
 from ...runtime.errors import InputError
-from ...synthesis.settings import PAPER_SIZE
+from ...synthesis.settings import at_size
+from ..accuracy import PAPER_EPS
 from .claims import CLAIMS, Measure
-from .judge import COATS, Judge, chance, judge_right, known_factors
+from .judge import Judge, chance, judge_right, known_factors
 from .result import PAIR, Scorecard
 from .settings import Amounts
 from .statistics import compare
@@ -110,8 +112,9 @@ def scorecard(
     amounts = replace(amounts or Amounts(), **changes)
     found = validation_set(data_set)
     amounts.check(len(found))
-    side = validation_samples(data_set, 1).images.shape[-1]
-    eps = 3.0 * side / PAPER_SIZE if eps is None else eps
+    one = validation_samples(data_set, 1).images
+    side = one.shape[-1]
+    eps = at_size(PAPER_EPS, one) if eps is None else eps
     if eps <= 0:
         raise InputError(f"eps={eps}: give the radius that the robust model was trained against")
     models = {"robust": robust, "standard": standard}
@@ -121,7 +124,7 @@ def scorecard(
         )
     factors = known_factors(data_set)
     if group is None and factors is not None:
-        group = torch.arange(data_set.num_classes) // COATS
+        group = animals()
     referee = None if judge is None else Judge(judge, group, factors)
     everyone = models if judge is None else {**models, "judge": judge}
     made_with = {

@@ -13,12 +13,12 @@ from torch import Tensor
 from ...datasets.samples import Samples, validation_samples
 from ...models.representation import representation
 from ...synthesis import noise
-from ...synthesis.settings import PAPER_SIZE, Options
+from ...synthesis.settings import Options, at_size
 from ..addition import add_feature
 from ..constrained import invert_within
 from ..interpolation import interpolate
 from ..inversion import invert
-from ..visualization import visualize
+from ..visualization import random_coordinates, visualize
 from .judge import Judge
 from .measures import (
     agreement,
@@ -67,9 +67,8 @@ class _Trial:
 
     def coordinates(self, n: int) -> list[int]:
         """Random coordinates, each once as far as there are enough of them."""
-        size = representation(self.model, self.samples.images[:1]).shape[1]
-        order = torch.randperm(size, generator=torch.Generator().manual_seed(self.seed)).tolist()
-        return [order[i % size] for i in range(n)]
+        order = random_coordinates(self.model, self.samples.images, self.seed)
+        return [order[i % len(order)] for i in range(n)]
 
 
 def measure(
@@ -145,7 +144,7 @@ def _from_images(t: _Trial) -> Measured:
 def _within_radii(t: _Trial) -> Measured:
     n = t.amounts.pairs
     x2, x1 = t.samples.images[: 2 * n].split(n)
-    scale = x1.shape[-1] / PAPER_SIZE
+    scale = at_size(1.0, x1)
     radii = sorted({t.eps, *(radius * scale for radius in t.amounts.radii)})
     curve = invert_within(t.model, x2, x1, radii=radii, **t.options)
     ends = [representation(t.model, images) for images in (x1, x2)]
