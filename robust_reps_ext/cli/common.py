@@ -78,20 +78,19 @@ class Experiment(RunOptions, PgdOptions, DataOptions, ModelOptions):
 
     def coordinates(self, text: str, images: torch.Tensor) -> list[int]:
         """The coordinates that a text names: 3,50 or random:8."""
-        import torch
-
-        from ..models.representation import representation
+        from ..models.representation import shuffled_coordinates
 
         head, drawn, count = text.partition(":")
         if not drawn:
             return numbers("coordinates", text, int)
         if head != "random" or not count.isdecimal() or int(count) < 1:
             raise InputError(f"--coordinates {text!r}: give numbers such as 3,50, or random:8")
-        size = representation(self.network, images[:1], layer=self.layer).shape[1]
-        if int(count) > size:
-            raise InputError(f"--coordinates {text!r}: R(x) has {size} coordinates; ask for fewer")
-        order = torch.randperm(size, generator=torch.Generator().manual_seed(self.seed))
-        return sorted(order[: int(count)].tolist())
+        order = shuffled_coordinates(self.network, images, seed=self.seed, layer=self.layer)
+        if int(count) > len(order):
+            raise InputError(
+                f"--coordinates {text!r}: R(x) has {len(order)} coordinates; ask for fewer"
+            )
+        return sorted(order[: int(count)])
 
     def store(self, experiment: str, **settings: Any) -> ExperimentStore:
         """Go on with an experiment on the disk, or begin it; a setting of None is the paper's."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,9 +22,6 @@ if TYPE_CHECKING:
     import torch
 
 __all__ = ["evaluate"]
-
-PAPER_EPS = 3.0
-FINE_IN_COARSE = 18
 
 
 @composed(
@@ -57,21 +53,20 @@ def evaluate(
     robust-reps evaluate --model critters-robust --model critters-standard \\
       --dataset critters_fine --eps 1.5 --attack-steps 20 --out out
     """
-    import torch
-
+    from ..datasets.critters import coarse_labels
     from ..experiments.accuracy import check_attack
     from ..experiments.sweeps import accuracies
     from ..models.loading import weights_digest
     from ..results.plots import Line, accuracy_figure
+    from ..synthesis.settings import paper_eps
 
     steps = numbers("attack-steps", attack_steps, int)
     networks = {name: loading.load(name, data) for name in model}
     groups: dict[str, torch.Tensor | None] = {f"{data.data_set.num_classes} classes": None}
     if data.dataset == "critters_fine":
-        groups["9 animals"] = torch.arange(data.data_set.num_classes) // FINE_IN_COARSE
+        groups["9 animals"] = coarse_labels()
     images, _ = validation_images(data, n, run.seed)
-    size = images[0][0].shape[-2:]
-    radius = PAPER_EPS * math.sqrt(math.prod(size)) / 224 if pgd.eps is None else pgd.eps
+    radius = paper_eps(images[0][0]) if pgd.eps is None else pgd.eps
     check_attack(radius, steps)
     settings = {"eps": radius, "step_size": pgd.step_size, "attack_steps": steps, "n": n}
     provenance = {

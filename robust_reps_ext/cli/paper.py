@@ -80,8 +80,7 @@ def _run(
     scale: str,
     eps: float | None,
 ) -> None:
-    import torch
-
+    from ..datasets.critters import coarse_labels
     from ..experiments.paper import run_paper
     from ..experiments.paper.units import ORDER
     from ..report.page import write_report
@@ -97,8 +96,7 @@ def _run(
             vgg=models.get("vgg"),
             scale=scale,
             eps=eps,
-            # Critters' fine classes are nine animals, each with 18 coats.
-            group=torch.arange(162) // 18 if data.dataset == "critters_fine" else None,
+            group=coarse_labels() if data.dataset == "critters_fine" else None,
             seed=run.seed,
             names=names,
             overwrite=run.overwrite,

@@ -28,6 +28,7 @@ __all__ = [
     "RepresentationModel",
     "at_layer",
     "representation",
+    "shuffled_coordinates",
 ]
 
 logger = logging.getLogger("robust_reps_ext")
@@ -75,6 +76,25 @@ def representation(
             len(images), batch_size, lambda rows: model(images[rows], with_latent=True)[0][1]
         )
     return latents.float().to(images.device)
+
+
+def shuffled_coordinates(
+    model: AttackerModel, images: Tensor, *, seed: int, layer: Layer | None = None
+) -> list[int]:
+    """All coordinates of R(x), in a random order that `seed` fixes.
+
+    Parameters
+    ----------
+    model, layer
+        As for `representation`.
+    images
+        (N, C, H, W), of which one is looked at.
+    seed
+        Fixes the order.
+    """
+    size = representation(model, images[:1], layer=layer).shape[1]
+    order = torch.randperm(size, generator=torch.Generator().manual_seed(seed))
+    return [int(coordinate) for coordinate in order]
 
 
 def at_layer(model: AttackerModel, layer: Layer | None) -> AttackerModel:

@@ -14,7 +14,7 @@ from ...results.synthesis import Synthesis
 from ...results.units import Found
 from ...runtime.errors import InputError
 from ...synthesis import Progress, noise
-from ...synthesis.settings import PAPER_SIZE, Options
+from ...synthesis.settings import Options, at_size
 from ..accuracy import evaluate
 from ..activations import most_activating
 from ..addition import add_feature
@@ -72,8 +72,7 @@ def within_radii(study: Study, progress: bool | Progress) -> Found:
     """Fig. 4, 5: how near R(x2) an image comes within a ball around x1."""
     n = study.scale.pairs
     targets, sources = study.samples(n), study.samples(n, skip=study.scale.images)
-    scale = targets.images.shape[-1] / PAPER_SIZE
-    radii = torch.tensor([radius * scale for radius in study.scale.radii])
+    radii = torch.tensor([at_size(radius, targets.images) for radius in study.scale.radii])
     runs = {
         name: study.made(
             name,
@@ -223,7 +222,7 @@ def activations(study: Study, progress: bool | Progress) -> Found:
 def regularized(study: Study, progress: bool | Progress) -> Found:
     """Fig. 9, 10: what a regulariser makes of a standard model's coordinates, from noise."""
     start = noise(study.samples(1).images, seed=study.seed)
-    fourier = {**FOURIER, "step_size": SPECTRUM_STEP * start.shape[-1] / PAPER_SIZE}
+    fourier = {**FOURIER, "step_size": at_size(SPECTRUM_STEP, start)}
     wanted: list[tuple[str, str, Mapping[str, Any]]] = [
         ("robust", "no regulariser", {}),
         ("standard", "no regulariser", {}),
