@@ -78,14 +78,14 @@ class Experiment(RunOptions, PgdOptions, DataOptions, ModelOptions):
 
     def coordinates(self, text: str, images: torch.Tensor) -> list[int]:
         """The coordinates that a text names: 3,50 or random:8."""
-        from ..experiments.visualization import random_coordinates
+        from ..models.representation import shuffled_coordinates
 
         head, drawn, count = text.partition(":")
         if not drawn:
             return numbers("coordinates", text, int)
         if head != "random" or not count.isdecimal() or int(count) < 1:
             raise InputError(f"--coordinates {text!r}: give numbers such as 3,50, or random:8")
-        order = random_coordinates(self.network, images, self.seed, layer=self.layer)
+        order = shuffled_coordinates(self.network, images, seed=self.seed, layer=self.layer)
         if int(count) > len(order):
             raise InputError(
                 f"--coordinates {text!r}: R(x) has {len(order)} coordinates; ask for fewer"

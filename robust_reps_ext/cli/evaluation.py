@@ -53,20 +53,20 @@ def evaluate(
     robust-reps evaluate --model critters-robust --model critters-standard \\
       --dataset critters_fine --eps 1.5 --attack-steps 20 --out out
     """
-    from ..datasets.critters import animals
-    from ..experiments.accuracy import PAPER_EPS, check_attack
+    from ..datasets.critters import coarse_labels
+    from ..experiments.accuracy import check_attack
     from ..experiments.sweeps import accuracies
     from ..models.loading import weights_digest
     from ..results.plots import Line, accuracy_figure
-    from ..synthesis.settings import at_size
+    from ..synthesis.settings import paper_eps
 
     steps = numbers("attack-steps", attack_steps, int)
     networks = {name: loading.load(name, data) for name in model}
     groups: dict[str, torch.Tensor | None] = {f"{data.data_set.num_classes} classes": None}
     if data.dataset == "critters_fine":
-        groups["9 animals"] = animals()
+        groups["9 animals"] = coarse_labels()
     images, _ = validation_images(data, n, run.seed)
-    radius = at_size(PAPER_EPS, images[0][0]) if pgd.eps is None else pgd.eps
+    radius = paper_eps(images[0][0]) if pgd.eps is None else pgd.eps
     check_attack(radius, steps)
     settings = {"eps": radius, "step_size": pgd.step_size, "attack_steps": steps, "n": n}
     provenance = {

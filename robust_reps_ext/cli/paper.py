@@ -80,7 +80,7 @@ def _run(
     scale: str,
     eps: float | None,
 ) -> None:
-    from ..datasets.critters import animals
+    from ..datasets.critters import coarse_labels
     from ..experiments.paper import run_paper
     from ..experiments.paper.units import ORDER
     from ..report.page import write_report
@@ -96,7 +96,7 @@ def _run(
             vgg=models.get("vgg"),
             scale=scale,
             eps=eps,
-            group=animals() if data.dataset == "critters_fine" else None,
+            group=coarse_labels() if data.dataset == "critters_fine" else None,
             seed=run.seed,
             names=names,
             overwrite=run.overwrite,

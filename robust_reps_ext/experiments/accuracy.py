@@ -17,10 +17,7 @@ from ..runtime.errors import InputError
 from ..runtime.modules import device_of, evaluating
 from ..runtime.precision import amp_dtype, reduced
 
-__all__ = ["PAPER_EPS", "Accuracy", "added_up", "attacked_network", "check_attack", "evaluate"]
-
-PAPER_EPS = 3.0
-"""Radius of the attack of Tables 4 and 5, at 224 pixels."""
+__all__ = ["Accuracy", "added_up", "attacked_network", "check_attack", "evaluate"]
 
 
 @dataclass(frozen=True)
@@ -83,7 +80,7 @@ def evaluate(
     group
         Coarse label of each class, (num_classes,) of int64: accuracy is then that of the coarse
         labels, and so is what the attack aims at. The probability of a coarse label is the sum
-        over its classes. Critters, nine of 162: ``torch.arange(162) // 18``.
+        over its classes. Of critters' fine classes: ``critters.coarse_labels()``.
     precision
         ``"float32"``, ``"bfloat16"`` or ``"auto"``, for the attack; predictions are always float32.
     progress

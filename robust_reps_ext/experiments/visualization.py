@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import torch
 from robustness.attacker import AttackerModel
@@ -16,13 +15,12 @@ from ..models.representation import representation
 from ..results.synthesis import Synthesis
 from ..runtime.errors import InputError
 from ..runtime.images import check_images
-from ..runtime.randomness import shuffled
 from ..synthesis import Progress, optimize
 from ..synthesis.objectives import CoordinateMaximization, check_coordinates
 from ..synthesis.settings import Options, Settings
 from .regularizers import DecorrelatedFourierStep, random_transform
 
-__all__ = ["Visualization", "random_coordinates", "visualize"]
+__all__ = ["Visualization", "visualize"]
 
 
 @dataclass(frozen=True)
@@ -167,23 +165,6 @@ def visualize(
         predicted=torch.cat(logits).argmax(1).cpu().view(s, k),
         synthesis=result,
     )
-
-
-def random_coordinates(
-    model: AttackerModel, images: Tensor, seed: int, *, layer: Any = None
-) -> list[int]:
-    """All coordinates of R(x), in a random order that `seed` fixes; `images` are of their size.
-
-    Examples
-    --------
-    >>> import torch, torchvision, robust_reps_ext as rr
-    >>> from robust_reps_ext.experiments.visualization import random_coordinates
-    >>> network = torchvision.models.resnet18(num_classes=9)
-    >>> model = rr.load_model(network, dataset="restricted_imagenet")
-    >>> len(random_coordinates(model, torch.rand(1, 3, 64, 64), seed=0))
-    512
-    """
-    return shuffled(representation(model, images[:1], layer=layer).shape[1], seed=seed)
 
 
 def _of_all(transform: Callable[[Tensor], Tensor], images: Tensor, numbers: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ..runtime.memory import in_batches
 from ..runtime.modules import evaluating
+from ..runtime.randomness import shuffled
 from .hooks import (
     Layer,
     ReplacedReLU,
@@ -28,6 +29,7 @@ __all__ = [
     "RepresentationModel",
     "at_layer",
     "representation",
+    "shuffled_coordinates",
     "unwrapped",
 ]
 
@@ -76,6 +78,23 @@ def representation(
             len(images), batch_size, lambda rows: model(images[rows], with_latent=True)[0][1]
         )
     return latents.float().to(images.device)
+
+
+def shuffled_coordinates(
+    model: AttackerModel, images: Tensor, *, seed: int, layer: Layer | None = None
+) -> list[int]:
+    """All coordinates of R(x), in a random order that `seed` fixes.
+
+    Parameters
+    ----------
+    model, layer
+        As for `representation`.
+    images
+        (N, C, H, W), of which one is looked at.
+    seed
+        Fixes the order.
+    """
+    return shuffled(representation(model, images[:1], layer=layer).shape[1], seed=seed)
 
 
 def at_layer(model: AttackerModel, layer: Layer | None) -> AttackerModel:

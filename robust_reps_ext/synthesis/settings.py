@@ -15,7 +15,7 @@ from ..results.snapshot import check_snapshot
 from ..runtime.errors import InputError, warn
 from ..upstream.attack.schedules import SCHEDULES
 
-__all__ = ["Options", "Settings", "at_size", "recorded"]
+__all__ = ["PAPER_SIZE", "Options", "Settings", "at_size", "paper_eps", "recorded"]
 
 PAPER_SIZE = 224
 
@@ -90,6 +90,44 @@ class Options(TypedDict, total=False):
     first: int | None
     snapshot: str | os.PathLike[str] | None
     snapshot_interval: float | None
+
+
+def at_size(length: float, images: Tensor, *, side: int = PAPER_SIZE) -> float:
+    """An L2 length that is meant for images of another size, brought to that of `images`.
+
+    Parameters
+    ----------
+    length
+        What it is at `side` x `side` pixels.
+    images
+        (..., H, W).
+    side
+        Default: the paper's 224.
+
+    Returns
+    -------
+    float
+        ``length * sqrt(H * W) / side``: as much for each pixel.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from robust_reps_ext.synthesis.settings import at_size
+    >>> at_size(7.0, torch.empty(1, 3, 32, 128))
+    2.0
+    """
+    return length * math.sqrt(math.prod(images.shape[-2:])) / side
+
+
+def paper_eps(images: Tensor) -> float:
+    """The L2 radius that the paper's models are trained and attacked with, 3 at 224 pixels.
+
+    Parameters
+    ----------
+    images
+        (..., H, W), whose size it is brought to, see `at_size`.
+    """
+    return at_size(3.0, images)
 
 
 @dataclass(frozen=True)
@@ -200,19 +238,6 @@ class Settings:
                 )
         if not bool(torch.as_tensor(self.step_size).isfinite().all()):
             raise InputError(f"step_size={self.step_size}: give a finite length")
-
-
-def at_size(length: float, images: Tensor) -> float:
-    """An L2 length for 224-pixel images, brought to the size of these: times sqrt(H W) / 224.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from robust_reps_ext.synthesis.settings import at_size
-    >>> at_size(7.0, torch.zeros(2, 3, 64, 64))
-    2.0
-    """
-    return length * math.sqrt(math.prod(images.shape[-2:])) / PAPER_SIZE
 
 
 def _renamed(name: str) -> str:

@@ -13,7 +13,11 @@ from torch import nn
 
 import robust_reps_ext as rr
 from robust_reps_ext.datasets.critters.networks import ARCHITECTURES
-from robust_reps_ext.models.representation import RepresentationModel, at_layer
+from robust_reps_ext.models.representation import (
+    RepresentationModel,
+    at_layer,
+    shuffled_coordinates,
+)
 
 STATISTICS = SimpleNamespace(mean=torch.full((3,), 0.5), std=torch.full((3,), 0.25))
 
@@ -131,6 +135,16 @@ def test_any_layer_can_be_the_representation():
     assert at_layer(model, "layer3").model.module is module
     with pytest.raises(rr.InputError, match=r"layer 'layr3' is not in ResNet: try layer3"):
         rr.representation(model, x, layer="layr3")
+
+
+def test_the_seed_fixes_the_order_of_all_coordinates():
+    model = wrapped(torchvision.models.resnet18(num_classes=9).eval())
+    x = torch.rand(2, 3, 32, 32)
+    order = shuffled_coordinates(model, x, seed=3)
+    assert sorted(order) == list(range(512))
+    assert order == shuffled_coordinates(model, x[1:], seed=3)
+    assert order != shuffled_coordinates(model, x, seed=4)
+    assert sorted(shuffled_coordinates(model, x, seed=3, layer="layer1:mean")) == list(range(64))
 
 
 def test_a_network_without_a_linear_layer_asks_for_a_layer():

@@ -13,7 +13,7 @@ import robust_reps_ext as rr
 from robust_reps_ext.datasets import critters
 from robust_reps_ext.datasets.critters.networks import critters_resnet
 from robust_reps_ext.runtime.errors import InputError
-from robust_reps_ext.synthesis.settings import Settings
+from robust_reps_ext.synthesis.settings import Settings, at_size, paper_eps
 from robust_reps_ext.synthesis.trace import frame_steps
 
 STATISTICS = SimpleNamespace(mean=torch.full((3,), 0.5), std=torch.full((3,), 0.25))
@@ -174,6 +174,15 @@ def test_auto_stops_where_the_objective_no_longer_changes(linear, targets, sched
     w = linear.model.fc.weight.detach()[[0, 2, 0, 2, 0, 2]]
     best = (w * images.repeat_interleave(2, 0).flatten(1)).sum(1) + 0.5 * w.norm(dim=1)
     assert (result.objective > best - 0.05).all()
+
+
+@pytest.mark.parametrize(("height", "width"), [(224, 224), (64, 64), (32, 128), (128, 32), (1, 9)])
+def test_lengths_scale_with_the_square_root_of_the_number_of_pixels(height, width):
+    images = torch.empty(2, 3, height, width)
+    side = (height * width) ** 0.5
+    assert paper_eps(images) == paper_eps(images[0]) == pytest.approx(3 * side / 224)
+    assert at_size(3.0, images, side=64) == pytest.approx(3 * side / 64)
+    assert Settings.paper(images, {}).eps == pytest.approx(at_size(1000.0, images))
 
 
 def test_lengths_fall_over_the_papers_way(targets):

@@ -33,7 +33,7 @@ __all__ = [
     "CrittersDataSet",
     "CrittersFineDataSet",
     "Factors",
-    "animals",
+    "coarse_labels",
     "draw",
 ]
 
@@ -125,14 +125,14 @@ def draw(
     )
 
 
-def animals() -> torch.Tensor:
-    """The animal of each fine class: (162,), int64, indices into `CLASSES`.
+def coarse_labels() -> torch.Tensor:
+    """(162,), int64: which of `CLASSES` each of `FINE_CLASSES` is, such as `evaluate` groups by.
 
     Examples
     --------
-    >>> from robust_reps_ext.datasets.critters import CLASSES, FINE_CLASSES, animals
-    >>> FINE_CLASSES[20], CLASSES[animals()[20]]
-    ('cat, plain, green', 'cat')
+    >>> from robust_reps_ext.datasets.critters import CLASSES, FINE_CLASSES, coarse_labels
+    >>> FINE_CLASSES[40], CLASSES[coarse_labels()[40]]
+    ('frog, plain, blue', 'frog')
     """
     return torch.arange(len(FINE_CLASSES)) // COATS
 

@@ -20,9 +20,9 @@ from ...results.records import plain
 from ...results.units import FinishedUnit, finished_units, keep
 from ...runtime.errors import InputError
 from ...synthesis import Progress
-from ...synthesis.settings import at_size
+from ...synthesis.settings import paper_eps
 from ...upstream.data.bad_images import readable
-from ..accuracy import PAPER_EPS, check_attack
+from ..accuracy import check_attack
 from .study import SCALES, Study
 from .units import ORDER, UNITS, Unit
 
@@ -105,13 +105,12 @@ def run_paper(
         models["vgg"] = vgg
     _, loader = data_set.make_loaders(0, 1, only_val=True, shuffle_val=False)
     _, (first, _) = next(readable(loader.dataset, range(len(loader.dataset))))
-    side = first.shape[-1]
     study = Study(
         models=models,
         data_set=data_set,
         classes=_classes(data_set, loader.dataset),
         scale=replace(SCALES[scale], **changes),
-        eps=at_size(PAPER_EPS, first) if eps is None else eps,
+        eps=paper_eps(first) if eps is None else eps,
         group=group,
         seed=seed,
     )
@@ -121,7 +120,7 @@ def run_paper(
             f"scale={scale!r} takes {study.scale.needed} validation images, "
             f"{data_set.ds_name!r} has {len(loader.dataset)}: add some, or choose a smaller scale"
         )
-    made_with = _made_with(study, scale, side, names or {})
+    made_with = _made_with(study, scale, first.shape[-1], names or {})
     digest = digest_of(made_with)
     others = [
         unit

@@ -72,8 +72,7 @@ def within_radii(study: Study, progress: bool | Progress) -> Found:
     """Fig. 4, 5: how near R(x2) an image comes within a ball around x1."""
     n = study.scale.pairs
     targets, sources = study.samples(n), study.samples(n, skip=study.scale.images)
-    scale = at_size(1.0, targets.images)
-    radii = torch.tensor([radius * scale for radius in study.scale.radii])
+    radii = torch.tensor([at_size(radius, targets.images) for radius in study.scale.radii])
     runs = {
         name: study.made(
             name,

@@ -16,9 +16,9 @@ from torch import Tensor
 from ...datasets.photographs import PHOTOGRAPHS
 from ...datasets.samples import Samples, validation_samples
 from ...datasets.targets import held_out_samples, target_samples
+from ...models.representation import shuffled_coordinates
 from ...results.synthesis import Synthesis
 from ...synthesis.settings import Options, at_size
-from ..visualization import random_coordinates
 
 __all__ = ["SCALES", "Scale", "Study"]
 
@@ -211,7 +211,7 @@ class Study:
 
     def coordinates(self, model: AttackerModel, images: Tensor) -> list[int]:
         """A random choice of coordinates of R(x), ascending."""
-        return sorted(random_coordinates(model, images, self.seed)[: self.scale.coordinates])
+        return sorted(shuffled_coordinates(model, images, seed=self.seed)[: self.scale.coordinates])
 
     def predicted(self, model: AttackerModel, images: Tensor) -> list[str]:
         """The class that the model gives each image."""

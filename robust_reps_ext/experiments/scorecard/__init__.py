@@ -12,13 +12,12 @@ from robustness.attacker import AttackerModel
 from robustness.datasets import DataSet
 from torch import Tensor
 
-from ...datasets.critters import animals
+from ...datasets.critters import coarse_labels
 from ...datasets.samples import validation_samples, validation_set
 from ...models.loading import weights_digest
 from ...results.records import plain
 from ...runtime.errors import InputError
-from ...synthesis.settings import at_size
-from ..accuracy import PAPER_EPS
+from ...synthesis.settings import paper_eps
 from .claims import CLAIMS, Measure
 from .judge import Judge, chance, judge_right, known_factors
 from .result import PAIR, Scorecard
@@ -112,9 +111,8 @@ def scorecard(
     amounts = replace(amounts or Amounts(), **changes)
     found = validation_set(data_set)
     amounts.check(len(found))
-    one = validation_samples(data_set, 1).images
-    side = one.shape[-1]
-    eps = at_size(PAPER_EPS, one) if eps is None else eps
+    images = validation_samples(data_set, 1).images
+    eps = paper_eps(images) if eps is None else eps
     if eps <= 0:
         raise InputError(f"eps={eps}: give the radius that the robust model was trained against")
     models = {"robust": robust, "standard": standard}
@@ -124,7 +122,7 @@ def scorecard(
         )
     factors = known_factors(data_set)
     if group is None and factors is not None:
-        group = animals()
+        group = coarse_labels()
     referee = None if judge is None else Judge(judge, group, factors)
     everyone = models if judge is None else {**models, "judge": judge}
     made_with = {
@@ -133,7 +131,7 @@ def scorecard(
         "data": {
             "name": data_set.ds_name,
             "folder": str(data_set.data_path),
-            "side": side,
+            "side": images.shape[-1],
             "images": len(found),
         },
         "eps": eps,
