@@ -268,7 +268,7 @@ def test_an_interrupted_paper_goes_on(network):
         for role, objective in runs.items():
             run = rr.Synthesis.load(made[name].path / f"{role}.safetensors")
             assert close(run.objective.tolist(), objective), (name, role)
-    assert close(made["tables"].manifest["facts"]["eps"], EXPECTED["paper"]["eps"])
+    assert close(made["tables"].manifest["metadata"]["eps"], EXPECTED["paper"]["eps"])
     assert "Figures 6, 13b, 15" in page_of(begun)
 
 

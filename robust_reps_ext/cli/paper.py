@@ -116,7 +116,7 @@ def _watch(out: Path, tell: Callable[[object], None]) -> Callable[[Unit], Any]:
         with console.progress(f"{unit.title} ({unit.numbers})", "steps", "value") as progress:
             yield progress
         made = next(one for one in finished_units(out, ORDER) if one.manifest["id"] == unit.id)
-        skipped = made.manifest["facts"].get("skipped")
+        skipped = made.manifest["metadata"].get("skipped")
         tell(f"{unit.numbers} skipped: {skipped}" if skipped else made.path / f"{unit.id}.png")
 
     return watch

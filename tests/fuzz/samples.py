@@ -153,7 +153,7 @@ def critters() -> list[bytes]:
 
 def units() -> list[bytes]:
     manifest = {
-        "format": 2,
+        "format": 3,
         "finished": "2026-01-01",
         "id": "fig6",
         "kind": "grid",
@@ -161,11 +161,18 @@ def units() -> list[bytes]:
         "title": "Inversion",
         "runs": ["robust"],
         "pictures": [],
-        "facts": {"labels": ["dog"]},
+        "metadata": {"labels": ["dog"]},
         "digest": "0",
         "study": {},
     }
-    return [json.dumps(manifest).encode(), b"[" * 100_000, b"{}", b"[]", b"\xff"]
+    former = {**manifest, "format": 2, "facts": manifest["metadata"]}
+    return [
+        *(json.dumps(one).encode() for one in (manifest, former)),
+        b"[" * 100_000,
+        b"{}",
+        b"[]",
+        b"\xff",
+    ]
 
 
 SAMPLES = {

@@ -160,10 +160,10 @@ def test_names_run_nothing(browser, written, tmp_path):
     shutil.copytree(written.parent.parent, tmp_path / "out")
     for path in (tmp_path / "out").glob("*/unit.json"):
         unit = json.loads(path.read_text())
-        lines = unit["facts"].pop("lines", None)  # their names are those of roles
-        unit |= {key: with_hostile_names(unit[key]) for key in ("facts", "study")}
+        lines = unit["metadata"].pop("lines", None)  # their names are those of roles
+        unit |= {key: with_hostile_names(unit[key]) for key in ("metadata", "study")}
         if lines:
-            unit["facts"]["lines"] = lines
+            unit["metadata"]["lines"] = lines
         path.write_text(json.dumps(unit))
     context = browser.new_context()
     opened = context.new_page()

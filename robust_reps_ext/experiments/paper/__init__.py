@@ -147,7 +147,7 @@ def run_paper(
     def complete(path: Path) -> bool:
         """Whether a unit is made; what was skipped is tried again, as it may be there now."""
         found = done().get(units[path].id)
-        return found is not None and "skipped" not in found.manifest["facts"]
+        return found is not None and "skipped" not in found.manifest["metadata"]
 
     with closing(claimed(list(units), finished=complete)) as free:
         for path in free:
@@ -157,7 +157,7 @@ def run_paper(
                 (unfinished / f"{unit.id}-places").rename(snapshots)
             with nullcontext(False) if watch is None else watch(unit) as progress:
                 found = unit.compute(replace(study, snapshots=snapshots), progress)
-                if "skipped" not in found.facts or unit.id not in done():
+                if "skipped" not in found.metadata or unit.id not in done():
                     keep(out, unit, found, {"digest": digest, "study": made_with})
             shutil.rmtree(snapshots, ignore_errors=True)
     made = done()

@@ -58,12 +58,12 @@ class Scorecard:
         InputError
             If it cannot be written.
         """
-        facts = {"claims": self.claims, "left_out": self.left_out}
+        metadata = {"claims": self.claims, "left_out": self.left_out}
         study = dict(self.made_with)
         told = {key: study[key] for key in ("seeds", "judge_right")}
-        found = Found(facts={**facts, **told}, plot=self.figure)
+        found = Found(metadata={**metadata, **told}, plot=self.figure)
         unit = keep(Path(out), HEADING, found, {"digest": digest_of(study), "study": study})
-        write_json(Path(out, "scorecard.json"), {**facts, "made_with": study})
+        write_json(Path(out, "scorecard.json"), {**metadata, "made_with": study})
         return unit
 
     def figure(self) -> Figure:

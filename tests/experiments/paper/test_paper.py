@@ -151,13 +151,13 @@ def test_files_of_a_unit(interrupted, pair):
 
 def test_numbers_of_the_units(interrupted):
     *_, units = interrupted
-    facts = {unit.manifest["id"]: unit.manifest["facts"] for unit in units}
-    assert facts["fig12"]["weights"] == [0, 0.5, 1]
-    assert facts["fig4"]["radii"] == pytest.approx([2 * 64 / 224, 8 * 64 / 224])
-    assert facts["tables"]["eps"] == pytest.approx(3 * 64 / 224)
-    assert facts["tables"]["columns"] == ["clean", "PGD-1", "PGD-2"]
-    assert facts["tables"]["images"] == 6
-    most, least = (facts["fig8"]["values"][f"robust-{end}"] for end in ("most", "least"))
+    metadata = {unit.manifest["id"]: unit.manifest["metadata"] for unit in units}
+    assert metadata["fig12"]["weights"] == [0, 0.5, 1]
+    assert metadata["fig4"]["radii"] == pytest.approx([2 * 64 / 224, 8 * 64 / 224])
+    assert metadata["tables"]["eps"] == pytest.approx(3 * 64 / 224)
+    assert metadata["tables"]["columns"] == ["clean", "PGD-1", "PGD-2"]
+    assert metadata["tables"]["images"] == 6
+    most, least = (metadata["fig8"]["values"][f"robust-{end}"] for end in ("most", "least"))
     assert all(a >= b for a, b in zip(most, least, strict=True))
 
 
@@ -170,20 +170,20 @@ def test_what_cannot_be_had_is_skipped_and_made_once_it_is_there(pair, tmp_path,
         without.setattr(photographs, "find_spec", lambda name: None)
         (first,) = run_paper(*pair, tmp_path, **TINY)
         (again,) = run_paper(*pair, tmp_path, **TINY)
-        assert "pip install 'scikit-image>=0.22'" in first.manifest["facts"]["skipped"]
+        assert "pip install 'scikit-image>=0.22'" in first.manifest["metadata"]["skipped"]
         assert again.path == first.path
         page = write_report(tmp_path, ORDER).read_text("utf-8")
         assert "Not made: the photographs are scikit-image" in page
     (made,) = run_paper(*pair, tmp_path, **TINY)
-    assert made.manifest["facts"]["labels"] == ["astronaut", "chelsea"]
+    assert made.manifest["metadata"]["labels"] == ["astronaut", "chelsea"]
     assert (made.path / "fig14b.png").exists()
 
 
 def test_regularised_coordinates_are_those_of_the_plain_ones(interrupted):
     *_, units = interrupted
-    facts = {unit.manifest["id"]: unit.manifest["facts"] for unit in units}
-    chosen = facts["fig7"]["coordinates"]
-    runs = facts["fig9"]["captions"]
+    metadata = {unit.manifest["id"]: unit.manifest["metadata"] for unit in units}
+    chosen = metadata["fig7"]["coordinates"]
+    runs = metadata["fig9"]["captions"]
     assert list(runs) == ["robust-0", "standard-1", "standard-2", "standard-3"]
     for run, captions in runs.items():
         numbers = [int(caption.split(":")[0]) for caption in captions]
