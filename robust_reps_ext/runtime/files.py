@@ -6,14 +6,21 @@ import glob
 import hashlib
 import os
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from .errors import InputError
 
-__all__ = ["remove_unfinished", "replacing", "sha256", "writing"]
+__all__ = [
+    "missing_folders",
+    "remove_empty",
+    "remove_unfinished",
+    "replacing",
+    "sha256",
+    "writing",
+]
 
 
 @contextmanager
@@ -79,6 +86,19 @@ def sha256(file: str | os.PathLike[str] | BinaryIO) -> str:
     while block := file.read(2**20):
         digest.update(block)
     return digest.hexdigest()
+
+
+def missing_folders(path: Path) -> list[Path]:
+    """What has to be made for a folder at `path`: itself, and the folders around it."""
+    path = path.absolute()
+    return [one for one in (path, *path.parents) if not one.exists()]
+
+
+def remove_empty(folders: Iterable[Path]) -> None:
+    """Remove folders, each of which stands in the next, as far as they are empty."""
+    with suppress(OSError):
+        for one in folders:
+            one.rmdir()
 
 
 def _system_error(error: BaseException) -> str | None:
