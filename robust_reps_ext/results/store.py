@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import datetime, timezone
 from functools import cached_property
 from pathlib import Path
@@ -15,8 +14,7 @@ from uuid import uuid4
 from ..runtime.errors import InputError
 from .cox_export import bring_up_to_date
 from .figures import save_figure
-from .folder import digest_of, other_settings
-from .locks import check_alone
+from .folder import WorkFolder, digest_of, remove
 from .parts import Part, begun, shared_parts, snapshot_of
 from .records import (
     METADATA,
@@ -124,7 +122,8 @@ class ExperimentStore:
         """
         check_name("experiment", experiment)
         metadata = metadata_of(experiment, settings, provenance)
-        return cls._begin(Path(out, f"{experiment}-{uuid4().hex[:8]}"), metadata)
+        path = Path(out, f"{experiment}-{uuid4().hex[:8]}")
+        return cls._begin(path, metadata, _first_missing(path))
 
     @classmethod
     def resume(
@@ -155,22 +154,34 @@ class ExperimentStore:
         check_name("experiment", experiment)
         metadata = metadata_of(experiment, settings, provenance)
         path = Path(out, f"{experiment}-{digest_of(metadata)[:8]}")
-        there = earlier(Path(out), experiment)
-        if overwrite:
-            check_alone()
-            for one in there:
-                shutil.rmtree(one)
-        elif path in there:
-            return cls(path, None)
-        elif there:
-            newest = max(there, key=lambda one: str(there[one]["created"]))
-            raise other_settings(newest, there[newest], metadata)
-        return cls._begin(path, metadata)
+        missing = _first_missing(path)
+        made: list[ExperimentStore] = []
+
+        def begin() -> None:
+            for one in earlier(path.parent, experiment):
+                remove(one, [one])
+            made.append(cls._begin(path, metadata, missing))
+
+        try:
+            WorkFolder(
+                path.parent,
+                metadata,
+                begun=lambda: {} if overwrite else earlier(path.parent, experiment),
+                begin=begin,
+                overwrite=overwrite,
+                name=experiment,
+            )
+        except InputError:
+            _remove_empty(path.absolute().parent, missing)
+            raise
+        there = earlier(path.parent, experiment)
+        return made[0] if made else cls(next(one for one in there if there[one] == metadata), None)
 
     @classmethod
-    def _begin(cls, path: Path, metadata: Mapping[str, Any]) -> ExperimentStore:
-        missing = [one for one in (path, *path.parents) if not one.exists()]
-        self = cls(path, missing[-1] if missing else None)
+    def _begin(
+        cls, path: Path, metadata: Mapping[str, Any], missing: Path | None
+    ) -> ExperimentStore:
+        self = cls(path, missing)
         with ExitStack() as undo:
             undo.push(self)
             try:
@@ -356,7 +367,9 @@ class ExperimentStore:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None and self._made is not None and not self._holds_something():
-            shutil.rmtree(self._made, ignore_errors=True)
+            with suppress(InputError, OSError):  # another process works on it, or it is none
+                remove(self.path, [self.path])
+                _remove_empty(self.path.parent, self._made)
             return
         self.close()
 
@@ -397,3 +410,18 @@ class ExperimentStore:
         if time.monotonic() >= self._next_view:
             took = bring_up_to_date(self.path, wait=False)
             self._next_view = time.monotonic() + SHARE * took
+
+
+def _first_missing(path: Path) -> Path | None:
+    """The topmost folder that has to be made for `path`."""
+    path = path.absolute()
+    missing = [one for one in (path, *path.parents) if not one.exists()]
+    return missing[-1] if missing else None
+
+
+def _remove_empty(folder: Path, top: Path | None) -> None:
+    """Remove a folder, and those around it up to `top`, as far as they are empty."""
+    with suppress(OSError):
+        while top in (folder, *folder.parents):
+            folder.rmdir()
+            folder = folder.parent
