@@ -6,12 +6,13 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import datetime, timezone
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from ..runtime.errors import InputError
+from ..runtime.files import first_missing, remove_empty
 from .cox_export import bring_up_to_date
 from .figures import save_figure
 from .folder import WorkFolder, digest_of, remove
@@ -84,9 +85,7 @@ class ExperimentStore:
     """
 
     def __init__(self, path: Path, made: Path | None) -> None:
-        self.path = path.absolute()
-        self.id = path.name
-        self._made = made
+        self.path, self.id, self._made = path.absolute(), path.name, made
         self._figures: set[str] = set()
         self._next_view = 0.0
 
@@ -123,7 +122,7 @@ class ExperimentStore:
         check_name("experiment", experiment)
         metadata = metadata_of(experiment, settings, provenance)
         path = Path(out, f"{experiment}-{uuid4().hex[:8]}")
-        return cls._begin(path, metadata, _first_missing(path))
+        return cls._begin(path, metadata, first_missing(path))
 
     @classmethod
     def resume(
@@ -154,7 +153,7 @@ class ExperimentStore:
         check_name("experiment", experiment)
         metadata = metadata_of(experiment, settings, provenance)
         path = Path(out, f"{experiment}-{digest_of(metadata)[:8]}")
-        missing = _first_missing(path)
+        missing = first_missing(path)
         made: list[ExperimentStore] = []
 
         def begin() -> None:
@@ -172,7 +171,7 @@ class ExperimentStore:
                 name=experiment,
             )
         except InputError:
-            _remove_empty(path.absolute().parent, missing)
+            remove_empty(path.absolute().parent, missing)
             raise
         there = earlier(path.parent, experiment)
         return made[0] if made else cls(next(one for one in there if there[one] == metadata), None)
@@ -207,12 +206,8 @@ class ExperimentStore:
 
         Parameters
         ----------
-        group
-            Names the whole.
-        n
-            Its images.
-        size
-            Images of each part but the last.
+        group, n, size
+            The name of the whole, its images, and those of each part but the last.
 
         Yields
         ------
@@ -369,7 +364,7 @@ class ExperimentStore:
         if kind is not None and self._made is not None and not self._holds_something():
             with suppress(InputError, OSError):  # another process works on it, or it is none
                 remove(self.path, [self.path])
-                _remove_empty(self.path.parent, self._made)
+                remove_empty(self.path.parent, self._made)
             return
         self.close()
 
@@ -397,31 +392,9 @@ class ExperimentStore:
         *,
         table: str = RESULTS,
     ) -> None:
-        write_record(
-            self.path,
-            part.name,
-            rows,
-            table=table,
-            files=files,
-            group=part.group,
-            first=part.first,
-        )
+        record = partial(write_record, group=part.group, first=part.first)
+        record(self.path, part.name, rows, table=table, files=files)
         part.snapshot.unlink(missing_ok=True)
         if time.monotonic() >= self._next_view:
             took = bring_up_to_date(self.path, wait=False)
             self._next_view = time.monotonic() + SHARE * took
-
-
-def _first_missing(path: Path) -> Path | None:
-    """The topmost folder that has to be made for `path`."""
-    path = path.absolute()
-    missing = [one for one in (path, *path.parents) if not one.exists()]
-    return missing[-1] if missing else None
-
-
-def _remove_empty(folder: Path, top: Path | None) -> None:
-    """Remove a folder, and those around it up to `top`, as far as they are empty."""
-    with suppress(OSError):
-        while top in (folder, *folder.parents):
-            folder.rmdir()
-            folder = folder.parent
