@@ -201,12 +201,8 @@ class ExperimentStore:
 
         Parameters
         ----------
-        group
-            Names the whole.
-        n
-            Its images.
-        size
-            Images of each part but the last.
+        group, n, size
+            The name of the whole, its images, and those of each part but the last.
 
         Yields
         ------
