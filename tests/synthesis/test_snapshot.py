@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from robustness.attacker import AttackerModel
+from networks import Convolutional
 from safetensors import safe_open
 from safetensors.torch import save_file
-from snapshot_runs import SLOW_SETTINGS, STATISTICS, STEPS, Small, images, small_model, synthesize
+from snapshot_runs import SLOW_SETTINGS, STEPS, images, small_model, synthesize
 
 import robust_reps_ext as rr
 from robust_reps_ext.results.snapshot import described
@@ -131,13 +131,12 @@ def test_float32_once_fallen_back_to_stays(tmp_path, monkeypatch):
     """bfloat16 of a representation with a large constant is wrong, and the run knows it."""
     monkeypatch.setattr("robust_reps_ext.runtime.precision.is_fast", lambda device: True)
 
-    class Shifted(Small):
+    class Shifted(Convolutional):
         def forward(self, x, with_latent=False, fake_relu=False, no_relu=False):
             logits, latent = super().forward(x, with_latent=True)
             return (logits, latent * 1e3 + 1e5) if with_latent else logits
 
-    torch.manual_seed(0)
-    model = AttackerModel(Shifted(), STATISTICS).eval()
+    model = small_model(Shifted)
     x = images(4)
 
     def run(progress=False, **snapshot):
@@ -313,7 +312,8 @@ def test_described_is_the_same_for_the_same_and_differs_for_others():
 
     same = [(scaled(2), scaled(2)), (torch.ones(2), torch.ones(2)), ({1: "a"}, {1: "a"}),
             (rr.RepresentationMatching(), rr.RepresentationMatching())]  # fmt: skip
-    others = [(scaled(2), scaled(3)), (torch.ones(2), torch.ones(1, 2)), (small_model(), Small()),
+    others = [(scaled(2), scaled(3)), (torch.ones(2), torch.ones(1, 2)),
+              (small_model(), small_model().model),
               (rr.RepresentationMatching(), rr.InterpolationTarget()),
               (near, interrupted)]  # fmt: skip
     assert all(described(one) == described(other) for one, other in same)
