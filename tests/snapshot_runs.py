@@ -41,6 +41,4 @@ def synthesize(settings, *, progress=False, stop_when=None, objective=None, star
     )
 
 
-SLOW_SETTINGS = Settings(
-    eps=5.0, step_size=0.3, iterations=30, batch_size=2, schedule="lbfgs", frames=5
-)
+SETTINGS = Settings(eps=5.0, step_size=0.3, iterations=30, batch_size=2, schedule="lbfgs", frames=5)

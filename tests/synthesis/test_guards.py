@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 
 import pytest
@@ -10,7 +9,6 @@ import torch
 from networks import PLAIN, Scores, wrapped
 
 import robust_reps_ext as rr
-from robust_reps_ext.runtime.memory import fastest_batch
 from robust_reps_ext.synthesis.objectives import relative_distance
 from robust_reps_ext.synthesis.settings import Settings
 
@@ -291,32 +289,6 @@ def test_halved_batches_are_kept_in_the_snapshot(tmp_path):
 
 
 # -- the size of a batch ---------------------------------------------------------------------------
-
-CPU = torch.device("cpu")
-
-
-def test_a_batch_grows_while_that_pays():
-    sizes = []
-
-    def constant(n):
-        sizes.append(n)
-        time.sleep(0.02)
-
-    assert fastest_batch(constant, 20, CPU) == 16
-    assert sorted(set(sizes)) == [1, 2, 4, 8, 16]
-    assert fastest_batch(lambda n: time.sleep(0.01 * n), 20, CPU) == 1
-    assert fastest_batch(lambda n: time.sleep(0.02 * max(1, n / 4)), 20, CPU) == 4
-
-
-def test_a_batch_grows_no_further_than_memory_allows(monkeypatch):
-    def steps(n):
-        time.sleep(0.01)
-        if n > 4:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-
-    assert fastest_batch(steps, 64, CPU) == 4
-    with pytest.raises(ValueError, match="own"):
-        fastest_batch(lambda n: int("own"), 4, CPU)
 
 
 def test_an_automatic_batch_is_recorded_and_changes_nothing():
