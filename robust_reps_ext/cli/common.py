@@ -29,6 +29,7 @@ __all__ = [
     "SHOWN",
     "AllOrN",
     "Experiment",
+    "leave_to_first",
     "numbers",
     "tell",
     "tell_page",
@@ -143,9 +144,14 @@ class Experiment(RunOptions, PgdOptions, DataOptions, ModelOptions):
                     }
                     found, rows = make(part, given)
                 store.add(part, found, _made_with(found, rows))
-        if rank_and_world()[0] > 0:
-            raise typer.Exit  # the first of the processes shows the whole
+        leave_to_first()
         return store.whole(name)
+
+
+def leave_to_first() -> None:
+    """End the command here but in the first of several processes, which shows the whole."""
+    if rank_and_world()[0] > 0:
+        raise typer.Exit
 
 
 def validation_images(data: DataOptions, n: int | None, seed: int) -> tuple[Any, list[int]]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from ..runtime.errors import InputError
 from . import console
-from .common import tell_page
+from .common import leave_to_first, tell_page
 from .options import DataOptions, LoadOptions, RunOptions, composed, like, option
 
 if TYPE_CHECKING:
@@ -102,6 +102,7 @@ def _run(
             overwrite=run.overwrite,
             watch=_watch(run.out, tell),
         )
+        leave_to_first()
         page = write_report(run.out, ORDER)
     tell_page(page, began)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from ..runtime.errors import InputError
 from . import console
-from .common import tell_page
+from .common import leave_to_first, tell_page
 from .options import DataOptions, LoadOptions, RunOptions, composed, like, option
 
 if TYPE_CHECKING:
@@ -51,7 +51,8 @@ def scorecard(
 ) -> None:
     """Test the paper's claims on a robust and a standard model, with intervals.
 
-    Interrupted, the same command goes on with the models and seeds that are missing.
+    Interrupted, the same command goes on with the models and seeds that are missing; several
+    processes, or torchrun, share the work.
 
     \b
     robust-reps scorecard --model critters-robust --against critters-standard \\
@@ -95,6 +96,7 @@ def scorecard(
             overwrite=run.overwrite,
             progress=progress,
         )
+        leave_to_first()
         found.save(run.out)
         page = write_report(run.out, ORDER)
     _show(found)

@@ -28,10 +28,10 @@ from ..datasets.shards import (
 )
 from ..models.loading import weights_digest
 from ..models.representation import representation
-from ..results.folder import agree, digest_of, read_json, write_json
-from ..results.locks import claimed
+from ..results.folder import WorkFolder, digest_of, read_json, remove, write_json
 from ..results.records import plain
 from ..runtime.errors import InputError
+from ..runtime.files import remove_unfinished
 from ..runtime.randomness import another, check_seed, shuffled
 from ..synthesis import Progress, noise, synthesize
 from ..synthesis.objectives import RepresentationMatching
@@ -146,21 +146,20 @@ def robustify(
             },
         }
     )
-    _agree(folder, made_with, overwrite)
+    work = _begun(folder, made_with, overwrite)
     parts = [chosen[k : k + shard_size] for k in range(0, len(chosen), shard_size)]
     paths = [folder / shard_name(k) for k in range(len(parts))]
     if not all(path.exists() for path in paths):
         (folder / INDEX).unlink(missing_ok=True)
     make = _Inversion(model, images, settings, start, seed, digest_of(made_with)[:16])
     part_of = dict(zip(paths, parts, strict=True))
-    with closing(claimed(paths)) as units:
+    with closing(work.shared(paths)) as units:
         for path in units:
-            for left_by_a_kill in folder.glob(f".{path.name}.*.tmp"):
-                left_by_a_kill.unlink(missing_ok=True)
+            remove_unfinished(path)
             done = sum(len(part_of[other]) for other in paths if other.exists())
             tell = _within(progress, done, len(part_of[path]), len(chosen))
             write_shard(path, make(part_of[path], tell))
-    with closing(claimed([folder / INDEX])) as units:
+    with closing(work.shared([folder / INDEX])) as units:
         for _ in units:
             write_index(folder, _index(paths, data_set, made_with))
     return read_index(folder)
@@ -277,20 +276,31 @@ def _origin(data_set: DataSet) -> dict[str, Any]:
     }
 
 
-def _agree(folder: Path, wanted: dict[str, Any], overwrite: bool) -> None:
-    """Write down the settings, or see that they are those which the folder was begun with."""
+def _begun(folder: Path, wanted: dict[str, Any], overwrite: bool) -> WorkFolder:
+    """The folder, once it is known that its shards have these settings."""
+    settings = folder / SETTINGS
 
-    def read() -> Any:
-        there = read_json(folder / SETTINGS)
-        lost = there is None and any(folder.glob("shard-*.tar"))
-        return {SETTINGS: "missing"} if lost else there
+    def begun() -> dict[Path, Any]:
+        try:
+            there = read_json(settings)
+        except InputError:
+            if not overwrite:
+                raise
+            there = {}
+        if there is None and any(folder.glob("shard-*.tar")):
+            if not overwrite:
+                raise InputError(
+                    f"{settings} is missing, which says how the shards were made: give another "
+                    "folder, or --overwrite (overwrite=True)"
+                )
+            there = {}
+        return {folder: there}
 
     def begin() -> None:
-        for old in (folder / INDEX, *folder.glob("shard-*.tar")):
-            old.unlink(missing_ok=True)
-        write_json(folder / SETTINGS, wanted)
+        remove(folder, (folder / INDEX, *folder.glob("shard-*.tar")))
+        write_json(settings, wanted)
 
-    agree(folder, wanted, read=read, begin=begin, overwrite=overwrite)
+    return WorkFolder(folder, wanted, begun=begun, begin=begin, overwrite=overwrite)
 
 
 def _within(progress: bool | Progress, done: int, own: int, in_all: int) -> bool | Progress:

@@ -198,14 +198,14 @@ def metadata_of(
 
 
 def earlier(out: Path, experiment: str) -> dict[Path, dict[str, Any]]:
-    """What `out` holds of an experiment: directories, and their metadata."""
-    found = {}
+    """What `out` holds of an experiment: directories and their metadata, the newest last."""
+    found = []
     for path in sorted(out.glob(f"{experiment}-*")):
         if record_path(path, METADATA).is_file():
             (row,) = next(one for one in read_records(path) if one.name == METADATA).rows
             if row.get("experiment") == experiment:
-                found[path] = row
-    return found
+                found.append((str(row.pop("created", "")), path, row))
+    return {path: row for _, path, row in sorted(found, key=lambda one: one[0])}
 
 
 def difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
@@ -229,5 +229,5 @@ def _differing(
         old, new = there.get(name), here.get(name)
         if isinstance(old, Mapping) and isinstance(new, Mapping):
             yield from _differing(old, new, f"{within}{name}.")
-        elif old != new and name != "created":
+        elif old != new:
             yield f"{within}{name}", old, new

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import datetime, timezone
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from ..runtime.errors import InputError
+from ..runtime.files import first_missing, remove_empty
 from .cox_export import bring_up_to_date
 from .figures import save_figure
-from .folder import digest_of, other_settings
-from .locks import check_alone
+from .folder import WorkFolder, digest_of, remove
 from .parts import Part, begun, shared_parts, snapshot_of
 from .records import (
     METADATA,
@@ -86,9 +85,7 @@ class ExperimentStore:
     """
 
     def __init__(self, path: Path, made: Path | None) -> None:
-        self.path = path.absolute()
-        self.id = path.name
-        self._made = made
+        self.path, self.id, self._made = path.absolute(), path.name, made
         self._figures: set[str] = set()
         self._next_view = 0.0
 
@@ -124,7 +121,8 @@ class ExperimentStore:
         """
         check_name("experiment", experiment)
         metadata = metadata_of(experiment, settings, provenance)
-        return cls._begin(Path(out, f"{experiment}-{uuid4().hex[:8]}"), metadata)
+        path = Path(out, f"{experiment}-{uuid4().hex[:8]}")
+        return cls._begin(path, metadata, first_missing(path))
 
     @classmethod
     def resume(
@@ -155,22 +153,34 @@ class ExperimentStore:
         check_name("experiment", experiment)
         metadata = metadata_of(experiment, settings, provenance)
         path = Path(out, f"{experiment}-{digest_of(metadata)[:8]}")
-        there = earlier(Path(out), experiment)
-        if overwrite:
-            check_alone()
-            for one in there:
-                shutil.rmtree(one)
-        elif path in there:
-            return cls(path, None)
-        elif there:
-            newest = max(there, key=lambda one: str(there[one]["created"]))
-            raise other_settings(newest, there[newest], metadata)
-        return cls._begin(path, metadata)
+        missing = first_missing(path)
+        made: list[ExperimentStore] = []
+
+        def begin() -> None:
+            for one in earlier(path.parent, experiment):
+                remove(one, [one])
+            made.append(cls._begin(path, metadata, missing))
+
+        try:
+            WorkFolder(
+                path.parent,
+                metadata,
+                begun=lambda: {} if overwrite else earlier(path.parent, experiment),
+                begin=begin,
+                overwrite=overwrite,
+                name=experiment,
+            )
+        except InputError:
+            remove_empty(path.absolute().parent, missing)
+            raise
+        there = earlier(path.parent, experiment)
+        return made[0] if made else cls(next(one for one in there if there[one] == metadata), None)
 
     @classmethod
-    def _begin(cls, path: Path, metadata: Mapping[str, Any]) -> ExperimentStore:
-        missing = [one for one in (path, *path.parents) if not one.exists()]
-        self = cls(path, missing[-1] if missing else None)
+    def _begin(
+        cls, path: Path, metadata: Mapping[str, Any], missing: Path | None
+    ) -> ExperimentStore:
+        self = cls(path, missing)
         with ExitStack() as undo:
             undo.push(self)
             try:
@@ -196,12 +206,8 @@ class ExperimentStore:
 
         Parameters
         ----------
-        group
-            Names the whole.
-        n
-            Its images.
-        size
-            Images of each part but the last.
+        group, n, size
+            The name of the whole, its images, and those of each part but the last.
 
         Yields
         ------
@@ -356,7 +362,9 @@ class ExperimentStore:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None and self._made is not None and not self._holds_something():
-            shutil.rmtree(self._made, ignore_errors=True)
+            with suppress(InputError, OSError):  # another process works on it, or it is none
+                remove(self.path, [self.path])
+                remove_empty(self.path.parent, self._made)
             return
         self.close()
 
@@ -384,15 +392,8 @@ class ExperimentStore:
         *,
         table: str = RESULTS,
     ) -> None:
-        write_record(
-            self.path,
-            part.name,
-            rows,
-            table=table,
-            files=files,
-            group=part.group,
-            first=part.first,
-        )
+        record = partial(write_record, group=part.group, first=part.first)
+        record(self.path, part.name, rows, table=table, files=files)
         part.snapshot.unlink(missing_ok=True)
         if time.monotonic() >= self._next_view:
             took = bring_up_to_date(self.path, wait=False)

@@ -7,13 +7,13 @@ import hashlib
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from .errors import InputError
 
-__all__ = ["remove_unfinished", "replacing", "sha256", "writing"]
+__all__ = ["first_missing", "remove_empty", "remove_unfinished", "replacing", "sha256", "writing"]
 
 
 @contextmanager
@@ -99,3 +99,18 @@ def _sync_directory(directory: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def first_missing(path: Path) -> Path | None:
+    """The topmost folder that has to be made for `path`."""
+    path = path.absolute()
+    missing = [one for one in (path, *path.parents) if not one.exists()]
+    return missing[-1] if missing else None
+
+
+def remove_empty(folder: Path, top: Path | None) -> None:
+    """Remove a folder, and those around it up to `top`, as far as they are empty."""
+    with suppress(OSError):
+        while top in (folder, *folder.parents):
+            folder.rmdir()
+            folder = folder.parent

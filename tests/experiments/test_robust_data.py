@@ -176,12 +176,12 @@ def test_the_same_call_makes_what_is_missing_and_nothing_else(shards, model, dat
 def test_other_settings_are_refused_unless_shards_may_be_replaced(shards, model, data):
     before = contents(shards)
     with pytest.raises(
-        InputError, match=r"made with other settings \(seed 0, not 2, iterations 3, not 2"
+        InputError, match=r"made with seed=0 \(now 2\), iterations=3 \(now 2\): give these again"
     ):
         rr.robustify(model, data, shards, seed=2, **{**FAST, "iterations": 2})
     torch.manual_seed(1)
     another = rr.load_model(CrittersResNet(width=8), dataset=data)
-    with pytest.raises(InputError, match=r"\(weights '\w+', not '\w+'\)"):
+    with pytest.raises(InputError, match=r"made with weights='\w+' \(now '\w+'\): "):
         rr.robustify(another, data, shards, **FAST)
     assert contents(shards) == before
     rr.robustify(model, data, shards, overwrite=True, **FAST)

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 import robust_reps_ext  # noqa: F401
 from robust_reps_ext.results import safe_pickle
 from robust_reps_ext.runtime.errors import InputError
+from robust_reps_ext.runtime.pickles import MAX_OPCODES
 
 import cox.readers  # isort: skip
 import cox.store  # isort: skip
@@ -95,6 +96,13 @@ def test_types_and_dtypes_survive():
         assert safe_pickle.loads(pickle.dumps(value, protocol)) == value
 
 
+def test_long_values_survive():
+    value = list(range(MAX_OPCODES + 1))
+    assert safe_pickle.loads(pickle.dumps(value)) == value
+    array = np.zeros(2**22)  # far more bytes than instructions
+    assert safe_pickle.loads(pickle.dumps(array)).shape == array.shape
+
+
 @pytest.mark.parametrize(
     "stream",
     [
@@ -111,6 +119,14 @@ def test_types_and_dtypes_survive():
         pickle.dumps(np.zeros(1, [("a", "f4"), ("b", "O")]), 2),
         pickle.dumps(datetime.date(2020, 1, 1)),
         pickle.dumps(torch.zeros(1)),
+        # hashing it would end the interpreter
+        b"\x80\x04})" + b"\x85" * 200_000 + b"K\x01s.",
+        # an import by a list instead of a name, and one by number
+        b"\x80\x04]]\x93.",
+        b"\x80\x02\x82\x01.",
+        # more bytes than there are, and a copy of a copy without end
+        b"\x80\x05\x96" + b"\xff" * 7 + b"\x7f.",
+        b"\x80\x04](" + b"N" * 9_000 + b"e\x940" + b"cbuiltins\nlist\nh\x00\x85R0" * 9_000 + b"N.",
         b"",
         b"no pickle",
         pickle.dumps(list(range(100)))[:-3],

@@ -14,8 +14,7 @@ from robustness.datasets import DataSet
 from torch import Tensor
 
 from ...models.loading import weights_digest
-from ...results.folder import digest_of, other_settings
-from ...results.locks import check_alone, claimed
+from ...results.folder import WorkFolder, digest_of, read_json, remove, write_json
 from ...results.records import plain
 from ...results.units import FinishedUnit, finished_units, keep
 from ...runtime.errors import InputError
@@ -122,23 +121,11 @@ def run_paper(
         )
     made_with = _made_with(study, scale, first.shape[-1], names or {})
     digest = digest_of(made_with)
-    others = [
-        unit
-        for unit in finished_units(out, [unit.id for unit in UNITS])
-        if unit.manifest["study"] != made_with
-    ]
-    if overwrite:
-        check_alone()
-    elif others:
-        raise other_settings(others[-1].path, others[-1].manifest["study"], made_with)
-    for other in others:
-        shutil.rmtree(other.path)
     unfinished = Path(out, UNFINISHED)
-    if others:
-        shutil.rmtree(unfinished, ignore_errors=True)
     with suppress(OSError):  # there is none of version 0.1, or another process has renamed it
         Path(out, ".claims").rename(unfinished)
-    unfinished.mkdir(parents=True, exist_ok=True)
+    folder = _begun(Path(out), made_with, overwrite)
+    unfinished.mkdir(exist_ok=True)
     units = {unfinished / unit.id: unit for unit in UNITS}
 
     def done() -> dict[str, FinishedUnit]:
@@ -149,7 +136,7 @@ def run_paper(
         found = done().get(units[path].id)
         return found is not None and "skipped" not in found.manifest["metadata"]
 
-    with closing(claimed(list(units), finished=complete)) as free:
+    with closing(folder.shared(list(units), finished=complete)) as free:
         for path in free:
             unit = units[path]
             snapshots = unfinished / f"{unit.id}-snapshots"
@@ -162,6 +149,25 @@ def run_paper(
             shutil.rmtree(snapshots, ignore_errors=True)
     made = done()
     return [made[unit.id] for unit in UNITS]
+
+
+def _begun(out: Path, made_with: Any, overwrite: bool) -> WorkFolder:
+    """The folder, once it is known that its figures have these settings."""
+    settings = out / UNFINISHED / "settings.json"
+
+    def begun() -> dict[Path, Any]:
+        units = finished_units(out, [unit.id for unit in UNITS])
+        found = {unit.path: unit.manifest["study"] for unit in units}
+        return {out: read_json(settings), **found}
+
+    def begin() -> None:
+        others = [path for path, there in begun().items() if there is not None]
+        if others or overwrite:
+            remove(settings.parent, [*(path for path in others if path != out), settings.parent])
+        settings.parent.mkdir(exist_ok=True)
+        write_json(settings, made_with)
+
+    return WorkFolder(out, made_with, begun=begun, begin=begin, overwrite=overwrite)
 
 
 def _made_with(study: Study, scale: str, side: int, names: Mapping[str, str]) -> Any:

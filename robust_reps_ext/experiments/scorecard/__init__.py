@@ -70,13 +70,13 @@ def scorecard(
     seed
         The first of the seeds.
     amounts
-        How many images and steps; default `Amounts()`, and `settings.QUICK` is for a
-        look.
+        How many images and steps; default `Amounts()`, and `settings.QUICK` is for a look.
     names
         What the models are called, by role: robust, standard, judge.
     trials
         Folder that keeps what was measured on each model and seed: the same call, also one with
-        more seeds, goes on from there. Default: nothing is kept.
+        more seeds, goes on from there, and several processes that are called alike share the
+        work. Default: nothing is kept.
     overwrite
         Begin anew where `trials` holds those of other settings, instead of an error.
     progress
@@ -187,8 +187,9 @@ def _values(
 
     def read() -> None:
         for trial in trials:
-            if trial not in found and kept is not None and kept.has(*trial):
-                found[trial] = kept.get(*trial)
+            there = None if kept is None or trial in found else kept.get(*trial)
+            if there is not None:
+                found[trial] = there
                 done(PARTS)
 
     read()

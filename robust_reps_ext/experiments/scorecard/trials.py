@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from ...results.folder import agree, read_json, write_json
-from ...results.locks import claimed
+from ...results.folder import WorkFolder, read_json, remove, write_json
 from .trial import Measured
 
 __all__ = ["Trials"]
@@ -40,43 +39,38 @@ class Trials:
     def __init__(
         self, folder: str | os.PathLike[str], made_with: Mapping[str, Any], *, overwrite: bool
     ) -> None:
-        self.folder = Path(folder)
-        settings = self.folder / SETTINGS
+        self.path = Path(folder)
+        settings = self.path / SETTINGS
 
         def begin() -> None:
-            for file in self.folder.glob("*.json"):
-                file.unlink()
+            remove(self.path, self.path.glob("*.json"))
             write_json(settings, made_with)
 
-        agree(
-            self.folder,
+        self._folder = WorkFolder(
+            self.path,
             made_with,
-            read=lambda: read_json(settings),
+            begun=lambda: {self.path: read_json(settings)},
             begin=begin,
             overwrite=overwrite,
         )
 
-    def shared(self, trials: Iterable[tuple[str, int]]) -> Iterator[tuple[str, int]]:
+    def shared(self, trials: Iterable[tuple[str, int]]) -> Generator[tuple[str, int], None, None]:
         """Of trials those that are not there: each is this process' own while it is worked on.
 
         At the end those are waited for that other processes work on.
         """
-        named = {self._path(*trial): trial for trial in trials}
-        with closing(claimed(list(named))) as free:
+        named = {self._file(*trial): trial for trial in trials}
+        with closing(self._folder.shared(list(named))) as free:
             yield from (named[path] for path in free)
 
-    def has(self, role: str, seed: int) -> bool:
-        """Whether a trial is finished."""
-        return self._path(role, seed).exists()
-
-    def get(self, role: str, seed: int) -> Measured:
-        """What was measured."""
-        measured = read_json(self._path(role, seed))
-        return {name: torch.tensor(values) for name, values in measured.items()}
+    def get(self, role: str, seed: int) -> Measured | None:
+        """What was measured; None where it was not."""
+        measured = read_json(self._file(role, seed))
+        return measured and {name: torch.tensor(values) for name, values in measured.items()}
 
     def keep(self, role: str, seed: int, measured: Measured) -> None:
         """Write a finished trial, whole or not at all."""
-        write_json(self._path(role, seed), {name: one.tolist() for name, one in measured.items()})
+        write_json(self._file(role, seed), {name: one.tolist() for name, one in measured.items()})
 
-    def _path(self, role: str, seed: int) -> Path:
-        return self.folder / f"{role}-{seed}.json"
+    def _file(self, role: str, seed: int) -> Path:
+        return self.path / f"{role}-{seed}.json"

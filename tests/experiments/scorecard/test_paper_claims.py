@@ -1,6 +1,6 @@
 """The paper's claims on the bundled models, with margins that noise does not reach.
 
-Measured by `scorecard_trial.measure` with the amounts of docs/scorecard.md, which are larger than
+Measured by `trial.measure` with the amounts of docs/scorecard.md, which are larger than
 those here, on seeds 0, 1 and 2:
 
 ===================================  ================  ================
