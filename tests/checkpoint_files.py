@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import dill
 import numpy as np
 import torch
+from networks import Nested
 from robustness.attacker import AttackerModel
 from torch import nn
 
@@ -62,7 +63,7 @@ def formats():
     classifier = network()
     state = classifier.state_dict()
     model = attacker(classifier).state_dict()
-    nested = attacker(SimpleNested(classifier)).state_dict()
+    nested = attacker(Nested(classifier)).state_dict()
     metamers = {
         name.replace("attacker.normalize", "attacker.preproc.normalize").replace(
             "normalizer.", "preproc.normalize."
@@ -94,11 +95,3 @@ def formats():
             False,
         ),
     }
-
-
-class SimpleNested(nn.Module):
-    """As upstream's DummyModel: a network under the name ``model``."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model

@@ -51,19 +51,20 @@ def one_thread():
 
 @pytest.fixture(scope="session")
 def pristine():
-    """Upstream's own training under another name, which no mend touches."""
+    """Upstream under another name, which no mend touches."""
     import robustness
 
     folder = Path(robustness.__file__).parent
     spec = importlib.util.spec_from_file_location(
         "pristine", folder / "__init__.py", submodule_search_locations=[str(folder)]
     )
-    sys.modules["pristine"] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(sys.modules["pristine"])
+    package = sys.modules["pristine"] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(package)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        importlib.import_module("pristine.attacker")
-        return importlib.import_module("pristine.train")
+        for name in ("attacker", "train", "tools.helpers"):
+            importlib.import_module(f"pristine.{name}")
+    return package
 
 
 @pytest.fixture(scope="module")

@@ -2,39 +2,21 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import torch
-from robustness.attacker import AttackerModel
+from networks import Convolutional, wrapped
 from torch import nn
 
 import robust_reps_ext as rr
 from robust_reps_ext.synthesis.settings import Settings
 
-STATISTICS = SimpleNamespace(mean=torch.full((3,), 0.5), std=torch.full((3,), 0.25))
-
-
 STEPS = 9
 
 
-class Small(nn.Module):
-    """Two convolutions and a linear layer, with upstream's forward call."""
-
-    def __init__(self):
-        super().__init__()
-        self.body = nn.Sequential(
-            nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.Conv2d(6, 8, 3, stride=2)
-        )
-        self.fc = nn.Linear(8, 2)
-
-    def forward(self, x, with_latent=False, fake_relu=False, no_relu=False):
-        latent = self.body(x).mean((2, 3))
-        return (self.fc(latent), latent) if with_latent else self.fc(latent)
-
-
-def small_model():
+def small_model(network=Convolutional):
+    """Two convolutions and a linear layer."""
     torch.manual_seed(0)
-    return AttackerModel(Small(), STATISTICS).eval()
+    body = nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.Conv2d(6, 8, 3, stride=2)
+    return wrapped(network(*body, width=8))
 
 
 def images(n=3):
@@ -59,6 +41,4 @@ def synthesize(settings, *, progress=False, stop_when=None, objective=None, star
     )
 
 
-SLOW_SETTINGS = Settings(
-    eps=5.0, step_size=0.3, iterations=30, batch_size=2, schedule="lbfgs", frames=5
-)
+SETTINGS = Settings(eps=5.0, step_size=0.3, iterations=30, batch_size=2, schedule="lbfgs", frames=5)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import warnings
 from argparse import Namespace
-from types import SimpleNamespace
 
 import torch
-from torch import nn
+from networks import Linear, statistics
 from torch.utils.data import DataLoader, TensorDataset
 
 import robust_reps_ext  # noqa: F401
@@ -15,9 +14,6 @@ import robust_reps_ext  # noqa: F401
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # upstream's word about apex
     from robustness.attacker import AttackerModel
-
-
-STATISTICS = SimpleNamespace(mean=torch.full((3,), 0.4), std=torch.full((3,), 0.3))
 
 
 IMAGES = torch.rand(24, 3, 4, 4, generator=torch.Generator().manual_seed(0))
@@ -29,21 +25,9 @@ LABELS = (IMAGES.mean(dim=(1, 2, 3)) > 0.5).long() + (IMAGES[:, 0].amax(dim=(1, 
 LATEST, BEST = "checkpoint.pt.latest", "checkpoint.pt.best"
 
 
-class Linear(nn.Module):
-    """A linear classifier of 4x4 images with upstream's forward call."""
-
-    def __init__(self):
-        super().__init__()
-        self.fc = nn.Linear(48, 3)
-
-    def forward(self, x, with_latent=False, fake_relu=False, no_relu=False):
-        flat = x.flatten(1)
-        return (self.fc(flat), flat) if with_latent else self.fc(flat)
-
-
 def new_model(wrapper=AttackerModel):
     torch.manual_seed(5)
-    return wrapper(Linear(), STATISTICS)
+    return wrapper(Linear(48, 3), statistics(0.4, 0.3))
 
 
 def options(out_dir, **changed):

@@ -12,6 +12,7 @@ import os
 import sys
 from pathlib import Path
 
+from networks import Convolutional
 from robustness import datasets, train
 from robustness.datasets import DATASETS
 from torch import nn
@@ -23,27 +24,6 @@ from robust_reps_ext.upstream.mends import main
 N_TRAIN, N_VAL = 65, 17
 
 
-class Plain(nn.Module):
-    """A small network without batch norm, with upstream's forward call."""
-
-    def __init__(self):
-        super().__init__()
-        self.conv = nn.Conv2d(3, 6, 3, 2)
-        self.fc = nn.Linear(6 * 15 * 15, 9)
-
-    def forward(self, x, with_latent=False, fake_relu=False, no_relu=False):
-        latent = self.conv(x).relu().flatten(1)
-        return (self.fc(latent), latent) if with_latent else self.fc(latent)
-
-
-class Normed(Plain):
-    """The same with batch norm."""
-
-    def __init__(self):
-        super().__init__()
-        self.conv = nn.Sequential(self.conv, nn.BatchNorm2d(6))
-
-
 def register():
     class Tiny(DATASETS["critters"]):
         def __init__(self, data_path=None, **given):
@@ -51,7 +31,9 @@ def register():
             super().__init__(data_path, size=32, custom_class_args=sizes, **given)
 
         def get_model(self, arch, pretrained=False):
-            return {"plain": Plain, "normed": Normed}[arch]()
+            norm = {"plain": (), "normed": (nn.BatchNorm2d(6),)}[arch]
+            body = nn.Conv2d(3, 6, 3, 2), *norm, nn.ReLU()
+            return Convolutional(*body, width=6 * 15 * 15, classes=9, means=False)
 
     DATASETS["critters"] = Tiny
     datasets.DATASETS["critters"] = Tiny

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 
 import torch
-from torch import nn
+from networks import Linear
 from torch.utils.data import Dataset
 
 import robust_reps_ext  # noqa: F401
@@ -29,18 +29,6 @@ class Dots(Dataset):
         return (self.data[index] + self.targets[index]) / 2, self.targets[index]
 
 
-class Linear(nn.Module):
-    """A linear classifier with upstream's forward call."""
-
-    def __init__(self, classes):
-        super().__init__()
-        self.fc = nn.Linear(48, classes)
-
-    def forward(self, x, with_latent=False, fake_relu=False, no_relu=False):
-        flat = x.flatten(1)
-        return (self.fc(flat), flat) if with_latent else self.fc(flat)
-
-
 class DotsData(datasets.DataSet):
     """A user's own data set, made as upstream's documentation says."""
 
@@ -60,4 +48,4 @@ class DotsData(datasets.DataSet):
         )
 
     def get_model(self, arch, pretrained):
-        return {"linear": Linear}[arch](self.num_classes)
+        return {"linear": Linear}[arch](48, self.num_classes)

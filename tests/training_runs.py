@@ -6,6 +6,7 @@ import random
 from argparse import Namespace
 
 import torch
+from networks import Linear, statistics
 from robustness import train
 from robustness.attacker import AttackerModel
 from robustness.loaders import make_loaders
@@ -27,25 +28,12 @@ class Images(torch.utils.data.Dataset):
         return self.images[index] * (random.random() + torch.rand(1)) / 2, self.labels[index]
 
 
-class Network(torch.nn.Module):
-    """A linear classifier with upstream's forward call."""
-
-    def __init__(self):
-        super().__init__()
-        self.fc = torch.nn.Linear(48, 2)
-
-    def forward(self, x, with_latent=False, fake_relu=False, no_relu=False):
-        flat = x.flatten(1)
-        return (self.fc(flat), flat) if with_latent else self.fc(flat)
-
-
-def train_in(out, *, workers, resume=False, hook=None, network=Network, **changed):
+def train_in(out, *, workers, resume=False, hook=None, network=None, **changed):
     """A run of two epochs of six steps in the directory `out`."""
     out.mkdir(exist_ok=True)
     torch.manual_seed(3)
     random.seed(3)
-    statistics = Namespace(mean=torch.full((3,), 0.4), std=torch.full((3,), 0.3))
-    model = AttackerModel(network(), statistics)
+    model = AttackerModel(network() if network else Linear(48), statistics(0.4, 0.3))
     options = {
         **dict.fromkeys(("use_best", "random_restarts"), 0),
         **dict.fromkeys(("adv_train", "log_iters", "random_start", "step_lr"), 1),

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
-from robustness.attacker import AttackerModel
+from networks import PLAIN, Linear, wrapped
 from torch import nn
 
 from robust_reps_ext.datasets.patterns import kaleidoscope
@@ -63,21 +61,15 @@ def test_patterns_refuse_what_cannot_be_drawn(arguments, message):
         kaleidoscope(n, size=size, seed=seed)
 
 
-class Half(nn.Module):
-    """R(x) is the first half of the pixels: the rest is free."""
-
-    def __init__(self):
-        super().__init__()
-        self.fc = nn.Linear(6, 2)
-
-    def forward(self, x, with_latent=False, fake_relu=False, no_relu=False):
-        latent = x.flatten(1)[:, :6]
-        return (self.fc(latent), latent) if with_latent else self.fc(latent)
-
-
 @pytest.fixture
 def half():
-    return AttackerModel(Half(), SimpleNamespace(mean=torch.zeros(3), std=torch.ones(3))).eval()
+    """R(x) is the first half of the pixels: the rest is free."""
+
+    class Half(Linear):
+        def latent(self, x):
+            return x.flatten(1)[:, :6]
+
+    return wrapped(Half(6), PLAIN)
 
 
 def test_near_pairs_agree_in_what_is_seen_and_differ_in_the_rest(half):

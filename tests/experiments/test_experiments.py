@@ -2,41 +2,27 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 import torch
-from robustness.attacker import AttackerModel
+from networks import PLAIN, Linear, wrapped
 from torch import nn
 
 import robust_reps_ext as rr
 from robust_reps_ext.datasets.critters.networks import critters_resnet
 
-PLAIN = SimpleNamespace(mean=torch.zeros(3), std=torch.ones(3))
-
-
-class Pixels(nn.Module):
-    """R(x) is the image itself: coordinate i is pixel i."""
-
-    def __init__(self):
-        super().__init__()
-        self.fc = nn.Linear(12, 12, bias=False)
-        nn.init.eye_(self.fc.weight)
-
-    def forward(self, x, with_latent=False, fake_relu=False, no_relu=False):
-        latent = x.flatten(1)
-        return (self.fc(latent), latent) if with_latent else self.fc(latent)
-
 
 @pytest.fixture
 def pixels():
-    return AttackerModel(Pixels(), PLAIN).eval()
+    """R(x) and the logits are the image itself: coordinate i is pixel i."""
+    network = Linear(12, 12, bias=False)
+    nn.init.eye_(network.fc.weight)
+    return wrapped(network, PLAIN)
 
 
 @pytest.fixture
 def network():
     torch.manual_seed(0)
-    return AttackerModel(critters_resnet(), PLAIN).eval()
+    return wrapped(critters_resnet(), PLAIN)
 
 
 @pytest.fixture

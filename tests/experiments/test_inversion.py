@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from types import SimpleNamespace
 
 import pytest
 import torch
-from robustness.attacker import AttackerModel
+from networks import Linear, wrapped
 from torch import nn
 
 import robust_reps_ext as rr
@@ -15,30 +14,17 @@ from robust_reps_ext.datasets.critters.networks import critters_resnet
 from robust_reps_ext.synthesis.objectives import relative_distance
 from robust_reps_ext.synthesis.settings import Settings
 
-STATISTICS = SimpleNamespace(mean=torch.full((3,), 0.5), std=torch.full((3,), 0.25))
-
-
-class Identity(nn.Module):
-    """R(x) is the normalised image itself, so that the inverse is the target."""
-
-    def __init__(self):
-        super().__init__()
-        self.fc = nn.Linear(3 * 8 * 8, 2)
-
-    def forward(self, x, with_latent=False, fake_relu=False, no_relu=False):
-        latent = x.flatten(1)
-        return (self.fc(latent), latent) if with_latent else self.fc(latent)
-
 
 @pytest.fixture
 def identity():
-    return AttackerModel(Identity(), STATISTICS).eval()
+    """R(x) is the normalised image itself, so that the inverse is the target."""
+    return wrapped(Linear(192))
 
 
 @pytest.fixture
 def model():
     torch.manual_seed(0)
-    return AttackerModel(critters_resnet(), STATISTICS).eval()
+    return wrapped(critters_resnet())
 
 
 @pytest.fixture
@@ -117,12 +103,11 @@ def test_noise_is_the_papers(model):
 
 
 def test_a_start_without_gradient_is_reported_and_nudged(targets):
-    class Dead(Identity):
-        def forward(self, x, with_latent=False, fake_relu=False, no_relu=False):
-            latent = torch.relu(x.flatten(1))  # grey is 0 after normalisation
-            return (self.fc(latent), latent) if with_latent else self.fc(latent)
+    class Dead(Linear):
+        def latent(self, x):
+            return torch.relu(x.flatten(1))  # grey is 0 after normalisation
 
-    model = AttackerModel(Dead(), STATISTICS).eval()
+    model = wrapped(Dead(192))
     with pytest.warns(UserWarning, match="no gradient at 3 of 3 starts"):
         result = rr.invert(model, targets, start="grey", step_size=0.05, iterations=200)
     assert result.settings["zero_gradient_starts"] == 3

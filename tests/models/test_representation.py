@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-from types import SimpleNamespace
 
 import pytest
 import torch
 import torchvision
-from robustness.attacker import AttackerModel
+from networks import wrapped
 from torch import nn
 
 import robust_reps_ext as rr
@@ -19,11 +18,9 @@ from robust_reps_ext.models.representation import (
     shuffled_coordinates,
 )
 
-STATISTICS = SimpleNamespace(mean=torch.full((3,), 0.5), std=torch.full((3,), 0.25))
 
-
-def wrapped(module, layer=None):
-    return AttackerModel(RepresentationModel(module, layer=layer), STATISTICS).eval()
+def read_at(module, layer=None):
+    return wrapped(RepresentationModel(module, layer=layer))
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +47,7 @@ def test_representation_is_the_input_of_the_last_linear_layer(name, head, relu):
     handle = module.get_submodule(head).register_forward_pre_hook(
         lambda _m, args: expected.append(args[0].flatten(1))
     )
-    model = wrapped(module)
+    model = read_at(module)
     logits = module(model.normalizer(x))
     handle.remove()
     (out, latent), image = model(x, with_latent=True)
@@ -65,7 +62,7 @@ def test_representation_is_the_input_of_the_last_linear_layer(name, head, relu):
 @pytest.mark.parametrize("name", ["resnet18", "vgg11_bn", "densenet121"])
 def test_fake_relu_keeps_values_and_gives_dead_coordinates_a_gradient(name):
     module = getattr(torchvision.models, name)(num_classes=9).eval()
-    model = wrapped(module)
+    model = read_at(module)
     x = torch.rand(1, 3, 64, 64).requires_grad_(True)
     with torch.no_grad():
         (plain, latent), _ = model(x, with_latent=True)
@@ -83,8 +80,8 @@ def test_fake_relu_equals_upstreams_on_upstreams_resnet():
     from robustness.imagenet_models import resnet18
 
     network = resnet18(num_classes=9).eval()
-    theirs = AttackerModel(network, STATISTICS).eval()
-    ours = wrapped(network)
+    theirs = wrapped(network)
+    ours = read_at(network)
     x = torch.rand(2, 3, 64, 64)
     results = []
     for model in (theirs, ours):
@@ -97,7 +94,7 @@ def test_fake_relu_equals_upstreams_on_upstreams_resnet():
 
 
 def test_no_relu_leaves_the_logits_alone():
-    model = wrapped(torchvision.models.resnet18(num_classes=9).eval())
+    model = read_at(torchvision.models.resnet18(num_classes=9).eval())
     x = torch.rand(2, 3, 64, 64)
     (out, latent), _ = model(x, with_latent=True)
     (out_pre, pre), _ = model(x, with_latent=True, no_relu=True)
@@ -109,7 +106,7 @@ def test_no_relu_leaves_the_logits_alone():
 @pytest.mark.parametrize("name", sorted(ARCHITECTURES))
 def test_own_architectures_follow_upstreams_call(name):
     network = ARCHITECTURES[name](num_classes=9).eval()
-    model = AttackerModel(network, STATISTICS).eval()
+    model = wrapped(network)
     x = torch.rand(2, 3, 64, 64).requires_grad_(True)
     (out, latent), _ = model(x, with_latent=True)
     assert out.shape == (2, 9)
@@ -126,7 +123,7 @@ def test_own_architectures_follow_upstreams_call(name):
 
 def test_any_layer_can_be_the_representation():
     module = torchvision.models.resnet18(num_classes=9).eval()
-    model = wrapped(module)
+    model = read_at(module)
     x = torch.rand(2, 3, 64, 64)
     assert rr.representation(model, x, layer="layer3").shape == (2, 256 * 4 * 4)
     by_name = rr.representation(model, x, layer="layer2.1")
@@ -138,7 +135,7 @@ def test_any_layer_can_be_the_representation():
 
 
 def test_the_seed_fixes_the_order_of_all_coordinates():
-    model = wrapped(torchvision.models.resnet18(num_classes=9).eval())
+    model = read_at(torchvision.models.resnet18(num_classes=9).eval())
     x = torch.rand(2, 3, 32, 32)
     order = shuffled_coordinates(model, x, seed=3)
     assert sorted(order) == list(range(512))
@@ -149,7 +146,7 @@ def test_the_seed_fixes_the_order_of_all_coordinates():
 
 def test_a_network_without_a_linear_layer_asks_for_a_layer():
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
-    model = wrapped(network)
+    model = read_at(network)
     with pytest.raises(rr.InputError, match="no linear layer"):
         rr.representation(model, torch.rand(1, 3, 8, 8))
     assert rr.representation(model, torch.rand(1, 3, 8, 8), layer="1").shape == (1, 4 * 36)
@@ -158,7 +155,7 @@ def test_a_network_without_a_linear_layer_asks_for_a_layer():
 def test_nothing_is_left_in_the_network_even_after_an_error():
     module = torchvision.models.resnet18(num_classes=9).eval()
     keys = list(module.state_dict())
-    model = wrapped(module)
+    model = read_at(module)
     rr.representation(model, torch.rand(1, 3, 64, 64))
     with pytest.raises(RuntimeError):
         model(torch.rand(1, 4, 64, 64), with_latent=True, fake_relu=True)
@@ -193,7 +190,7 @@ class Pair(nn.Module):
 
 @pytest.mark.parametrize("layer", ["first:mean", "last:mean-last", "tokens:mean"])
 def test_maps_are_averaged_on_request(layer):
-    model = wrapped(Maps())
+    model = read_at(Maps())
     x = torch.rand(2, 3, 8, 8)
     expected = model.normalizer(x).mean(dim=(2, 3))
     torch.testing.assert_close(rr.representation(model, x, layer=layer), expected)
@@ -209,14 +206,14 @@ def test_maps_are_averaged_on_request(layer):
     ],
 )
 def test_a_layer_that_gives_no_rows_is_named(layer, message):
-    model = wrapped(Maps())
+    model = read_at(Maps())
     with pytest.raises(rr.InputError, match=message):
         rr.representation(model, torch.rand(1, 3, 8, 8), layer=layer)
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
 
 
 def test_where_there_is_no_relu_fake_relu_changes_nothing_and_says_so_once(caplog):
-    model = wrapped(Maps())
+    model = read_at(Maps())
     x = torch.rand(2, 3, 8, 8)
     with caplog.at_level(logging.INFO, "robust_reps_ext"):
         plain = model(x, with_latent=True)[0]
@@ -243,7 +240,7 @@ class Dead(nn.Module):
 
 @pytest.mark.filterwarnings("ignore:the objective has no gradient")
 def test_without_the_straight_through_relu_a_coordinate_that_is_off_stays_off():
-    model = wrapped(Dead())
+    model = read_at(Dead())
     x = torch.full((1, 3, 8, 8), 0.5)
     options = {"coordinates": [0], "seeds": x, "iterations": 3, "step_size": 1.0, "eps": 100.0}
     moved = rr.visualize(model, **options).images[0, 0]
@@ -272,7 +269,7 @@ ABLATED = {
 @pytest.mark.parametrize("name", ABLATED)
 def test_every_experiment_goes_without_the_straight_through_relu(name, monkeypatch):
     """What the model is asked for is seen at the model itself."""
-    model, asked = wrapped(torchvision.models.resnet18(num_classes=9).eval()), set()
+    model, asked = read_at(torchvision.models.resnet18(num_classes=9).eval()), set()
     forward = RepresentationModel.forward
 
     def seen(self, *args, **keywords):

@@ -14,15 +14,17 @@ import pytest
 from robust_reps_ext.results.locks import claimed, lock_of
 from robust_reps_ext.runtime.errors import InputError
 
+# Each process holds its first unit until so many have one, or for ever.
 WORKER = """
 import os, sys, time
 from pathlib import Path
 from robust_reps_ext.results.locks import claimed
-folder, n, seconds = Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
+folder, n, processes = Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
 for unit in claimed([folder / f"unit{i}" for i in range(n)], interval=0.02):
     with open(folder / "log", "a") as log:
         log.write(f"{unit.name} {os.getpid()}\\n")
-    time.sleep(seconds)
+    while len({line.split()[1] for line in open(folder / "log")}) < processes:
+        time.sleep(0.01)
     unit.write_text(str(os.getpid()))
 """
 
@@ -31,10 +33,10 @@ def units_in(folder, n):
     return [folder / f"unit{i}" for i in range(n)]
 
 
-def started(folder, n, seconds, rank=0, world=1):
+def started(folder, n, processes, rank=0, world=1):
     place = {"RANK": str(rank), "WORLD_SIZE": str(world)}
     return subprocess.Popen(
-        [sys.executable, "-c", WORKER, str(folder), str(n), str(seconds)],
+        [sys.executable, "-c", WORKER, str(folder), str(n), str(processes)],
         env={**os.environ, **place},
     )
 
@@ -98,20 +100,20 @@ def test_without_waiting_what_another_has_is_left(tmp_path):
 
 
 def test_processes_make_each_unit_once(tmp_path):
-    workers = [started(tmp_path, 12, 0.02, rank, 3) for rank in range(3)]
+    workers = [started(tmp_path, 12, 3, rank, 3) for rank in range(3)]
     assert [worker.wait(60) for worker in workers] == [0, 0, 0]
     assert sorted(name for name, _ in log_of(tmp_path)) == sorted(f"unit{i}" for i in range(12))
-    assert len({process for _, process in log_of(tmp_path)}) > 1
+    assert len({process for _, process in log_of(tmp_path)}) == 3
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
         ["log", *(f"unit{i}" for i in range(12))]
     )
 
 
 def test_another_process_takes_up_what_a_killed_one_had(tmp_path):
-    killed = started(tmp_path, 3, 600)
+    killed = started(tmp_path, 3, "inf")
     wait_for((tmp_path / "log").exists)
     wait_for(lambda: log_of(tmp_path))
-    other = started(tmp_path, 3, 0)
+    other = started(tmp_path, 3, 1)
     wait_for(lambda: all(unit.exists() for unit in units_in(tmp_path, 3)[1:]))
     # The other has done all it could and waits for the first unit.
     assert other.poll() is None

@@ -2,36 +2,21 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from robustness.attacker import AttackerModel
+from networks import Convolutional, wrapped
 from torch import nn
 
 import robust_reps_ext as rr
 from robust_reps_ext.runtime.randomness import NOISE, NUDGE, normal, uniform
 from robust_reps_ext.synthesis import noise
 
-STATISTICS = SimpleNamespace(mean=torch.full((3,), 0.5), std=torch.full((3,), 0.25))
 
-
-class Small(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.body = nn.Conv2d(3, 8, 3, stride=2)
-        self.fc = nn.Linear(8, 2)
-
-    def forward(self, x, with_latent=False, fake_relu=False, no_relu=False):
-        latent = self.body(x).relu().mean((2, 3))
-        return (self.fc(latent), latent) if with_latent else self.fc(latent)
-
-
-def model_of(network):
+def model_of(network=Convolutional):
     torch.manual_seed(0)
-    return AttackerModel(network(), STATISTICS).eval()
+    return wrapped(network(nn.Conv2d(3, 8, 3, stride=2), nn.ReLU(), width=8))
 
 
 @given(
@@ -104,7 +89,7 @@ def assert_parts_are_the_whole(run, n, cut=2):
 
 @pytest.mark.parametrize("schedule", ["paper", "cosine-momentum", "lbfgs"])
 def test_inversions_from_noise_are_the_same_in_parts_and_in_batches(schedule):
-    model, targets = model_of(Small), torch.rand(6, 3, 12, 12)
+    model, targets = model_of(), torch.rand(6, 3, 12, 12)
 
     def run(rows, first, batch_size):
         result = rr.invert(
@@ -118,12 +103,11 @@ def test_inversions_from_noise_are_the_same_in_parts_and_in_batches(schedule):
     assert_parts_are_the_whole(run, 6)
 
 
-class Dead(Small):
+class Dead(Convolutional):
     """Grey has no gradient."""
 
-    def forward(self, x, with_latent=False, fake_relu=False, no_relu=False):
-        latent = x.relu().flatten(1)[:, :50]
-        return (self.fc(latent[:, :8]), latent) if with_latent else self.fc(latent[:, :8])
+    def latent(self, x):
+        return x.relu().flatten(1)[:, :8]
 
 
 def test_nudges_are_the_same_in_parts_and_in_batches():
@@ -156,7 +140,7 @@ def test_radii_share_the_nudge_of_their_pair():
 
 
 def test_transforms_are_the_same_in_parts_and_in_batches():
-    model, seeds = model_of(Small), torch.rand(4, 3, 12, 12)
+    model, seeds = model_of(), torch.rand(4, 3, 12, 12)
 
     def run(rows, first, batch_size, coordinates=(1, 3, 5)):
         found = rr.visualize(
@@ -175,4 +159,4 @@ def test_transforms_are_the_same_in_parts_and_in_batches():
 @pytest.mark.parametrize("first", [-1, 0.5])
 def test_a_bad_first_number_is_named(first):
     with pytest.raises(rr.InputError, match=f"first={first}"):
-        rr.invert(model_of(Small), torch.rand(1, 3, 12, 12), iterations=1, first=first)
+        rr.invert(model_of(), torch.rand(1, 3, 12, 12), iterations=1, first=first)

@@ -2,44 +2,23 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 import torch
-from robustness.attacker import AttackerModel
-from torch import nn
+from networks import PLAIN, Scores, wrapped
 
 import robust_reps_ext as rr
-from robust_reps_ext.runtime.memory import fastest_batch
 from robust_reps_ext.synthesis.objectives import relative_distance
 from robust_reps_ext.synthesis.settings import Settings
 
-PLAIN = SimpleNamespace(mean=torch.zeros(3), std=torch.ones(3))
 SCHEDULES = ("paper", "cosine-momentum", "lbfgs")
 SIDE = 6
 
 
-class Scores(nn.Module):
-    """R(x) = W x, with upstream's forward call; `spoil` may change it or its gradient."""
-
-    def __init__(self, spoil=None):
-        super().__init__()
-        self.spoil = spoil
-        self.fc = nn.Linear(3 * SIDE * SIDE, 4, bias=False)
-        self.head = nn.Linear(4, 2)
-
-    def forward(self, x, with_latent=False, fake_relu=False, no_relu=False):
-        latent = self.fc(x.flatten(1))
-        if self.spoil is not None:
-            latent = self.spoil(x, latent)
-        return (self.head(latent), latent) if with_latent else self.head(latent)
-
-
 def model_with(spoil=None):
     torch.manual_seed(0)
-    return AttackerModel(Scores(spoil), PLAIN).eval()
+    return wrapped(Scores(3 * SIDE * SIDE, spoil), PLAIN)
 
 
 class NoGradient(torch.autograd.Function):
@@ -76,7 +55,7 @@ def spoiled_gradient(x, latent):
 def starts(model):
     """Four images, of which the second comes beyond 1 after a few steps and no other does."""
     x = torch.rand(4, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(2)) * 0.2 + 0.4
-    w = model.model.fc.weight[0].detach().view(3, SIDE, SIDE)
+    w = model.model.scores.weight[0].detach().view(3, SIDE, SIDE)
     level = torch.tensor([-1.0, 0.7, -1.2, -1.1]).view(-1, 1, 1, 1)
     return (x + (level - (x * w).sum((1, 2, 3), keepdim=True)) * w / w.square().sum()).clamp(0, 1)
 
@@ -136,7 +115,7 @@ def test_the_last_step_is_watched_too():
 def test_a_bad_start_stays_and_is_named(spoil, batch_size):
     model = model_with(spoil)
     x = starts(model)
-    w = model.model.fc.weight[0].detach().view(3, SIDE, SIDE)
+    w = model.model.scores.weight[0].detach().view(3, SIDE, SIDE)
     x[2] = (x[2] + 2.6 * w / w.square().sum()).clamp(0, 1)
     x[1] = x[0]
     with pytest.warns(UserWarning, match="not finite at 1 of 4 images.*: images 2$"):
@@ -310,32 +289,6 @@ def test_halved_batches_are_kept_in_the_snapshot(tmp_path):
 
 
 # -- the size of a batch ---------------------------------------------------------------------------
-
-CPU = torch.device("cpu")
-
-
-def test_a_batch_grows_while_that_pays():
-    sizes = []
-
-    def constant(n):
-        sizes.append(n)
-        time.sleep(0.02)
-
-    assert fastest_batch(constant, 20, CPU) == 16
-    assert sorted(set(sizes)) == [1, 2, 4, 8, 16]
-    assert fastest_batch(lambda n: time.sleep(0.01 * n), 20, CPU) == 1
-    assert fastest_batch(lambda n: time.sleep(0.02 * max(1, n / 4)), 20, CPU) == 4
-
-
-def test_a_batch_grows_no_further_than_memory_allows(monkeypatch):
-    def steps(n):
-        time.sleep(0.01)
-        if n > 4:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-
-    assert fastest_batch(steps, 64, CPU) == 4
-    with pytest.raises(ValueError, match="own"):
-        fastest_batch(lambda n: int("own"), 4, CPU)
 
 
 def test_an_automatic_batch_is_recorded_and_changes_nothing():

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 import torch
-from robustness.attacker import AttackerModel
-from torch import nn
+from networks import PLAIN, Scores, wrapped
 
 import robust_reps_ext as rr
 from robust_reps_ext.datasets import critters
@@ -16,13 +13,11 @@ from robust_reps_ext.runtime.errors import InputError
 from robust_reps_ext.synthesis.settings import Settings, at_size, paper_eps
 from robust_reps_ext.synthesis.trace import frame_steps
 
-STATISTICS = SimpleNamespace(mean=torch.full((3,), 0.5), std=torch.full((3,), 0.25))
-
 
 @pytest.fixture
 def model():
     torch.manual_seed(0)
-    return AttackerModel(critters_resnet(), STATISTICS).eval()
+    return wrapped(critters_resnet())
 
 
 @pytest.fixture
@@ -95,24 +90,10 @@ def test_bad_frames_are_named(model, targets, frames):
         rr.invert(model, targets, iterations=1, frames=frames)
 
 
-class Scores(nn.Module):
-    """R(x) = W x, so that its largest coordinate in a ball or in the box is known."""
-
-    def __init__(self):
-        super().__init__()
-        self.fc = nn.Linear(3 * 8 * 8, 4, bias=False)
-        self.head = nn.Linear(4, 2)
-
-    def forward(self, x, with_latent=False, fake_relu=False, no_relu=False):
-        latent = self.fc(x.flatten(1))
-        return (self.head(latent), latent) if with_latent else self.head(latent)
-
-
 @pytest.fixture
 def linear():
     torch.manual_seed(0)
-    plain = SimpleNamespace(mean=torch.zeros(3), std=torch.ones(3))
-    return AttackerModel(Scores(), plain).eval()
+    return wrapped(Scores(192), PLAIN)
 
 
 FASTER = ("cosine-momentum", "lbfgs")
@@ -121,7 +102,7 @@ FASTER = ("cosine-momentum", "lbfgs")
 @pytest.mark.parametrize("schedule", FASTER)
 def test_the_maximum_of_a_linear_model_is_found_in_ball_and_box(linear, schedule):
     x = torch.full((3, 3, 8, 8), 0.5)
-    w = linear.model.fc.weight[1].detach()
+    w = linear.model.scores.weight[1].detach()
     for eps in (0.5, torch.tensor([0.1, 0.4, 0.9])):
         found = rr.visualize(linear, coordinates=[1], seeds=x, schedule=schedule, eps=eps)
         best = x.flatten(1) + torch.as_tensor(eps).view(-1, 1) * w / w.norm()
@@ -171,7 +152,7 @@ def test_auto_stops_where_the_objective_no_longer_changes(linear, targets, sched
     ).synthesis
     assert result.settings["patience"] == 100
     assert result.settings["iterations"] == 200
-    w = linear.model.fc.weight.detach()[[0, 2, 0, 2, 0, 2]]
+    w = linear.model.scores.weight.detach()[[0, 2, 0, 2, 0, 2]]
     best = (w * images.repeat_interleave(2, 0).flatten(1)).sum(1) + 0.5 * w.norm(dim=1)
     assert (result.objective > best - 0.05).all()
 

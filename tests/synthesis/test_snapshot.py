@@ -6,19 +6,17 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from itertools import product
-from pathlib import Path
 
 import pytest
 import torch
-from robustness.attacker import AttackerModel
+from killed_runs import kill
+from networks import Convolutional
 from safetensors import safe_open
 from safetensors.torch import save_file
-from snapshot_runs import SLOW_SETTINGS, STATISTICS, STEPS, Small, images, small_model, synthesize
+from snapshot_runs import SETTINGS, STEPS, images, small_model, synthesize
 
 import robust_reps_ext as rr
 from robust_reps_ext.results.snapshot import described
@@ -131,13 +129,12 @@ def test_float32_once_fallen_back_to_stays(tmp_path, monkeypatch):
     """bfloat16 of a representation with a large constant is wrong, and the run knows it."""
     monkeypatch.setattr("robust_reps_ext.runtime.precision.is_fast", lambda device: True)
 
-    class Shifted(Small):
+    class Shifted(Convolutional):
         def forward(self, x, with_latent=False, fake_relu=False, no_relu=False):
             logits, latent = super().forward(x, with_latent=True)
             return (logits, latent * 1e3 + 1e5) if with_latent else logits
 
-    torch.manual_seed(0)
-    model = AttackerModel(Shifted(), STATISTICS).eval()
+    model = small_model(Shifted)
     x = images(4)
 
     def run(progress=False, **snapshot):
@@ -313,7 +310,8 @@ def test_described_is_the_same_for_the_same_and_differs_for_others():
 
     same = [(scaled(2), scaled(2)), (torch.ones(2), torch.ones(2)), ({1: "a"}, {1: "a"}),
             (rr.RepresentationMatching(), rr.RepresentationMatching())]  # fmt: skip
-    others = [(scaled(2), scaled(3)), (torch.ones(2), torch.ones(1, 2)), (small_model(), Small()),
+    others = [(scaled(2), scaled(3)), (torch.ones(2), torch.ones(1, 2)),
+              (small_model(), small_model().model),
               (rr.RepresentationMatching(), rr.InterpolationTarget()),
               (near, interrupted)]  # fmt: skip
     assert all(described(one) == described(other) for one, other in same)
@@ -325,40 +323,22 @@ def test_described_is_the_same_for_the_same_and_differs_for_others():
 
 # -- kills -----------------------------------------------------------------------------------------
 
-SLOW = """
-import sys, time
+RUN = """
 from dataclasses import replace
-from pathlib import Path
-sys.path.insert(0, sys.argv[1])
 import torch
 torch.set_num_threads(1)
-from snapshot_runs import SLOW_SETTINGS, synthesize
-out = Path(sys.argv[2])
-kept = replace(SLOW_SETTINGS, snapshot=out / "snapshot", snapshot_interval=0)
-synthesize(kept, progress=lambda *now: time.sleep(0.02)).save(out / "result")
+from snapshot_runs import SETTINGS, synthesize
+synthesize(replace(SETTINGS, snapshot=sys.argv[1], snapshot_interval=0), progress=told)
 """
 
 
-@pytest.mark.slow
-def test_killed_runs_end_in_the_same_bits(tmp_path, one_thread):
-    """Killed at two random moments, and started again each time."""
-    command = [sys.executable, "-c", SLOW, str(Path(__file__).parents[1]), str(tmp_path)]
-    snapshot, moments, kills = tmp_path / "snapshot", random.Random(0), 0
-    for _ in range(20):
-        run = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-        stamp = snapshot.stat().st_mtime_ns if snapshot.exists() else 0
-        began = time.monotonic()
-        while kills < 2 and run.poll() is None and time.monotonic() - began < 300:
-            if snapshot.exists() and snapshot.stat().st_mtime_ns != stamp:
-                time.sleep(moments.uniform(0, 0.3))
-                run.kill()
-                break
-            time.sleep(0.005)
-        errors = run.communicate(timeout=300)[1]
-        kills += run.returncode == -signal.SIGKILL
-        if run.returncode == 0:
-            break
-        assert run.returncode == -signal.SIGKILL, errors
-    assert kills == 2
-    assert not snapshot.exists()
-    assert_equal(rr.Synthesis.load(tmp_path / "result"), synthesize(SLOW_SETTINGS))
+@pytest.mark.parametrize("steps", [(7,), pytest.param((3, 20, 11, 2), marks=pytest.mark.slow)])
+def test_killed_runs_end_in_the_same_bits(steps, tmp_path, one_thread):
+    """Killed in the step after so many, and gone on with each time."""
+    kept = replace(SETTINGS, snapshot=tmp_path / "snapshot", snapshot_interval=0)
+    kill(RUN, kept.snapshot, steps=steps)
+    assert kept.snapshot.exists()
+    told = []
+    resumed = synthesize(kept, progress=lambda *now: told.append(now))
+    assert not kept.snapshot.exists()
+    assert_equal(resumed, synthesize(SETTINGS))

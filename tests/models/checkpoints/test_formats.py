@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 import warnings
 from collections import OrderedDict
 from types import SimpleNamespace
@@ -19,6 +18,7 @@ import torch
 import torchvision
 from cox.utils import Parameters
 from hostile_files import Call
+from networks import Nested
 from robustness import cifar_models
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
@@ -45,9 +45,7 @@ def train(pristine, monkeypatch, tmp_path):
 
     def run(network, statistics, name="checkpoint.pt.latest", **changed):
         mean, std = map(torch.tensor, statistics)
-        model = sys.modules["pristine.attacker"].AttackerModel(
-            network, SimpleNamespace(mean=mean, std=std)
-        )
+        model = pristine.attacker.AttackerModel(network, SimpleNamespace(mean=mean, std=std))
         data = TensorDataset(torch.rand(4, 3, 32, 32), torch.tensor([0, 1, 2, 3]))
         args = Parameters(
             {
@@ -66,7 +64,7 @@ def train(pristine, monkeypatch, tmp_path):
         )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            pristine.train_model(args, model, (DataLoader(data, 4), DataLoader(data, 4)))
+            pristine.train.train_model(args, model, (DataLoader(data, 4), DataLoader(data, 4)))
         return tmp_path / name
 
     return run
@@ -101,17 +99,6 @@ def test_what_upstreams_training_saves(schedule, train):
     state = torch.load(path, weights_only=False)["model"]
     assert {"module.normalizer.new_mean", "module.attacker.normalize.new_std"} <= set(state)
     assert {"module.model.linear.weight", "module.attacker.model.linear.weight"} <= set(state)
-
-
-class Nested(nn.Module):
-    """As the networks of robust-models-transfer: torchvision's, one level further down."""
-
-    def __init__(self, model):
-        super().__init__()
-        self.model = model
-
-    def forward(self, x, *_, **__):
-        return self.model(x)
 
 
 @pytest.mark.parametrize("name", ["mobilenet_v2", "shufflenet_v2_x1_0", "mnasnet1_0"])

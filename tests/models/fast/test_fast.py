@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-from types import SimpleNamespace
 
 import pytest
 import torch
 from families import FAMILIES, NORMALIZE, SOME_FAST, made, trained
-from robustness.attacker import AttackerModel
+from networks import Linear, wrapped
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -17,8 +16,6 @@ from robust_reps_ext.datasets.critters.networks import critters_resnet
 from robust_reps_ext.models.fast import FastCopy, UpToRepresentation, fast_network
 from robust_reps_ext.models.fast.convolutions import cheaper
 from robust_reps_ext.models.fast.folding import foldable
-
-PLAIN = SimpleNamespace(mean=torch.full((3,), 0.5), std=torch.full((3,), 0.25))
 
 # In DenseNets the others stand before a ReLU and a convolution, after a concatenation.
 FOLDED = {"`robustness` densenet161": 79}
@@ -203,7 +200,7 @@ def test_a_network_that_has_no_copy_is_used_itself_and_the_log_says_so(caplog):
 
 @pytest.fixture
 def small():
-    return AttackerModel(trained(critters_resnet()), PLAIN).eval()
+    return wrapped(trained(critters_resnet()))
 
 
 def without_copies(monkeypatch):
@@ -240,24 +237,22 @@ def test_attacks_in_evaluation_run_on_the_copy_and_find_the_same(small, monkeypa
     assert ours == rr.evaluate(small, batches, **options)
 
 
-class Fragile(nn.Module):
+class Fragile(Linear):
     """R(x) is the difference of two sums that bfloat16 cannot tell apart."""
 
     def __init__(self):
-        super().__init__()
-        self.fc = nn.Linear(12, 2)
+        super().__init__(12)
         self.sum = nn.Linear(12, 12)
 
-    def forward(self, x, with_latent=False, fake_relu=False, no_relu=False):
+    def latent(self, x):
         flat = x.flatten(1)
-        latent = self.sum(flat + 1000).float() - self.sum(torch.full_like(flat, 1000.0)).float()
-        return (self.fc(flat), latent) if with_latent else self.fc(flat)
+        return self.sum(flat + 1000).float() - self.sum(torch.full_like(flat, 1000.0)).float()
 
 
 def test_automatic_precision_falls_back_and_says_so(small, monkeypatch):
     monkeypatch.setattr("robust_reps_ext.runtime.precision.is_fast", lambda device: True)
     targets = torch.rand(2, 3, 2, 2)
-    model = AttackerModel(Fragile(), PLAIN).eval()
+    model = wrapped(Fragile())
     options = {"iterations": 3, "step_size": 0.1, "batch_size": 1}
     with pytest.warns(UserWarning, match="computing in float32 instead"):
         ours = rr.invert(model, targets, precision="auto", **options)

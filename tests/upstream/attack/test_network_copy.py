@@ -7,10 +7,10 @@ import os
 import signal
 import threading
 from argparse import Namespace
-from types import SimpleNamespace
 
 import pytest
 import torch
+from networks import Convolutional, statistics
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 from training_runs import LATEST, equal, train_in
@@ -23,7 +23,7 @@ from robust_reps_ext.upstream.distributed.batch_norm import SyncedBatchNorm2d
 from robustness import train  # isort: skip
 from robustness.attacker import Attacker, AttackerModel  # isort: skip
 
-STATISTICS = SimpleNamespace(mean=torch.full((3,), 0.4), std=torch.full((3,), 0.3))
+STATISTICS = statistics(0.4, 0.3)
 IMAGES = torch.rand(24, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 LABELS = torch.arange(24) % 9
 STEPS = 3
@@ -168,19 +168,6 @@ def test_batch_norm_over_all_ranks_is_folded_too():
     torch.testing.assert_close(copy.network(IMAGES), network(IMAGES), rtol=1e-4, atol=1e-4)
 
 
-class Normalized(nn.Module):
-    """A convolution with batch normalisation, and upstream's forward call."""
-
-    def __init__(self):
-        super().__init__()
-        self.body = nn.Sequential(nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), nn.ReLU())
-        self.fc = nn.Linear(24, 2)
-
-    def forward(self, x, with_latent=False, fake_relu=False, no_relu=False):
-        latent = self.body(x).flatten(1)
-        return (self.fc(latent), latent) if with_latent else self.fc(latent)
-
-
 @pytest.mark.parametrize("step", [2, 8])
 def test_an_interrupted_epoch_goes_on_bit_for_bit(step, tmp_path):
     steps = []
@@ -190,7 +177,11 @@ def test_an_interrupted_epoch_goes_on_bit_for_bit(step, tmp_path):
         if loop_type == "train" and len(steps) == step + 1:
             os.kill(os.getpid(), signal.SIGINT)
 
-    run = {"workers": 0, "seed": 7, "network": Normalized, "log_iters": 0}
+    def network():
+        body = nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), nn.ReLU()
+        return Convolutional(*body, width=24, means=False)
+
+    run = {"workers": 0, "seed": 7, "network": network, "log_iters": 0}
     whole = train_in(tmp_path / "whole", **run)
     with pytest.raises(Interrupted):
         train_in(tmp_path / "parts", hook=interrupt, **run)

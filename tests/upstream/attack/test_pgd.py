@@ -2,68 +2,22 @@
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
-import sys
-import warnings
-from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
-import robustness
 import torch
+from networks import PLAIN, Convolutional, Linear, wrapped
 from robustness.attacker import AttackerModel
 from torch import nn
 
 import robust_reps_ext  # noqa: F401
 from robust_reps_ext.runtime.errors import InputError
 
-STATISTICS = SimpleNamespace(mean=torch.zeros(3), std=torch.ones(3))
-
-
-@pytest.fixture(scope="module")
-def pristine():
-    """Upstream's own attacker under another name, which no mend touches."""
-    folder = Path(robustness.__file__).parent
-    spec = importlib.util.spec_from_file_location(
-        "pristine", folder / "__init__.py", submodule_search_locations=[str(folder)]
-    )
-    sys.modules["pristine"] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(sys.modules["pristine"])
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return importlib.import_module("pristine.attacker")
-
 
 @pytest.fixture
 def without_cuda(monkeypatch):
     """Upstream calls `.cuda()`; here that is the identity."""
     monkeypatch.setattr(torch.Tensor, "cuda", lambda self, *_, **__: self)
-
-
-class SmallNet(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.conv = nn.Conv2d(3, 8, 3, padding=1)
-        self.bn = nn.BatchNorm2d(8)
-        self.fc = nn.Linear(8, 5)
-
-    def forward(self, x, with_latent=False, fake_relu=False, no_relu=False):
-        latent = torch.relu(self.bn(self.conv(x))).mean((2, 3))
-        out = self.fc(latent)
-        return (out, latent) if with_latent else out
-
-
-class Linear(nn.Module):
-    """Scores w . x for each class: the worst case in a ball is known in closed form."""
-
-    def __init__(self, classes=3, pixels=3 * 4 * 4):
-        super().__init__()
-        self.fc = nn.Linear(pixels, classes, bias=False)
-
-    def forward(self, x, with_latent=False, fake_relu=False, no_relu=False):
-        out = self.fc(x.flatten(1))
-        return (out, x.flatten(1)) if with_latent else out
 
 
 def to_latent(model, inp, target):
@@ -74,7 +28,8 @@ def to_latent(model, inp, target):
 @pytest.fixture
 def network():
     torch.manual_seed(0)
-    return SmallNet().eval()
+    body = nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU()
+    return Convolutional(*body, width=8, classes=5).eval()
 
 
 @pytest.fixture
@@ -103,8 +58,8 @@ def test_iterates_equal_upstreams(
         "use_best": use_best,
         "custom_loss": to_latent if custom else None,
     }
-    ours = AttackerModel(network, STATISTICS).eval()
-    theirs = pristine.AttackerModel(network, STATISTICS).eval()
+    ours = wrapped(network, PLAIN)
+    theirs = pristine.attacker.AttackerModel(network, PLAIN).eval()
     out, found = ours(images, target, make_adv=True, step_size=step_size, **options)
     their_out, expected = theirs(images, target, make_adv=True, step_size=theirs_step, **options)
     assert not torch.equal(found, images)
@@ -121,9 +76,9 @@ def test_equal_upstream_with_another_origin_and_estimated_gradients(
     options |= {"orig_input": origin, "est_grad": (0.1, 20), "use_best": False}
     labels = torch.tensor([0, 1, 2, 3])
     results = []
-    for package in (AttackerModel, pristine.AttackerModel):
+    for package in (AttackerModel, pristine.attacker.AttackerModel):
         torch.manual_seed(3)
-        model = package(network, STATISTICS).eval()
+        model = package(network, PLAIN).eval()
         results.append(model(images, labels, make_adv=True, **options)[1])
     # Finite differences of float32 losses: rounding is amplified a hundredfold.
     torch.testing.assert_close(*results, atol=1e-4, rtol=0)
@@ -132,7 +87,7 @@ def test_equal_upstream_with_another_origin_and_estimated_gradients(
 @pytest.mark.parametrize("constraint", ["2", "inf"])
 def test_linear_model_reaches_the_known_worst_case(constraint):
     torch.manual_seed(0)
-    model = AttackerModel(Linear(), STATISTICS)
+    model = AttackerModel(Linear(48, 3, bias=False), PLAIN)
     x = torch.full((5, 3, 4, 4), 0.5)
 
     def score(network, inp, target):
@@ -152,7 +107,7 @@ def test_linear_model_reaches_the_known_worst_case(constraint):
 
 
 def test_random_restarts_keep_the_worst_case_of_each_image(network, images):
-    model = AttackerModel(network, STATISTICS).eval()
+    model = wrapped(network, PLAIN)
     labels = torch.tensor([0, 1, 2, 3])
     options = {"constraint": "2", "eps": 0.5, "step_size": 0.1, "iterations": 2}
 
@@ -177,7 +132,7 @@ def test_random_restarts_keep_the_worst_case_of_each_image(network, images):
 
 @pytest.mark.parametrize("constraint", ["2", "inf"])
 def test_random_starts_lie_in_the_ball_around_the_origin(network, images, constraint):
-    model = AttackerModel(network, STATISTICS).eval()
+    model = wrapped(network, PLAIN)
     origin = torch.full_like(images, 0.5)
     eps = 0.2
     torch.manual_seed(0)
@@ -192,7 +147,7 @@ def test_random_starts_lie_in_the_ball_around_the_origin(network, images, constr
 
 
 def test_start_outside_the_ball_is_projected_and_origins_are_clamped(network, images):
-    model = AttackerModel(network, STATISTICS).eval()
+    model = wrapped(network, PLAIN)
     far = images.flip(0)
     _, kept = model(
         far, torch.zeros(4).long(), make_adv=True, constraint="2", eps=0.1, step_size=0.0,
@@ -222,7 +177,7 @@ def test_projection_is_idempotent_and_steps_ignore_the_gradients_scale(images):
 
 
 def test_results_do_not_depend_on_the_batch(network, images):
-    model = AttackerModel(network, STATISTICS).eval()
+    model = wrapped(network, PLAIN)
     labels = torch.tensor([0, 1, 2, 3])
     for constraint, step_size in (("2", 0.1), ("inf", 0.01), ("unconstrained", 1.0)):
         options = {"constraint": constraint, "eps": 0.5, "step_size": step_size, "iterations": 5}
@@ -235,7 +190,7 @@ def test_results_do_not_depend_on_the_batch(network, images):
 
 
 def test_stop_when_freezes_finished_images_and_callback_sees_each_iterate(network, images):
-    model = AttackerModel(network, STATISTICS).eval()
+    model = wrapped(network, PLAIN)
     seen = []
 
     def record(iteration, x, losses):
@@ -263,8 +218,8 @@ def test_stop_when_freezes_finished_images_and_callback_sees_each_iterate(networ
 
 def test_one_forward_pass_a_step(network, images):
     calls = []
-    network.conv.register_forward_hook(lambda *_: calls.append(1))
-    model = AttackerModel(network, STATISTICS).eval()
+    network.body[0].register_forward_hook(lambda *_: calls.append(1))
+    model = wrapped(network, PLAIN)
     model.attacker(
         images, torch.rand(4, 8), constraint="2", eps=1.0, step_size=0.1, iterations=6,
         custom_loss=to_latent, targeted=True, use_best=False,
@@ -273,9 +228,9 @@ def test_one_forward_pass_a_step(network, images):
 
 
 def test_works_without_gradients_and_restores_every_mode(network, images):
-    model = AttackerModel(network, STATISTICS)
+    model = AttackerModel(network, PLAIN)
     model.train()
-    network.bn.eval()
+    network.body[1].eval()
     labels = torch.tensor([0, 1, 2, 3])
     options = {"constraint": "2", "eps": 1.0, "step_size": 0.2, "iterations": 3}
     reference = model(images, labels, make_adv=True, **options)[1]
@@ -284,11 +239,11 @@ def test_works_without_gradients_and_restores_every_mode(network, images):
             found = model(images.clone(), labels.clone(), make_adv=True, **options)[1]
         assert torch.equal(found, reference)
     assert network.training
-    assert not network.bn.training
+    assert not network.body[1].training
     with pytest.raises(RuntimeError, match="boom"):
         model(images, labels, make_adv=True, custom_loss=_fail, **options)
     assert network.training
-    assert not network.bn.training
+    assert not network.body[1].training
 
 
 def _fail(model, inp, target):
@@ -296,7 +251,7 @@ def _fail(model, inp, target):
 
 
 def test_callers_tensors_and_parameters_stay_untouched(network, images):
-    model = AttackerModel(network, STATISTICS).eval()
+    model = wrapped(network, PLAIN)
     x, before = images.clone(), [p.clone() for p in network.parameters()]
     model(x, torch.tensor([0, 1, 2, 3]), make_adv=True, constraint="2", eps=1.0, step_size=0.2,
           iterations=3)  # fmt: skip
@@ -308,7 +263,7 @@ def test_callers_tensors_and_parameters_stay_untouched(network, images):
 def test_fourier_parameters_raise_the_loss_and_invert_their_image(network, images):
     from robustness.attack_steps import FourierStep
 
-    model = AttackerModel(network, STATISTICS).eval()
+    model = wrapped(network, PLAIN)
     parameters = FourierStep.from_image(images)
     step = FourierStep(orig_input=parameters, eps=None, step_size=1.0)
     torch.testing.assert_close(step.to_image(parameters), images, atol=1e-5, rtol=0)
@@ -323,7 +278,7 @@ def test_fourier_parameters_raise_the_loss_and_invert_their_image(network, image
 
 
 def test_channels_last_and_mixed_precision(network, images):
-    model = AttackerModel(network, STATISTICS).eval()
+    model = wrapped(network, PLAIN)
     labels = torch.tensor([0, 1, 2, 3])
     options = {"constraint": "2", "eps": 1.0, "step_size": 0.2, "iterations": 3}
     _, plain = model(images, labels, make_adv=True, **options)
@@ -350,7 +305,7 @@ def test_channels_last_and_mixed_precision(network, images):
     ],
 )
 def test_bad_input_is_named(network, images, changed, message):
-    model = AttackerModel(network, STATISTICS).eval()
+    model = wrapped(network, PLAIN)
     options = {"constraint": "2", "eps": 1.0, "step_size": 0.2, "iterations": 3} | changed
     with pytest.raises(InputError, match=message):
         model(images, torch.tensor([0, 1, 2, 3]), make_adv=True, **options)

@@ -18,7 +18,8 @@ with warnings.catch_warnings():
     from robustness import datasets, defaults, model_utils
     from robustness.attacker import AttackerModel
 
-from training_command import DotsData, Linear
+from networks import Linear
+from training_command import DotsData
 
 
 def filled(ds_class, **given):
@@ -61,7 +62,7 @@ def test_models_are_made_by_position_and_by_name():
     model, checkpoint = model_utils.make_and_restore_model("linear", data)
     assert isinstance(model, AttackerModel)
     assert checkpoint is None
-    model, _ = model_utils.make_and_restore_model(arch=Linear(2), dataset=data, parallel=True)
+    model, _ = model_utils.make_and_restore_model(arch=Linear(48), dataset=data, parallel=True)
     assert isinstance(model, nn.DataParallel)
     with pytest.raises(TypeError):
         model_utils.make_and_restore_model("linear", data, None, False, False, False, True)

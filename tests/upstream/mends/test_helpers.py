@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import pickle
 from collections import namedtuple
 
@@ -18,17 +17,6 @@ from robust_reps_ext.runtime.errors import InputError
 WNIDS = wordnet_ids()
 
 
-@pytest.fixture(scope="module")
-def pristine():
-    """Upstream's helpers under another name, which no mend touches."""
-    spec = importlib.util.spec_from_file_location(
-        "robustness.tools.pristine_helpers", helpers.__file__
-    )
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @settings(deadline=None, max_examples=40)
 @given(
     n=st.integers(1, 12), classes=st.integers(5, 12), seed=st.integers(0, 999), k=st.integers(1, 5)
@@ -38,11 +26,11 @@ def test_accuracy_is_upstreams_where_upstream_is_right(pristine, n, classes, see
     logits = torch.randn(n, classes, generator=random)
     labels = torch.randint(classes, (n,), generator=random)
     ours = helpers.accuracy(logits, labels, topk=(1, k))
-    theirs = pristine.accuracy(logits, labels, topk=(1, k))
+    theirs = pristine.tools.helpers.accuracy(logits, labels, topk=(1, k))
     assert [each.shape for each in ours] == [(1,), (1,)]
     assert torch.equal(torch.cat(ours), torch.cat(theirs))
     exact = helpers.accuracy(logits, labels, topk=(1, k), exact=True)
-    assert torch.equal(exact[0], pristine.accuracy(logits, labels, exact=True)[0])
+    assert torch.equal(exact[0], pristine.tools.helpers.accuracy(logits, labels, exact=True)[0])
     for hits, percent in zip(exact, ours, strict=True):
         assert hits.shape == (n,)
         assert hits.mean().item() * 100 == pytest.approx(percent.item(), rel=1e-5)
@@ -76,7 +64,7 @@ def test_an_empty_batch_has_no_accuracy_and_moves_no_average():
 def test_binary_attributes_keep_upstreams_contract(pristine):
     logits, labels = torch.randn(6, 4), torch.randint(2, (6, 4)).float()
     (ours,), rest = helpers.accuracy(logits, labels)
-    (theirs,), _ = pristine.accuracy(logits, labels)
+    (theirs,), _ = pristine.tools.helpers.accuracy(logits, labels)
     assert rest == [-1.0]
     assert torch.equal(ours, theirs)
     with pytest.raises(ValueError, match=r"\(6, 4\)"):
@@ -92,7 +80,7 @@ def quadratic(x, y):
 def test_estimated_gradients_are_upstreams_in_any_chunks(pristine, queries, max_batch):
     x, y = torch.randn(3, 2, 4, 4), torch.arange(3)
     torch.manual_seed(0)
-    theirs = pristine.calc_est_grad(quadratic, x, y, 0.1, queries)
+    theirs = pristine.tools.helpers.calc_est_grad(quadratic, x, y, 0.1, queries)
     torch.manual_seed(0)
     longest = 0
 
@@ -203,7 +191,7 @@ def test_ranges_are_upstreams_labels_on_a_full_tree(pristine):
     tree = folders(WNIDS)
     ranges = constants.RESTRICTED_IMAGNET_RANGES
     classes, mapping = helpers.restricted_label_mapping(list(tree), tree, ranges)
-    assert mapping == pristine.restricted_label_mapping(list(tree), tree, ranges)[1]
+    assert mapping == pristine.tools.helpers.restricted_label_mapping(list(tree), tree, ranges)[1]
     assert classes == sorted(mapping)
     assert len(classes) == 203
 

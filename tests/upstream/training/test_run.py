@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import random
-import sys
 import warnings
 
 import numpy as np
@@ -112,9 +111,9 @@ def test_weights_and_logs_are_upstreams(pristine, changed, tmp_path, monkeypatch
     monkeypatch.setattr(nn.Module, "cuda", lambda self, *a, **k: self)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        theirs = pristine.train_model(
+        theirs = pristine.train.train_model(
             arguments("theirs"),
-            new_model(sys.modules["pristine.attacker"].AttackerModel),
+            new_model(pristine.attacker.AttackerModel),
             loaders(),
         ).module
     for left, right in zip(ours.parameters(), theirs.parameters(), strict=True):
