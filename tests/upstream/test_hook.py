@@ -18,6 +18,7 @@ from robust_reps_ext.upstream import cuda_noop, hook
 PACKAGE = Path(robust_reps_ext.__file__).parent
 LIBRARIES = sysconfig.get_path("purelib")
 MENDED = "cox.utils.mkdirp.__module__ == 'robust_reps_ext.upstream.mends.cox_utils'"
+AT_START = ["robust_reps_ext", "robust_reps_ext.upstream", "robust_reps_ext.upstream.startup"]
 
 
 def run(code, *options, path=(), **variables):
@@ -38,7 +39,7 @@ def without_site(code, **variables):
     return run(code, "-S", path=(PACKAGE.parent, LIBRARIES), **variables)
 
 
-def test_a_start_of_python_loads_two_small_modules_and_changes_no_variable(monkeypatch):
+def test_a_start_of_python_loads_three_small_modules_and_changes_no_variable(monkeypatch):
     monkeypatch.delenv("GIT_PYTHON_REFRESH", raising=False)  # upstream's import here sets it
     out, _ = run(
         """
@@ -48,14 +49,14 @@ def test_a_start_of_python_loads_two_small_modules_and_changes_no_variable(monke
         print(os.environ.get("GIT_PYTHON_REFRESH"))
         """
     )
-    assert out.splitlines() == ["robust_reps_ext robust_reps_ext.upstream.startup", "True", "None"]
+    assert out.splitlines() == [" ".join(AT_START), "True", "None"]
 
 
 def test_importing_the_package_imports_nothing_else():
     out, _ = without_site(
         "before = set(sys.modules); import robust_reps_ext; print(*set(sys.modules) - before)"
     )
-    assert sorted(out.split()) == ["robust_reps_ext", "robust_reps_ext.upstream.startup"]
+    assert sorted(out.split()) == AT_START
 
 
 def test_upstream_is_mended_without_importing_the_extension():
@@ -99,8 +100,8 @@ def test_a_reloaded_module_is_mended_again():
         f"""
         import importlib, cox.utils
         importlib.reload(cox.utils)
-        from robust_reps_ext.upstream import mends
-        print({MENDED}, {{one.status for one in mends.outcomes()}} <= {{"applied", "not needed"}})
+        from robust_reps_ext.upstream import mend
+        print({MENDED}, {{one.status for one in mend.outcomes()}} <= {{"applied", "not needed"}})
         """
     )
     assert (out, err) == ("True True", "")
@@ -203,9 +204,9 @@ def test_a_mend_that_fails_takes_nothing_away():
     out, err = run(
         """
         import types
-        from robust_reps_ext.upstream import mends
-        mends.apply(types.ModuleType("cox.utils"))
-        print(*{one.status.partition(":")[0] for one in mends.outcomes()})
+        from robust_reps_ext.upstream import mend
+        mend.apply(types.ModuleType("cox.utils"))
+        print(*{one.status.partition(":")[0] for one in mend.outcomes()})
         """
     )
     assert "failed" in out.split()
