@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
+import subprocess
+import sys
 import threading
+import time
 import warnings
+from pathlib import Path
 
 import pytest
 import torch
-from killed_runs import kill
 from training_runs import LATEST, equal, train_in
 
 import robust_reps_ext  # noqa: F401
@@ -111,23 +115,40 @@ def test_an_interrupted_epoch_goes_on_where_it_was(workers, seed, step, tmp_path
     assert equal(whole, resumed)
 
 
-RUN = """
+SLOW = """
+import sys, time
 from pathlib import Path
-from killed_runs import kill
+sys.path.insert(0, sys.argv[1])
 from training_runs import LATEST, train_in
-out = Path(sys.argv[1])
-train_in(out, workers=0, resume=(out / LATEST).exists(), seed=7, save_interval=0, hook=told)
+out = Path(sys.argv[2])
+train_in(out, workers=0, resume=(out / LATEST).exists(), seed=7, save_interval=0.02,
+         hook=lambda *call: time.sleep(0.05))
+print("finished")
 """
 
 
-@pytest.mark.parametrize("kills", [1, pytest.param(5, marks=pytest.mark.slow)])
-def test_killed_runs_end_as_an_undisturbed_one(kills, tmp_path):
-    """Killed in the step after two, and gone on with each time."""
-    parts, steps = tmp_path / "parts", []
-    kill(RUN, parts, steps=[2] * kills)
-    resumed = train_in(
-        parts, workers=0, seed=7, resume=True, hook=lambda _, at, kind, *__: steps.append(kind)
-    )
-    assert equal(train_in(tmp_path / "whole", workers=0, seed=7), resumed)
-    # Each of the killed runs has kept one step or two.
-    assert 12 - 2 * kills <= steps.count("train") <= 12 - kills
+@pytest.mark.slow
+def test_killed_runs_end_as_an_undisturbed_one(tmp_path):
+    """Killed at five random moments, and started again each time."""
+    whole = train_in(tmp_path / "whole", workers=0, seed=7)
+    command = [sys.executable, "-c", SLOW, str(Path(__file__).parents[2]), str(tmp_path / "parts")]
+    moments = random.Random(0)
+    kills = 0
+    for _ in range(30):
+        run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        began = time.monotonic()
+        latest = tmp_path / "parts" / LATEST
+        stamp = latest.stat().st_mtime_ns if latest.exists() else 0
+        while kills < 5 and run.poll() is None and time.monotonic() - began < 300:
+            if latest.exists() and latest.stat().st_mtime_ns != stamp:
+                time.sleep(moments.uniform(0, 0.15))
+                run.kill()
+                break
+            time.sleep(0.01)
+        said, errors = run.communicate(timeout=300)
+        kills += run.returncode == -signal.SIGKILL
+        if "finished" in said:
+            break
+        assert run.returncode == -signal.SIGKILL, errors
+    assert kills == 5
+    assert equal(whole, torch.load(latest, weights_only=True))
