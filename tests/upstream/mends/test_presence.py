@@ -1,4 +1,4 @@
-"""Each mend sees its defect in upstream as it is installed, and no more once it has been applied."""
+"""Each mend sees its defect in upstream as installed, and no more once it has been applied."""
 
 from __future__ import annotations
 
