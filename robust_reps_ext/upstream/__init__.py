@@ -1,1 +1,1 @@
-"""The only room that knows the inside of `robustness` and `cox`: one file per upstream module."""
+"""The only room that knows the inside of `robustness` and `cox`, and mends what is broken there."""

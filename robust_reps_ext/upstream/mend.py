@@ -74,6 +74,14 @@ class Mend:
     present: Callable[[ModuleType], bool]
     apply: Callable[[ModuleType], None]
 
+    @classmethod
+    def replacing(
+        cls, ours: Any, where: str, why: str, present: Callable[[ModuleType], bool], name: str = ""
+    ) -> Mend:
+        """A mend that puts a function or class of ours in the place of upstream's `name`."""
+        name = name or ours.__name__
+        return cls(name, where, why, present, bind(**{name: ours}))
+
 
 def bind(owner: str = "", /, **ours: Any) -> Callable[[ModuleType], None]:
     """An `apply` that gives these names to the module, or to its class `owner`."""

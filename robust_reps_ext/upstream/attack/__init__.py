@@ -1,1 +1,1 @@
-"""PGD itself: the loop, its state, its step schedules, and the copy that it runs on."""
+"""PGD itself: its call, loop, state, sets and schedules, and the copy that it runs on."""

@@ -1,67 +1,67 @@
-"""Where PGD goes from an iterate: by the paper's constant step, or by one that gets there faster.
-
-A schedule is made for one run and called with each iterate, the gradient of what is maximised
-(None where the set uses none), and the number of the step. What it returns is then projected. Of
-the set it uses the step only, `step.step(x, g)`: a move uphill of the length `step_size`, in
-whatever norm.
-"""
+"""Where PGD goes from an iterate: by the constant step of the paper, or faster."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from .steps import norms
+
 __all__ = ["SCHEDULES", "Schedule"]
 
 
-class Schedule(Protocol):
-    """How one run moves; made with the set, and the number of steps in which the length falls.
+class Schedule:
+    """How one run moves. Of the set it uses the step only, a move uphill in whatever norm.
 
-    After these steps it begins anew, at half the length.
+    Parameters
+    ----------
+    step
+        The set: ``step.step(x, g)`` is a move of the length `step_size`.
+    period
+        The number of steps in which the length falls; after them it begins anew, at half.
+
+    Attributes
+    ----------
+    memory : dict
+        What is remembered of the steps before: by name a tensor with one row per image, or one
+        value for all.
     """
 
+    def __init__(self, step: Any, period: int) -> None:
+        self.step, self.period = step, period
+        self.memory: dict[str, Tensor] = {}
+
     def __call__(self, x: Tensor, gradient: Any, iteration: int) -> Tensor:
-        """The next point, not yet projected; all of shape (N, ...)."""
-        ...
+        """The next point (N, ...), not yet projected.
+
+        `gradient` is that of what is maximised, None where the set uses none.
+        """
+        raise NotImplementedError
 
     def keep(self, step: Any, rows: Tensor) -> None:
         """Go on with some images of the batch only, and their set."""
-        ...
-
-    def state(self) -> dict[str, Tensor]:
-        """What it remembers of the steps before, by name."""
-        ...
-
-    def take_up(self, state: dict[str, Tensor]) -> None:
-        """Go on where `state` was read."""
-        ...
-
-
-class Constant:
-    """x + s(g), the paper's: a move s of constant length along the gradient."""
-
-    def __init__(self, step: Any, period: int) -> None:
         self.step = step
+        self.memory = {name: one[rows] if one.dim() else one for name, one in self.memory.items()}
+
+    def length(self, iteration: int) -> float:
+        """From 1 to 0 over a period; the second begins at 1/2, the third at 1/4."""
+        cycle, done = divmod(iteration, self.period)
+        return 0.5**cycle * (1 + math.cos(math.pi * done / self.period)) / 2
+
+
+class Constant(Schedule):
+    """x + s(g), the paper's: a move s of constant length along the gradient."""
 
     def __call__(self, x: Tensor, gradient: Any, iteration: int) -> Tensor:
         moved: Tensor = self.step.step(x, gradient)
         return moved
 
-    def keep(self, step: Any, rows: Tensor) -> None:
-        self.step = step
 
-    def state(self) -> dict[str, Tensor]:
-        return {}
-
-    def take_up(self, state: dict[str, Tensor]) -> None:
-        pass
-
-
-class CosineMomentum:
+class CosineMomentum(Schedule):
     """v <- b v + (1 - b) s(g), and x + c v, with p the share of the period that is done.
 
     The length falls as c = (1 + cos(pi p)) / 2, and the momentum grows as b = 0.7 p: momentum
@@ -70,29 +70,16 @@ class CosineMomentum:
 
     MOMENTUM = 0.7
 
-    def __init__(self, step: Any, period: int) -> None:
-        self.step, self.period = step, period
-        self.velocity: Tensor | None = None
-
     def __call__(self, x: Tensor, gradient: Any, iteration: int) -> Tensor:
-        move = self.step.step(x, gradient) - x
-        b = self.MOMENTUM * (iteration % self.period) / self.period
-        self.velocity = move if self.velocity is None else b * self.velocity + (1 - b) * move
-        return x + _cosine(iteration, self.period) * self.velocity
-
-    def keep(self, step: Any, rows: Tensor) -> None:
-        self.step = step
-        if self.velocity is not None:
-            self.velocity = self.velocity[rows]
-
-    def state(self) -> dict[str, Tensor]:
-        return {} if self.velocity is None else {"velocity": self.velocity}
-
-    def take_up(self, state: dict[str, Tensor]) -> None:
-        self.velocity = state.get("velocity")
+        velocity = self.step.step(x, gradient) - x
+        if "velocity" in self.memory:
+            b = self.MOMENTUM * (iteration % self.period) / self.period
+            velocity = b * self.memory["velocity"] + (1 - b) * velocity
+        self.memory["velocity"] = velocity
+        return x + self.length(iteration) * velocity
 
 
-class LBFGS:
+class LBFGS(Schedule):
     """x + H g, at most c times as long as s(g), with c as in `CosineMomentum`.
 
     H is the inverse of the curvature along the last ten moves of each image (Nocedal and Wright,
@@ -102,64 +89,40 @@ class LBFGS:
 
     MEMORY = 10
 
-    def __init__(self, step: Any, period: int) -> None:
-        self.step, self.period = step, period
-        self.pairs: list[tuple[Tensor, ...]] = []  # (move, fall of g, 1 / their product)
-        self.last: tuple[Tensor, ...] = ()
-        self.scale = torch.ones(())
-
     def __call__(self, x: Tensor, gradient: Any, iteration: int) -> Tensor:
-        longest = _cosine(iteration, self.period) * _norm(self.step.step(x, gradient) - x)
-        if self.last:
-            self._learn(x - self.last[0], self.last[1] - gradient)
+        longest = self.length(iteration) * _norm(self.step.step(x, gradient) - x)
+        if "last.0" in self.memory:
+            self._learn(x - self.memory["last.0"], self.memory["last.1"] - gradient)
         else:
-            self.scale = longest / _norm(gradient)
-        self.last = x, gradient
+            self.memory["scale"] = longest / _norm(gradient)
+        self.memory |= {"last.0": x, "last.1": gradient}
         direction = self._newton(gradient)
         return x + direction * (longest / _norm(direction)).clamp(max=1)
+
+    def _pairs(self) -> list[tuple[Tensor, ...]]:
+        """(move, fall of g, 1 / their product) of the last steps."""
+        names = (f"pair{i}" for i in range(self.MEMORY))
+        found = [name for name in names if f"{name}.0" in self.memory]
+        return [tuple(self.memory[f"{name}.{j}"] for j in range(3)) for name in found]
 
     def _learn(self, move: Tensor, fall: Tensor) -> None:
         product, square = _dot(move, fall), _dot(fall, fall)
         curved = product > 1e-10 * square
-        self.pairs = [
-            *self.pairs[1 - self.MEMORY :],
-            (move, fall, torch.where(curved, 1 / product, 0)),
-        ]
-        self.scale = torch.where(curved, product / square, self.scale)
+        newest = (move, fall, torch.where(curved, 1 / product, 0))
+        for i, pair in enumerate([*self._pairs()[1 - self.MEMORY :], newest]):
+            self.memory |= {f"pair{i}.{j}": one for j, one in enumerate(pair)}
+        self.memory["scale"] = torch.where(curved, product / square, self.memory["scale"])
 
     def _newton(self, gradient: Tensor) -> Tensor:
         """H g by the two loops."""
-        q, weights = gradient, []
-        for move, fall, inverse in reversed(self.pairs):
+        q, weights, pairs = gradient, [], self._pairs()
+        for move, fall, inverse in reversed(pairs):
             weights.append(inverse * _dot(move, q))
             q = q - weights[-1] * fall
-        q = self.scale * q
-        for (move, fall, inverse), weight in zip(self.pairs, reversed(weights), strict=True):
+        q = self.memory["scale"] * q
+        for (move, fall, inverse), weight in zip(pairs, reversed(weights), strict=True):
             q = q + (weight - inverse * _dot(fall, q)) * move
         return q
-
-    def keep(self, step: Any, rows: Tensor) -> None:
-        self.step = step
-        self.pairs = [tuple(one[rows] for one in pair) for pair in self.pairs]
-        self.last = tuple(one[rows] for one in self.last)
-        self.scale = self.scale[rows] if self.scale.dim() else self.scale
-
-    def state(self) -> dict[str, Tensor]:
-        groups = {"last": self.last, **{f"pair{i}": pair for i, pair in enumerate(self.pairs)}}
-        named = {f"{key}.{i}": one for key, group in groups.items() for i, one in enumerate(group)}
-        return {"scale": self.scale, **named}
-
-    def take_up(self, state: dict[str, Tensor]) -> None:
-        self.scale = state["scale"]
-        self.last = tuple(state[f"last.{i}"] for i in range(2) if f"last.{i}" in state)
-        count = sum(key.startswith("pair") for key in state) // 3
-        self.pairs = [tuple(state[f"pair{i}.{j}"] for j in range(3)) for i in range(count)]
-
-
-def _cosine(iteration: int, period: int) -> float:
-    """From 1 to 0 over a period; the second begins at 1/2, the third at 1/4."""
-    cycle, done = divmod(iteration, period)
-    return 0.5**cycle * (1 + math.cos(math.pi * done / period)) / 2
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:
@@ -169,8 +132,7 @@ def _dot(a: Tensor, b: Tensor) -> Tensor:
 
 def _norm(x: Tensor) -> Tensor:
     """Per image, shaped (N, 1, ..., 1); never 0, so that it can divide."""
-    norm = torch.linalg.vector_norm(x.flatten(1), dim=1).clamp_min(1e-12)
-    return norm.view(-1, *[1] * (x.dim() - 1))
+    return norms(x).clamp_min(1e-12)
 
 
 SCHEDULES: dict[str, Callable[[Any, int], Schedule]] = {

@@ -110,9 +110,8 @@ class State:
         """All but the rows `kept` leave the batch with these images and losses."""
         values = losses if self.best_losses is None else self.best_losses
         self.images, self.losses = self.everyone(x, values)
-        self.rows, self.best, self.active = self.rows[kept], self.best[kept], self.active[kept]
         for part, names in (
-            (self, ("best_losses", "good", "good_losses")),
+            (self, ("rows", "best", "active", "best_losses", "good", "good_losses")),
             (self.plateau, ("best", "marked")),
         ):
             for name in names:
@@ -122,29 +121,27 @@ class State:
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything, by name."""
+        of_each = {"": vars(self), "plateau.": vars(self.plateau), "move.": self.move.memory}
         return {
             "iteration": torch.tensor(self.iteration),
-            **{name: one for name, one in vars(self).items() if isinstance(one, Tensor)},
             **{
-                f"plateau.{name}": one
-                for name, one in vars(self.plateau).items()
-                if one is not None
+                f"{prefix}{name}": one
+                for prefix, part in of_each.items()
+                for name, one in part.items()
+                if isinstance(one, Tensor)
             },
-            **{f"move.{name}": one for name, one in self.move.state().items()},
         }
 
     def take_up(self, found: dict[str, Tensor]) -> None:
         """Go on where `tensors` was read."""
-        moved = {}
         for name, one in found.items():
             part, _, rest = name.partition(".")
             if part == "move":
-                moved[rest] = one
+                self.move.memory[rest] = one
             elif part == "plateau":
                 setattr(self.plateau, rest, one)
             else:
                 setattr(self, name, int(one) if name == "iteration" else one)
-        self.move.take_up(moved)
 
 
 class Keeper(Protocol):

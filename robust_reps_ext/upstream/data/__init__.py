@@ -1,1 +1,1 @@
-"""What stands between a folder of images and a batch: reading, bad images, labels."""
+"""From folders and image files to batches on the device."""

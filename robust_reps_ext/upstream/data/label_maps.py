@@ -52,22 +52,10 @@ def custom_label_mapping(
     class_to_idx: Mapping[str, int],
     ranges: Sequence[Collection[int | str]],
 ) -> tuple[list[str], dict[str, int]]:
-    """Label each folder by the group that names it.
+    """Label each folder by the group that names it; otherwise as `restricted_label_mapping`.
 
-    Parameters
-    ----------
-    classes
-        The folders, sorted. Kept for upstream's signature.
-    class_to_idx
-        Folder to position.
-    ranges
-        The groups. A string names a folder; a number is an ImageNet class (0..999) where folders
-        are WordNet ids, and a folder's position elsewhere.
-
-    Returns
-    -------
-    tuple
-        The folders in use, sorted, and the label of each.
+    Of the groups, `ranges`, a string names a folder; a number is an ImageNet class (0..999) where
+    folders are WordNet ids, and a folder's position elsewhere.
 
     Raises
     ------

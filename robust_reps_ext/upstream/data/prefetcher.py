@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from itertools import islice
+from operator import methodcaller
 from typing import Any
 
 import torch
@@ -89,31 +91,23 @@ def _one_ahead(batches: Iterable[Any], device: torch.device) -> Iterator[tuple[A
         current = torch.cuda.current_stream(device)
         current.wait_stream(stream)
         batch = following
-        for tensor in _tensors(batch):
-            # The allocator must not hand out this memory again before the user's stream is done.
-            tensor.record_stream(current)
+        # The allocator must not hand out this memory again before the user's stream is done.
+        _with_each(methodcaller("record_stream", current), batch)
         following = next(copies, None)
         yield batch
 
 
 def _moved(value: Any, device: torch.device) -> Any:
+    return _with_each(lambda tensor: tensor.to(device, non_blocking=True), value)
+
+
+def _with_each(change: Callable[[torch.Tensor], Any], value: Any) -> Any:
+    """The same, with each of its tensors changed."""
+    inside = partial(_with_each, change)
     if isinstance(value, torch.Tensor):
-        return value.to(device, non_blocking=True)
+        return change(value)
     if isinstance(value, Mapping):
-        return {key: _moved(entry, device) for key, entry in value.items()}
+        return {key: inside(entry) for key, entry in value.items()}
     if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return type(value)(*(_moved(entry, device) for entry in value))
-    if isinstance(value, (tuple, list)):
-        return type(value)(_moved(entry, device) for entry in value)
-    return value
-
-
-def _tensors(value: Any) -> Iterator[torch.Tensor]:
-    if isinstance(value, torch.Tensor):
-        yield value
-    elif isinstance(value, (tuple, list)):
-        for entry in value:
-            yield from _tensors(entry)
-    elif isinstance(value, Mapping):
-        for entry in value.values():
-            yield from _tensors(entry)
+        return type(value)(*map(inside, value))
+    return type(value)(map(inside, value)) if isinstance(value, (tuple, list)) else value

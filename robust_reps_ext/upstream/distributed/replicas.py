@@ -74,12 +74,9 @@ def on_devices(
     return DistributedDataParallel(model, device_ids=_own_card(model), **options)
 
 
-def bare(model: nn.Module) -> nn.Module:
+def bare(model: Any) -> Any:
     """The model without its wrapper."""
-    if isinstance(model, (nn.DataParallel, DistributedDataParallel)):
-        module: nn.Module = model.module
-        return module
-    return model
+    return getattr(model, "module", model)
 
 
 def for_evaluation(model: nn.Module) -> nn.Module:

@@ -1,1 +1,1 @@
-"""The mends, one file for each upstream module, bearing its name."""
+"""The mends, and nothing else: one file for each upstream module, bearing its name."""

@@ -9,17 +9,16 @@ from ..mend import Mend, bind, mentions
 
 __all__ = ["MENDS"]
 
-_STEPS = {
-    "inf": "LinfStep",
-    "2": "L2Step",
-    "unconstrained": "UnconstrainedStep",
-    "fourier": "FourierStep",
-    "random_smooth": "RandomStep",
-}
 
-
-def _fill_steps(module: ModuleType) -> None:
-    module.STEPS.update({key: getattr(module.attack_steps, name) for key, name in _STEPS.items()})
+def _steps(module: ModuleType) -> dict[str, type]:
+    sets = module.attack_steps
+    return {
+        "inf": sets.LinfStep,
+        "2": sets.L2Step,
+        "unconstrained": sets.UnconstrainedStep,
+        "fourier": sets.FourierStep,
+        "random_smooth": sets.RandomStep,
+    }
 
 
 MENDS: tuple[Mend, ...] = (
@@ -43,7 +42,7 @@ MENDS: tuple[Mend, ...] = (
         name="STEPS",
         where="attacker.py:41",
         why="The table of constraints was filled before the steps were mended.",
-        present=lambda module: module.STEPS["2"] is not module.attack_steps.L2Step,
-        apply=_fill_steps,
+        present=lambda module: not _steps(module).items() <= module.STEPS.items(),
+        apply=lambda module: module.STEPS.update(_steps(module)),
     ),
 )

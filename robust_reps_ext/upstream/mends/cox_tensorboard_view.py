@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from ..mend import Mend, bind, mentions
+from ..mend import Mend, mentions
 from ..stores.tensorboard import main
 
 __all__ = ["MENDS"]
 
 MENDS: tuple[Mend, ...] = (
-    Mend(
-        "main",
+    Mend.replacing(
+        main,
         "tensorboard_view.py:52",
         "Metadata of the stores goes into a shell command, which runs what they hold.",
         mentions("main", "system"),
-        bind(main=main),
     ),
 )

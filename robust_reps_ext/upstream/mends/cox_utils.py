@@ -163,11 +163,10 @@ MENDS: tuple[Mend, ...] = (
         mentions("override_json", "json_params"),
         _mend_override_json,
     ),
-    Mend(
-        "mkdirp",
+    Mend.replacing(
+        mkdirp,
         "utils.py:150",
         "Saying why a directory cannot be made fails itself: exceptions have no `message`.",
         mentions("mkdirp", "message"),
-        bind(mkdirp=mkdirp),
     ),
 )

@@ -55,18 +55,16 @@ MENDS: tuple[Mend, ...] = (
         present=lambda module: all(entry[0] != "seed" for entry in module.TRAINING_ARGS),
         apply=_extend_options,
     ),
-    Mend(
-        name="add_args_to_parser",
-        where="defaults.py:162",
-        why="A % in a help text breaks --help, and --resume cannot be given bare.",
-        present=_takes_no_bare_resume,
-        apply=bind(add_args_to_parser=options.add_args_to_parser),
+    Mend.replacing(
+        options.add_args_to_parser,
+        "defaults.py:162",
+        "A % in a help text breaks --help, and --resume cannot be given bare.",
+        _takes_no_bare_resume,
     ),
-    Mend(
-        name="check_and_fill_args",
-        where="defaults.py:186",
-        why="A data set without defaults, or a subclass of one that has them, ends in a KeyError.",
-        present=_ends_in_a_key_error,
-        apply=bind(check_and_fill_args=options.check_and_fill_args),
+    Mend.replacing(
+        options.check_and_fill_args,
+        "defaults.py:186",
+        "A data set without defaults, or a subclass of one that has them, ends in a KeyError.",
+        _ends_in_a_key_error,
     ),
 )

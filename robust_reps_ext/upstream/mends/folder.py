@@ -40,19 +40,17 @@ MENDS: tuple[Mend, ...] = (
         present=lambda module: ".webp" not in module.IMG_EXTENSIONS,
         apply=_know_more_extensions,
     ),
-    Mend(
-        name="pil_loader",
-        where="tools/folder.py:163",
-        why="A corrupt file stops the run without being named, and 16-bit grey turns white.",
-        present=mentions("pil_loader", "convert"),
-        apply=bind(pil_loader=pil_loader),
+    Mend.replacing(
+        pil_loader,
+        "tools/folder.py:163",
+        "A corrupt file stops the run without being named, and 16-bit grey turns white.",
+        mentions("pil_loader", "convert"),
     ),
-    Mend(
-        name="make_dataset",
-        where="tools/folder.py:38",
-        why="Files whose names start with a dot are taken for images.",
-        present=mentions("make_dataset", "has_file_allowed_extension"),
-        apply=bind(make_dataset=make_dataset),
+    Mend.replacing(
+        make_dataset,
+        "tools/folder.py:38",
+        "Files whose names start with a dot are taken for images.",
+        mentions("make_dataset", "has_file_allowed_extension"),
     ),
     Mend(
         name="DatasetFolder._find_classes",

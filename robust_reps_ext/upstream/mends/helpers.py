@@ -13,7 +13,7 @@ from torch import Tensor
 from ..attack.estimation import calc_est_grad
 from ..data import label_maps
 from ..data.prefetcher import DataPrefetcher
-from ..mend import Mend, bind, derive, fails
+from ..mend import Mend, derive, fails
 
 if TYPE_CHECKING:
     from robustness.tools.helpers import AverageMeter as UpstreamMeter
@@ -105,12 +105,11 @@ def _lacks(function: str, parameter: str) -> Callable[[ModuleType], bool]:
 
 
 MENDS: tuple[Mend, ...] = (
-    Mend(
-        name="accuracy",
-        where="tools/helpers.py:41",
-        why="A k above the number of classes fails, an empty batch too; exact top-5 is 5N long.",
-        present=_miscounts,
-        apply=bind(accuracy=accuracy),
+    Mend.replacing(
+        accuracy,
+        "tools/helpers.py:41",
+        "A k above the number of classes fails, an empty batch too; exact top-5 is 5N long.",
+        _miscounts,
     ),
     Mend(
         name="AverageMeter.update",
@@ -121,32 +120,28 @@ MENDS: tuple[Mend, ...] = (
         ),
         apply=derive("AverageMeter", AverageMeter),
     ),
-    Mend(
-        name="calc_est_grad",
-        where="tools/helpers.py:20",
-        why="All queries run as one batch, a single query fails, channels_last images fail.",
-        present=_lacks("calc_est_grad", "max_batch"),
-        apply=bind(calc_est_grad=calc_est_grad),
+    Mend.replacing(
+        calc_est_grad,
+        "tools/helpers.py:20",
+        "All queries run as one batch, a single query fails, channels_last images fail.",
+        _lacks("calc_est_grad", "max_batch"),
     ),
-    Mend(
-        name="DataPrefetcher",
-        where="tools/helpers.py:103",
-        why="Needs CUDA, gives one batch too many, takes pairs only, mixes nested loops up.",
-        present=_lacks("DataPrefetcher", "device"),
-        apply=bind(DataPrefetcher=DataPrefetcher),
+    Mend.replacing(
+        DataPrefetcher,
+        "tools/helpers.py:103",
+        "Needs CUDA, gives one batch too many, takes pairs only, mixes nested loops up.",
+        _lacks("DataPrefetcher", "device"),
     ),
-    Mend(
-        name="restricted_label_mapping",
-        where="tools/helpers.py:172",
-        why="A label is the folder's position, wrong in an incomplete or polluted tree.",
-        present=lambda module: _loses_the_classes(module.restricted_label_mapping, [(0, 0)]),
-        apply=bind(restricted_label_mapping=label_maps.restricted_label_mapping),
+    Mend.replacing(
+        label_maps.restricted_label_mapping,
+        "tools/helpers.py:172",
+        "A label is the folder's position, wrong in an incomplete or polluted tree.",
+        lambda module: _loses_the_classes(module.restricted_label_mapping, [(0, 0)]),
     ),
-    Mend(
-        name="custom_label_mapping",
-        where="tools/helpers.py:188",
-        why="A number is a folder's position, and the WordNet ids that one is to give match none.",
-        present=lambda module: _loses_the_classes(module.custom_label_mapping, [{0}]),
-        apply=bind(custom_label_mapping=label_maps.custom_label_mapping),
+    Mend.replacing(
+        label_maps.custom_label_mapping,
+        "tools/helpers.py:188",
+        "A number is a folder's position, and the WordNet ids that one is to give match none.",
+        lambda module: _loses_the_classes(module.custom_label_mapping, [{0}]),
     ),
 )

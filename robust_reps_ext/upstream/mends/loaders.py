@@ -104,12 +104,11 @@ def _transform_the_exact_share(module: ModuleType) -> None:
 
 
 MENDS: tuple[Mend, ...] = (
-    Mend(
-        name="make_loaders",
-        where="loaders.py:23",
-        why="Order and augmentation cannot be fixed, a subset differs each time or is ignored.",
-        present=mentions("make_loaders", "train_sample_count"),
-        apply=bind(make_loaders=make_loaders),
+    Mend.replacing(
+        make_loaders,
+        "loaders.py:23",
+        "Order and augmentation cannot be fixed, a subset differs each time or is ignored.",
+        mentions("make_loaders", "train_sample_count"),
     ),
     Mend(
         name="LambdaLoader",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from ..mend import Mend, bind, mentions
+from ..mend import Mend, mentions
 from ..training.command import main
 from ..training.run_store import setup_store_with_metadata
 from ..training.setup import setup_args
@@ -32,27 +32,24 @@ MENDS: tuple[Mend, ...] = (
         present=lambda module: module.parser.prog != _PROGRAM,
         apply=_describe,
     ),
-    Mend(
-        name="setup_args",
-        where="main.py:70",
-        why="A missing data set or a wrong name ends in a KeyError, a file of options bypasses "
+    Mend.replacing(
+        setup_args,
+        "main.py:70",
+        "A missing data set or a wrong name ends in a KeyError, a file of options bypasses "
         "types and choices, and --eval-only asks for training options.",
-        present=mentions("setup_args", "override_json"),
-        apply=bind(setup_args=setup_args),
+        mentions("setup_args", "override_json"),
     ),
-    Mend(
-        name="setup_store_with_metadata",
-        where="main.py:93",
-        why="The HEAD of whatever repository encloses site-packages is recorded as robustness' "
+    Mend.replacing(
+        setup_store_with_metadata,
+        "main.py:93",
+        "The HEAD of whatever repository encloses site-packages is recorded as robustness' "
         "version, and one without commits ends in a traceback.",
-        present=mentions("setup_store_with_metadata", "Repo"),
-        apply=bind(setup_store_with_metadata=setup_store_with_metadata),
+        mentions("setup_store_with_metadata", "Repo"),
     ),
-    Mend(
-        name="main",
-        where="main.py:39",
-        why="An evaluation needs training data, and says nothing when it is done.",
-        present=mentions("main", "DATASETS"),
-        apply=bind(main=main),
+    Mend.replacing(
+        main,
+        "main.py:39",
+        "An evaluation needs training data, and says nothing when it is done.",
+        mentions("main", "DATASETS"),
     ),
 )

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from ...runtime.errors import InputError
-from ..mend import Mend, bind, mentions
+from ..mend import Mend, mentions
 from ..training.restoring import make_and_restore_model
 from ..training.stored_models import model_dataset_from_store
 
@@ -82,27 +82,24 @@ def _keeps_activations(module: ModuleType) -> bool:
 
 
 MENDS: tuple[Mend, ...] = (
-    Mend(
-        name="make_and_restore_model",
-        where="model_utils.py:93",
-        why="Loading a checkpoint ran its code and needed CUDA and its exact prefix; positional "
+    Mend.replacing(
+        make_and_restore_model,
+        "model_utils.py:93",
+        "Loading a checkpoint ran its code and needed CUDA and its exact prefix; positional "
         "arguments were lost, and a wrong name or size ended in a traceback.",
-        present=mentions("make_and_restore_model", "dill"),
-        apply=bind(make_and_restore_model=make_and_restore_model),
+        mentions("make_and_restore_model", "dill"),
     ),
-    Mend(
-        name="FeatureExtractor",
-        where="model_utils.py:33",
-        why="Activations became buffers of the model, so that its state dict grew, it could not be "
+    Mend.replacing(
+        FeatureExtractor,
+        "model_utils.py:33",
+        "Activations became buffers of the model, so that its state dict grew, it could not be "
         "copied, and hooks stayed.",
-        present=_keeps_activations,
-        apply=bind(FeatureExtractor=FeatureExtractor),
+        _keeps_activations,
     ),
-    Mend(
-        name="model_dataset_from_store",
-        where="model_utils.py:114",
-        why="It used four names that are not defined, and looked for a file that is never written.",
-        present=mentions("model_dataset_from_store", "CKPT_NAME", "DATASETS"),
-        apply=bind(model_dataset_from_store=model_dataset_from_store),
+    Mend.replacing(
+        model_dataset_from_store,
+        "model_utils.py:114",
+        "It used four names that are not defined, and looked for a file that is never written.",
+        mentions("model_dataset_from_store", "CKPT_NAME", "DATASETS"),
     ),
 )

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from ...runtime.errors import InputError
-from ..mend import Mend, bind, fails, mentions
+from ..mend import Mend, fails, mentions
 
 __all__ = ["MENDS", "filter_data", "plot_tsne"]
 
@@ -130,19 +130,17 @@ def _fails_on_a_frame(module: ModuleType) -> bool:
 
 
 MENDS: tuple[Mend, ...] = (
-    Mend(
-        name="filter_data",
-        where="tools/vis_tools.py:56",
-        why="A list of truth values meets a column, which current pandas refuses.",
-        present=_fails_on_a_frame,
-        apply=bind(filter_data=filter_data),
+    Mend.replacing(
+        filter_data,
+        "tools/vis_tools.py:56",
+        "A list of truth values meets a column, which current pandas refuses.",
+        _fails_on_a_frame,
     ),
-    Mend(
-        name="plot_tsne",
-        where="tools/vis_tools.py:71",
-        why="Labels must be 0, 1, 2, ... without gaps, and there must be over 50 points.",
-        present=mentions("plot_tsne", "sns"),
-        apply=bind(plot_tsne=plot_tsne),
+    Mend.replacing(
+        plot_tsne,
+        "tools/vis_tools.py:71",
+        "Labels must be 0, 1, 2, ... without gaps, and there must be over 50 points.",
+        mentions("plot_tsne", "sns"),
     ),
     Mend(
         name="show_image_row",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 else:
     UpstreamReader = object
 
-__all__ = ["CollectionReader"]
+__all__ = ["CollectionReader", "decoded"]
 
 Filter = Callable[[str], bool]
 
@@ -112,7 +112,7 @@ class CollectionReader(UpstreamReader):
                         f"table {key!r} of {os.path.join(self.directory, exp_id)} is damaged: "
                         "remove the experiment"
                     )
-                frame = _decoded(store[key], rows, set(keep_serialized))
+                frame = decoded(store[key], rows, set(keep_serialized))
             except Exception as error:  # skip_errors means any, as upstream has it
                 print(f"Encountered error with loading experiment {exp_id}: {error}")
                 if not skip_errors:
@@ -124,8 +124,8 @@ class CollectionReader(UpstreamReader):
         return pd.concat(frames) if frames else pd.DataFrame()
 
 
-def _decoded(table: Any, frame: pd.DataFrame, kept: set[str]) -> pd.DataFrame:
-    """The rows of one table, with the values of its object columns but those to be `kept`."""
+def decoded(table: Any, frame: pd.DataFrame, kept: Collection[str] = ()) -> pd.DataFrame:
+    """Rows of a table, with the values of its object columns but those to be `kept`."""
     readers = {"__object__": table.get_object, "__pickle__": _or_name(table.get_pickle)}
     for column, kind in table.schema.items():
         if kind in readers and column in frame and column not in kept:

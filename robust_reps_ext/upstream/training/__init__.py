@@ -1,1 +1,1 @@
-"""The training run: its loop, checkpoints, resuming, schedules and presets."""
+"""The training run, from the command line to its checkpoints, and models made from those."""

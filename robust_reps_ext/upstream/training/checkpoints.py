@@ -54,8 +54,12 @@ def plain(value: Any) -> Any:
     TypeError
         If there is anything else in it.
     """
-    if value is None or isinstance(value, (bool, int, float, str, torch.Tensor)):
-        return _exact(value)
+    if isinstance(value, torch.Tensor):
+        return value.detach()
+    kind: Any
+    for kind in (bool, int, float, str):  # np.float64 is a float, enums may be str
+        if isinstance(value, kind):
+            return kind(value)
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, np.ndarray):
@@ -65,14 +69,6 @@ def plain(value: Any) -> Any:
         return kind((plain(key), plain(entry)) for key, entry in value.items())
     if isinstance(value, (list, tuple)):
         return [plain(entry) for entry in value]
+    if value is None:
+        return None
     raise TypeError(f"a checkpoint holds plain values only, not {type(value).__qualname__}")
-
-
-def _exact(value: Any) -> Any:
-    """Subclasses (np.float64 is a float, str enums are str) as the type itself."""
-    if isinstance(value, torch.Tensor):
-        return value.detach()
-    for kind in (bool, int, float, str):
-        if isinstance(value, kind):
-            return kind(value)
-    return value

@@ -14,7 +14,7 @@ from ...runtime.errors import InputError
 from .. import distributed
 from ..arguments import given
 from . import checkpoints
-from .run_store import keep_row
+from .run_store import record_row
 
 __all__ = ["NO_ADVERSARY", "TrainingRecord", "log_row"]
 
@@ -28,7 +28,7 @@ def log_row(store: Any, info: dict[str, Any]) -> None:
     """Append `info` to the store's logs table; do nothing without a store."""
     if not store:
         return
-    keep_row(store, constants.LOGS_TABLE, info)
+    record_row(store, constants.LOGS_TABLE, info)
     if constants.LOGS_TABLE not in store.tables:
         store.add_table(constants.LOGS_TABLE, constants.LOGS_SCHEMA)
     store[constants.LOGS_TABLE].append_row(info)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from robustness.tools import helpers
@@ -20,7 +20,7 @@ from ..arguments import given, mixed, whole_number
 from ..attack.network_copy import AttackCopy
 from ..distributed.batches import Share
 from ..distributed.replicas import average_statistics, bare, for_evaluation, gradients_kept
-from .progress import EpochProgress, over_ranks
+from .progress import EpochProgress, Pass, over_ranks
 from .schedules import eps_multiplier
 
 __all__ = ["model_loop"]
@@ -39,6 +39,7 @@ def model_loop(
     writer: Any,
     scaler: torch.amp.GradScaler | None = None,
     done: dict[str, Any] | None = None,
+    rest: Iterable[Any] | None = None,
     after_step: Callable[[EpochProgress], None] | None = None,
     share: Callable[[int, int], Share] | None = None,
 ) -> tuple[float, float]:
@@ -64,9 +65,9 @@ def model_loop(
         A tensorboardX writer, or None.
     scaler
         The gradient scale of mixed precision, or None.
-    done
-        `EpochProgress.state` after the steps of this epoch that were made already; `loader` then
-        serves the batches after those.
+    done, rest
+        `EpochProgress.state` after the steps of this epoch that were made already, and the
+        batches after those.
     after_step
         Called with the progress after every step of training.
     share
@@ -94,17 +95,17 @@ def model_loop(
     progress = EpochProgress(loop_type, epoch, "AdvPrec" if adv else "NatPrec")
     if done:
         progress.take_up(done)
-    first = progress.steps
+    first, scaler = progress.steps, scaler or torch.amp.GradScaler(device.type, enabled=False)
     parts = whole_number(args, "grad_accumulation", 1, at_least=1) if training else 1
     quiet = not distributed.is_main()
     with tqdm(total=_length(loader), initial=first, mininterval=0.5, disable=quiet) as bar:
-        for step, (inp, target) in enumerate(loader, first):
+        for step, (inp, target) in enumerate(loader if rest is None else rest, first):
             inp = inp.to(device, non_blocking=True)
             target = target.to(device, non_blocking=True)
             mine = share(step, len(inp)) if share else Share(len(inp), 1.0, len(inp))
             if training:
                 opt.zero_grad()
-            passes: list[_Pass] = []
+            passes: list[Pass] = []
             pieces = max(1, min(parts, mine.least))
             for some, labels in zip(
                 inp.tensor_split(pieces), target.tensor_split(pieces), strict=True
@@ -112,16 +113,17 @@ def model_loop(
                 with gradients_kept(model, here=len(passes) < pieces - 1):
                     one = _forward(args, model, some, labels, attack, copy)
                     if training:
-                        loss = one.loss + one.penalty
-                        _backward(loss * (mine.weight * len(some) / len(inp)), scaler)
+                        loss = (one.loss + one.penalty) * (mine.weight * len(some) / len(inp))
+                        scaler.scale(loss).backward()
                 passes.append(one)
             if training:
-                _descend(opt, scaler)
+                scaler.step(opt)
+                scaler.update()
                 average_statistics(model)
             elif adv and step == 0 and writer is not None:
                 writer.add_image("Nat input", make_grid(inp[:_IMAGES_SHOWN]), epoch)
                 writer.add_image("Adv input", make_grid(passes[0].final_inp[:_IMAGES_SHOWN]), epoch)
-            progress.add(mine.images, *_together(passes))
+            progress.add(passes, lent=not mine.images)
             if hook is not None:
                 hook(model, step, loop_type, inp, target)
             if progress.due():
@@ -138,16 +140,6 @@ def model_loop(
     return means["top1"], means["loss"]
 
 
-class _Pass(NamedTuple):
-    """What one pass through the network gave; loss and penalty with their gradient."""
-
-    images: int
-    loss: Tensor
-    accuracies: tuple[Any, Any]
-    penalty: Any
-    final_inp: Tensor
-
-
 def _forward(
     args: Any,
     model: nn.Module,
@@ -155,7 +147,7 @@ def _forward(
     target: Tensor,
     attack: dict[str, Any],
     copy: AttackCopy | None,
-) -> _Pass:
+) -> Pass:
     """Attack the images if there is a copy to do it on, and classify them."""
     criterion = given(args, "custom_train_loss", nn.functional.cross_entropy)
     regularizer = given(args, "regularizer")
@@ -179,24 +171,7 @@ def _forward(
     if regularizer is not None:
         with torch.enable_grad(), _precision(args, device):
             penalty = regularizer(model, inp, target)
-    return _Pass(len(inp), loss, accuracies, penalty, final_inp)
-
-
-def _together(passes: list[_Pass]) -> tuple[Tensor, tuple[Any, Any], Any]:
-    """Loss, accuracies and penalty of one step's passes: means over its images."""
-    if len(passes) == 1:
-        return passes[0].loss, passes[0].accuracies, passes[0].penalty
-    images = sum(one.images for one in passes)
-
-    def mean(values: list[Any]) -> Any:
-        shares = [one.images / images for one in passes]
-        return sum(
-            (value.detach() if isinstance(value, Tensor) else value) * share
-            for value, share in zip(values, shares, strict=True)
-        )
-
-    top1, top5 = (mean([one.accuracies[k] for one in passes]) for k in (0, 1))
-    return mean([p.loss for p in passes]), (top1, top5), mean([p.penalty for p in passes])
+    return Pass(len(inp), loss, accuracies, penalty, final_inp)
 
 
 def _attack_options(args: Any, epoch: int, training: bool, device: torch.device) -> dict[str, Any]:
@@ -244,18 +219,6 @@ def _accuracies(args: Any, logits: Tensor, target: Tensor) -> tuple[Any, Any]:
         )
     top1, top5 = helpers.accuracy(logits, target, topk=(1, min(5, logits.shape[-1])))
     return top1[0], top5[0]
-
-
-def _backward(loss: Tensor, scaler: torch.amp.GradScaler | None) -> None:
-    (loss if scaler is None else scaler.scale(loss)).backward()
-
-
-def _descend(opt: Any, scaler: torch.amp.GradScaler | None) -> None:
-    if scaler is None:
-        opt.step()
-    else:
-        scaler.step(opt)
-        scaler.update()
 
 
 def _precision(args: Any, device: torch.device) -> torch.autocast:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -15,6 +16,7 @@ from .. import distributed
 __all__ = [
     "WITHIN_EPOCH",
     "EpochProgress",
+    "Pass",
     "over_ranks",
     "state_of_this_rank",
     "states_of_all_ranks",
@@ -22,6 +24,16 @@ __all__ = [
 
 WITHIN_EPOCH = {"within_epoch", "place"}
 """Under which a checkpoint written within an epoch keeps how far it is; the latter until 0.1."""
+
+
+class Pass(NamedTuple):
+    """What one pass through the network gave: means, loss and penalty with their gradient."""
+
+    images: int
+    loss: Tensor
+    accuracies: tuple[Any, Any]
+    penalty: Any
+    final_inp: Tensor
 
 
 class EpochProgress:
@@ -50,17 +62,25 @@ class EpochProgress:
         self.accuracy = accuracy
         self.seconds = seconds
         self._next = time.monotonic() + seconds
-        self._unread: list[tuple[int, Any, Any, Any, Any]] = []
+        self._unread: list[list[tuple[Any, ...]]] = []
         self.steps = 0
         self._images = 0
         self._sums = {"loss": 0.0, "top1": 0.0, "top5": 0.0}
         self._penalty = 0.0
 
-    def add(self, images: int, loss: Tensor, accuracies: tuple[Any, Any], penalty: Any) -> None:
-        """Take in one step: the mean loss and accuracies of its images, and the regularizer."""
-        if isinstance(penalty, Tensor):
-            penalty = penalty.detach()
-        self._unread.append((images, loss.detach(), *accuracies, penalty))
+    def add(self, passes: Sequence[Pass], *, lent: bool) -> None:
+        """Take in the passes of one step; images that were only lent to this rank do not count."""
+        self._unread.append(
+            [
+                (
+                    0 if lent else one.images,
+                    one.loss.detach(),
+                    *one.accuracies,
+                    one.penalty.detach() if isinstance(one.penalty, Tensor) else one.penalty,
+                )
+                for one in passes
+            ]
+        )
 
     def due(self) -> bool:
         """Whether it is time for a report."""
@@ -109,18 +129,18 @@ class EpochProgress:
         self._sums = {name: float(total) for name, total in state["sums"].items()}
 
     def _read(self) -> None:
-        for images, *values in self._unread:
-            loss, top1, top5, penalty = map(float, values)
-            if self.loop_type == "train" and not math.isfinite(loss + penalty):
-                raise InputError(
-                    f"the training loss is {loss + penalty} in epoch {self.epoch}, step "
-                    f"{self.steps}: lower --lr (or --eps), and go on from the last checkpoint "
-                    "with --resume"
-                )
-            for name, value in zip(self._sums, (loss, top1, top5), strict=True):
-                self._sums[name] += value * images
-            self._penalty = penalty
-            self._images += images
+        for step in self._unread:
+            for images, *values in step:
+                loss, top1, top5, self._penalty = map(float, values)
+                total = loss + self._penalty
+                if self.loop_type == "train" and not math.isfinite(total):
+                    raise InputError(
+                        f"the training loss is {total} in epoch {self.epoch}, step {self.steps}: "
+                        "lower --lr (or --eps), and go on from the last checkpoint with --resume"
+                    )
+                for name, value in zip(self._sums, (loss, top1, top5), strict=True):
+                    self._sums[name] += value * images
+                self._images += images
             self.steps += 1
         self._unread.clear()
 

@@ -13,7 +13,7 @@ from .. import distributed
 from ..arguments import given
 from .checkpoints import LATEST
 
-__all__ = ["go_on", "remember", "resolve_resume"]
+__all__ = ["note_experiment", "resolve_resume", "resume_after_restart"]
 
 
 def resolve_resume(args: Any) -> None:
@@ -94,7 +94,7 @@ def _latest_in(directory: Path) -> Path:
 _BEGAN, _NAME, _STAMP = "began", "experiment", "stamp"
 
 
-def go_on(args: Any) -> None:
+def resume_after_restart(args: Any) -> None:
     """After a restart, make ``args`` resume from what this job wrote last, whatever they say.
 
     Without a restart, and as long as the job has written no checkpoint, they stay as they are but
@@ -113,7 +113,7 @@ def go_on(args: Any) -> None:
     print(f"=> torchrun restarted this run: going on from {latest}")
 
 
-def remember(experiment: Path) -> None:
+def note_experiment(experiment: Path) -> None:
     """Note for a restart that this job writes into the directory `experiment`."""
     job = distributed.job()
     if job is not None and not job.check([_NAME]):

@@ -207,14 +207,15 @@ class TrainingRun:
             prec1, loss = model_loop(
                 args,
                 "train",
-                self.train_loader if within_epoch is None else self._rest(within_epoch, epoch),
+                self.train_loader,
                 self.parallel,
                 self.opt,
                 epoch,
                 self.adv_train,
                 record.writer,
                 self.scaler,
-                done=None if within_epoch is None else within_epoch["progress"],
+                done=within_epoch and within_epoch["progress"],
+                rest=within_epoch and self._rest(within_epoch, epoch),
                 after_step=after_step,
                 share=partial(share_of, self.train_loader),
             )
@@ -235,8 +236,20 @@ class TrainingRun:
         if epoch_hook is not None:
             epoch_hook(self.parallel, info)
 
-    def _rest(self, within_epoch: dict[str, Any], epoch: int) -> _Rest:
-        return _Rest(self.loaders, within_epoch, self.seed, epoch)
+    def _rest(self, within_epoch: dict[str, Any], epoch: int) -> Iterator[Any]:
+        """The training batches after those that were done when the run was interrupted.
+
+        Those are loaded again, and dropped: order and augmentation then go on as they would have.
+        """
+        batches = iter(self.train_loader)
+        steps = int(within_epoch["progress"]["steps"])
+        for _ in islice(batches, steps):
+            pass
+        if within_epoch["random_state"] is not None:
+            random_state.restore(within_epoch["random_state"], self.loaders)
+        elif self.seed is not None:
+            random_state.seed_epoch(self.seed, epoch, rank=distributed.rank(), step=steps)
+        yield from batches
 
     def _evaluate(self, epoch: int) -> dict[str, float]:
         nat_prec1, nat_loss = self._validate(epoch, False, self.record.writer)
@@ -267,33 +280,6 @@ class TrainingRun:
             "random_state": random_state.capture(self.loaders),
             "seed": self.seed,
         }
-
-
-class _Rest:
-    """The training loader's batches after those that were done when the run was interrupted.
-
-    Those are loaded again, and dropped: order and augmentation then go on as they would have.
-    """
-
-    def __init__(
-        self, loaders: tuple[Any, ...], within_epoch: dict[str, Any], seed: int | None, epoch: int
-    ) -> None:
-        self.loaders, self.within_epoch = loaders, within_epoch
-        self.seed, self.epoch = seed, epoch
-
-    def __len__(self) -> int:
-        return len(self.loaders[0])
-
-    def __iter__(self) -> Iterator[Any]:
-        batches = iter(self.loaders[0])
-        steps = int(self.within_epoch["progress"]["steps"])
-        for _ in islice(batches, steps):
-            pass
-        if self.within_epoch["random_state"] is not None:
-            random_state.restore(self.within_epoch["random_state"], self.loaders)
-        elif self.seed is not None:
-            random_state.seed_epoch(self.seed, self.epoch, rank=distributed.rank(), step=steps)
-        yield from batches
 
 
 def _is_turn(epoch: int, every: int) -> bool:

@@ -18,9 +18,9 @@ from ...results.records import FOLDER, METADATA, write_record
 from ...runtime.environment import __version__
 from .. import distributed
 from ..arguments import given
-from .resume import remember
+from .resume import note_experiment
 
-__all__ = ["RunStore", "keep_row", "mend", "setup_store_with_metadata"]
+__all__ = ["RunStore", "record_row", "repair_store", "setup_store_with_metadata"]
 
 _PLAIN = (bool, int, float, str, type(None))
 
@@ -51,9 +51,9 @@ def setup_store_with_metadata(args: Any) -> Any:
         "command_line": shlex.join(sys.orig_argv),
     }
     if given(args, "exp_name") is not None:
-        mend(Path(args.out_dir, args.exp_name))
+        repair_store(Path(args.out_dir, args.exp_name))
     store = cox.store.Store(args.out_dir, given(args, "exp_name"))
-    keep_row(store, METADATA, values)
+    record_row(store, METADATA, values)
     store.add_table(METADATA, cox.store.schema_from_dict(values))
     store[METADATA].append_row(values)
     return store
@@ -99,7 +99,7 @@ class RunStore:
         elif not self._made and _checkpoints(experiment) and not given(self.args, "resume"):
             print(f"=> {experiment} holds checkpoints of an earlier run: they will be replaced")
         self._rows_before = _rows(self._store)
-        remember(experiment)
+        note_experiment(experiment)
         return self._store
 
     def how_to_go_on(self) -> str:
@@ -151,14 +151,14 @@ def _kept(value: Any) -> Any:
     return repr(value)
 
 
-def keep_row(store: Any, table: str, row: Mapping[str, Any]) -> None:
+def record_row(store: Any, table: str, row: Mapping[str, Any]) -> None:
     """Keep a row of a cox store's table as a record beside it, before the store gets it."""
     directory = Path(store.path)
     number = len(list(directory.glob(f"{FOLDER}/{table}-*.json"))) + 1
     write_record(directory, f"{table}-{number:05d}", [row], table=table)
 
 
-def mend(directory: Path) -> None:
+def repair_store(directory: Path) -> None:
     """Make the store of an earlier run anew where a kill has left it damaged or behind."""
     if (directory / FOLDER).is_dir():
         bring_up_to_date(directory)

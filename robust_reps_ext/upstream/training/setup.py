@@ -10,7 +10,7 @@ from robustness import defaults
 from ...runtime.errors import InputError
 from .. import distributed, registry
 from ..arguments import fill_from_file, given, missing, number, option, read_numbers, whole_number
-from .resume import go_on, resolve_resume
+from .resume import resolve_resume, resume_after_restart
 from .run import SAVE_INTERVAL
 from .schedules import eps_multiplier, lr_multiplier
 
@@ -57,7 +57,7 @@ def setup_args(args: Any) -> Any:
     if given(args, "out_dir") is not None:
         args.out_dir = os.path.expanduser(args.out_dir)
     _check_values(args, eval_only)
-    go_on(args)
+    resume_after_restart(args)
     resolve_resume(args)
     if distributed.active():
         # Another run may have written meanwhile: rank 0 says which checkpoint is the newest.

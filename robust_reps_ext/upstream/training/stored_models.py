@@ -7,11 +7,13 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from robustness.tools import constants, helpers
 from torch import nn
 
 from ...runtime.errors import InputError
 from .. import registry
+from ..stores.reader import decoded
 
 __all__ = ["model_dataset_from_store"]
 
@@ -74,18 +76,13 @@ def _metadata(store: Any) -> dict[str, Any]:
     if "metadata" not in store.tables:
         raise InputError(f"store {store.path} has no metadata: it was not made by training")
     table = store["metadata"]
-    row = table.df.iloc[-1].to_dict()
-    values = {}
-    for name, kept in row.items():
-        value = kept.item() if hasattr(kept, "item") else kept
-        kind = table.schema[name]
-        if kind == store.OBJECT:
-            value = table.get_object(value)
-        elif kind == store.PICKLE:
-            value = table.get_pickle(value)
-        elif isinstance(value, float) and math.isnan(value):
-            value = None
-        values[name] = value
+    row = decoded(table, table.df.tail(1).copy()).iloc[-1].to_dict()
+    values = {name: _plain(value) for name, value in row.items()}
     # Upstream wrote all arguments as one object.
     nested = values.pop("params", {})
     return {**values, **nested} if isinstance(nested, Mapping) else values
+
+
+def _plain(value: Any) -> Any:
+    value = value.item() if isinstance(value, np.generic) else value
+    return None if isinstance(value, float) and math.isnan(value) else value

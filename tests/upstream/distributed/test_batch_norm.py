@@ -30,9 +30,9 @@ def job(monkeypatch):
 
 
 def begun(folder, **given):
-    """The arguments as they are at each start, after `restarts.go_on`."""
+    """The arguments as they are at each start, after `restarts.resume_after_restart`."""
     args = Namespace(out_dir=str(folder), **{"exp_name": None, "resume": None, **given})
-    restarts.go_on(args)
+    restarts.resume_after_restart(args)
     return args
 
 
@@ -50,7 +50,7 @@ def test_a_restart_goes_on_from_what_its_own_job_wrote(exp_name, job, tmp_path, 
     assert (args.exp_name, args.resume) == (exp_name, None)
     args = begun(tmp_path, exp_name=exp_name)  # killed before it had a directory
     assert (args.exp_name, args.resume) == (exp_name, None)
-    restarts.remember(tmp_path / "a")
+    restarts.note_experiment(tmp_path / "a")
     args = begun(tmp_path, exp_name=exp_name)
     assert (args.exp_name, args.resume) == ("a", None)
     assert "had written no checkpoint yet" in capsys.readouterr().out
