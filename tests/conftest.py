@@ -67,6 +67,23 @@ def pristine():
     return package
 
 
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """Call `robust-reps` in this process; its status, what it prints, and what stderr gets."""
+
+    def call(*words):
+        from robust_reps_ext import cli
+
+        monkeypatch.setattr("sys.argv", ["robust-reps", *map(str, words)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        said = capsys.readouterr()
+        return int(end.value.code or 0), said.out, said.err
+
+    return call
+
+
 @pytest.fixture(scope="module")
 def browser():
     from browsers import BROWSER, FLAGS

@@ -9,7 +9,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-from cox.readers import CollectionReader
 
 import robust_reps_ext as rr
 
@@ -101,15 +100,6 @@ def undrawn(figure, file, **options):
         file.write(b"a picture")
     else:
         Path(file).write_bytes(b"a picture")
-
-
-def table(out, name):
-    """A table of the cox stores in a folder."""
-    reader = CollectionReader(str(out))
-    try:
-        return reader.df(name)
-    finally:
-        reader.close()
 
 
 def close(found, expected):

@@ -214,17 +214,14 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture
-def say(monkeypatch, capfd, folder):
+def say(command, monkeypatch, folder):
     """Run `robust-reps` with a line of arguments; its status and what it says on stderr."""
     monkeypatch.setitem(DATASETS, "critters", FEW_CRITTERS)
     monkeypatch.chdir(folder)
 
     def run(line):
-        monkeypatch.setattr("sys.argv", ["robust-reps", *shlex.split(line)])
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        return end.value.code, capfd.readouterr().err
+        status, _, told = command(*shlex.split(line))
+        return status, told
 
     return run
 

@@ -10,7 +10,7 @@ import time
 
 import pytest
 import torch
-from cox.readers import CollectionReader
+from cox_stores import read
 
 from robust_reps_ext.results.cox_export import faults
 from robust_reps_ext.results.synthesis import Synthesis
@@ -70,9 +70,7 @@ for out in outs[1:]:
 
 def results(out):
     """Tables and tensors, without the times."""
-    reader = CollectionReader(str(out))
-    metadata, rows = (reader.df(name).to_dict("list") for name in ("metadata", "results"))
-    reader.close()
+    metadata, rows = (read(out, name).to_dict("list") for name in ("metadata", "results"))
     del metadata["created"]
     [experiment] = out.iterdir()
     assert not faults(experiment)
