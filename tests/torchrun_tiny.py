@@ -19,7 +19,7 @@ from torch import nn
 
 import robust_reps_ext  # noqa: F401
 from robust_reps_ext.upstream import distributed
-from robust_reps_ext.upstream.mends import main
+from robust_reps_ext.upstream.training import command
 
 N_TRAIN, N_VAL = 65, 17
 
@@ -65,9 +65,9 @@ if __name__ == "__main__":
     if words[0] == "--times":
         with distributed.process_group():
             for line in json.loads(Path(words[1]).read_text()):
-                main._command(line)
+                command._command(line)
     else:
         if words[0] == "--stop":
             stop_at(*map(int, words[1:4]))
             words = words[4:]
-        main.run(words)
+        command.run(words)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -165,20 +166,16 @@ def robustify(
     return read_index(folder)
 
 
+@dataclass(frozen=True)
 class _Inversion:
     """Makes the samples of a shard."""
 
-    def __init__(
-        self,
-        model: AttackerModel,
-        images: Any,
-        settings: Settings,
-        start: str,
-        seed: int,
-        digest: str,
-    ) -> None:
-        self.model, self.images, self.settings = model, images, settings
-        self.start, self.seed, self.digest = start, seed, digest
+    model: AttackerModel
+    images: Any
+    settings: Settings
+    start: str
+    seed: int
+    digest: str
 
     def __call__(self, indices: Sequence[int], progress: bool | Progress) -> list[Sample]:
         loaded = [_pair(self.images[i]) for i in indices]

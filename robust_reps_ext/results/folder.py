@@ -13,7 +13,7 @@ from typing import Any
 from filelock import FileLock
 
 from ..runtime.errors import InputError
-from ..runtime.files import writing
+from ..runtime.files import missing_folders, remove_empty, writing
 from .locks import check_alone, check_idle, claimed, lock_of
 from .records import difference
 
@@ -129,6 +129,7 @@ class WorkFolder:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
+        missing = missing_folders(self.path)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             with FileLock(self._lock):
@@ -136,6 +137,9 @@ class WorkFolder:
                     yield
                 finally:
                     Path(self._lock).unlink(missing_ok=True)
+        except InputError:
+            remove_empty(missing)
+            raise
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             raise InputError(

@@ -6,13 +6,13 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import datetime, timezone
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from ..runtime.errors import InputError
-from ..runtime.files import first_missing, remove_empty
+from ..runtime.files import missing_folders, remove_empty
 from .cox_export import bring_up_to_date
 from .figures import save_figure
 from .folder import WorkFolder, digest_of, remove
@@ -24,7 +24,6 @@ from .records import (
     check_name,
     earlier,
     metadata_of,
-    plain,
     read_records,
     record_path,
     write_record,
@@ -84,8 +83,10 @@ class ExperimentStore:
     (3.0, ['dog', 'cat'])
     """
 
-    def __init__(self, path: Path, made: Path | None) -> None:
-        self.path, self.id, self._made = path.absolute(), path.name, made
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+        self.id = path.name
+        self._made: Sequence[Path] = ()
         self._figures: set[str] = set()
         self._next_view = 0.0
 
@@ -121,8 +122,9 @@ class ExperimentStore:
         """
         check_name("experiment", experiment)
         metadata = metadata_of(experiment, settings, provenance)
-        path = Path(out, f"{experiment}-{uuid4().hex[:8]}")
-        return cls._begin(path, metadata, first_missing(path))
+        self = cls(Path(out, f"{experiment}-{uuid4().hex[:8]}"))
+        self._begin(metadata, missing_folders(self.path))
+        return self
 
     @classmethod
     def resume(
@@ -152,48 +154,41 @@ class ExperimentStore:
         """
         check_name("experiment", experiment)
         metadata = metadata_of(experiment, settings, provenance)
-        path = Path(out, f"{experiment}-{digest_of(metadata)[:8]}")
-        missing = first_missing(path)
-        made: list[ExperimentStore] = []
+        out = Path(out)
+        own = out / f"{experiment}-{digest_of(metadata)[:8]}"
+        there = {} if overwrite else earlier(out, experiment)
+        self = cls(next((one for one in there if there[one] == metadata), own))
+        missing = missing_folders(self.path)
 
         def begin() -> None:
-            for one in earlier(path.parent, experiment):
+            for one in earlier(out, experiment):
                 remove(one, [one])
-            made.append(cls._begin(path, metadata, missing))
+            self._begin(metadata, missing)
 
-        try:
-            WorkFolder(
-                path.parent,
-                metadata,
-                begun=lambda: {} if overwrite else earlier(path.parent, experiment),
-                begin=begin,
-                overwrite=overwrite,
-                name=experiment,
-            )
-        except InputError:
-            remove_empty(path.absolute().parent, missing)
-            raise
-        there = earlier(path.parent, experiment)
-        return made[0] if made else cls(next(one for one in there if there[one] == metadata), None)
+        WorkFolder(
+            out,
+            metadata,
+            begun=lambda: {} if overwrite else earlier(out, experiment),
+            begin=begin,
+            overwrite=overwrite,
+            name=experiment,
+        )
+        return self
 
-    @classmethod
-    def _begin(
-        cls, path: Path, metadata: Mapping[str, Any], missing: Path | None
-    ) -> ExperimentStore:
-        self = cls(path, missing)
+    def _begin(self, metadata: Mapping[str, Any], missing: Sequence[Path]) -> None:
+        self._made = missing
         with ExitStack() as undo:
             undo.push(self)
             try:
-                path.mkdir(parents=True, exist_ok=True)
+                self.path.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise InputError(
-                    f"cannot make {path}: {error.strerror or error}; give another directory"
+                    f"cannot make {self.path}: {error.strerror or error}; give another directory"
                 ) from error
             now = datetime.now(timezone.utc).isoformat(timespec="microseconds")
-            write_record(path, METADATA, [{**metadata, "created": now}], table=METADATA)
-            bring_up_to_date(path)
+            write_record(self.path, METADATA, [{**metadata, "created": now}], table=METADATA)
+            bring_up_to_date(self.path)
             undo.pop_all()
-        return self
 
     @contextmanager
     def parts(self, group: str, n: int, size: int) -> Iterator[Iterator[Part]]:
@@ -269,24 +264,24 @@ class ExperimentStore:
             or there is no space left. What was stored before stays.
         """
         part = self._part(name, len(synthesis))
-        path = self._free(part.name)
+        path = self.path / f"{part.name}.safetensors"
+        if record_path(self.path, part.name).exists():
+            raise InputError(f"{path} exists already: give another name")
         if rows and len(rows) != len(synthesis):
             raise InputError(
                 f"{part.name!r} has {len(synthesis)} images and {len(rows)} rows: give one row each"
             )
-        said = [plain(row) for row in rows] or [{} for _ in range(len(synthesis))]
         # Where each thing of the part has several images, they are counted on.
         first = part.first * (len(synthesis) // len(part))
         own = [
             {"name": part.group, "image": index, "objective": value, "tensors": path.name}
             for index, value in enumerate(synthesis.objective.tolist(), first)
         ]
+        together = [{**row, **ours} for row, ours in zip(rows or [{}] * len(own), own, strict=True)]
         check_space(path, synthesis)
         synthesis.save(path)
         try:
-            self._finish(
-                part, [{**row, **ours} for row, ours in zip(said, own, strict=True)], [path]
-            )
+            self._finish(part, together, [path])
         except InputError:
             if not record_path(self.path, part.name).exists():
                 path.unlink(missing_ok=True)
@@ -361,10 +356,10 @@ class ExperimentStore:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is not None and self._made is not None and not self._holds_something():
+        if kind is not None and self._made and not self._holds_something():
             with suppress(InputError, OSError):  # another process works on it, or it is none
                 remove(self.path, [self.path])
-                remove_empty(self.path.parent, self._made)
+                remove_empty(self._made[1:])
             return
         self.close()
 
@@ -378,12 +373,6 @@ class ExperimentStore:
         check_name("name", name)
         return Part(name, name, 0, n, snapshot_of(self.path, name))
 
-    def _free(self, name: str) -> Path:
-        path = self.path / f"{name}.safetensors"
-        if record_path(self.path, name).exists():
-            raise InputError(f"{path} exists already: give another name")
-        return path
-
     def _finish(
         self,
         part: Part,
@@ -392,8 +381,15 @@ class ExperimentStore:
         *,
         table: str = RESULTS,
     ) -> None:
-        record = partial(write_record, group=part.group, first=part.first)
-        record(self.path, part.name, rows, table=table, files=files)
+        write_record(
+            self.path,
+            part.name,
+            rows,
+            table=table,
+            files=files,
+            group=part.group,
+            first=part.first,
+        )
         part.snapshot.unlink(missing_ok=True)
         if time.monotonic() >= self._next_view:
             took = bring_up_to_date(self.path, wait=False)

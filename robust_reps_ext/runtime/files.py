@@ -6,14 +6,21 @@ import glob
 import hashlib
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from .errors import InputError
 
-__all__ = ["first_missing", "remove_empty", "remove_unfinished", "replacing", "sha256", "writing"]
+__all__ = [
+    "missing_folders",
+    "remove_empty",
+    "remove_unfinished",
+    "replacing",
+    "sha256",
+    "writing",
+]
 
 
 @contextmanager
@@ -81,6 +88,19 @@ def sha256(file: str | os.PathLike[str] | BinaryIO) -> str:
     return digest.hexdigest()
 
 
+def missing_folders(path: Path) -> list[Path]:
+    """What has to be made for a folder at `path`: itself, and the folders around it."""
+    path = path.absolute()
+    return [one for one in (path, *path.parents) if not one.exists()]
+
+
+def remove_empty(folders: Iterable[Path]) -> None:
+    """Remove folders, each of which stands in the next, as far as they are empty."""
+    with suppress(OSError):
+        for one in folders:
+            one.rmdir()
+
+
 def _system_error(error: BaseException) -> str | None:
     """The operating system's word for it, where a library has wrapped it in its own."""
     cause: BaseException | None = error
@@ -99,18 +119,3 @@ def _sync_directory(directory: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def first_missing(path: Path) -> Path | None:
-    """The topmost folder that has to be made for `path`."""
-    path = path.absolute()
-    missing = [one for one in (path, *path.parents) if not one.exists()]
-    return missing[-1] if missing else None
-
-
-def remove_empty(folder: Path, top: Path | None) -> None:
-    """Remove a folder, and those around it up to `top`, as far as they are empty."""
-    with suppress(OSError):
-        while top in (folder, *folder.parents):
-            folder.rmdir()
-            folder = folder.parent

@@ -9,7 +9,7 @@ import math
 import numbers
 import operator
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ __all__ = [
     "mixed",
     "number",
     "option",
+    "read_json",
     "read_numbers",
     "tell_if_refused",
     "whole_number",
@@ -242,7 +243,7 @@ def fill_from_file(args: Any, path: str | os.PathLike[str], arg_lists: Iterable[
     """
     kinds = {entry[0].replace("-", "_"): entry[1] for entries in arg_lists for entry in entries}
     del kinds["config_path"]
-    for key, value in _read(path).items():
+    for key, value in read_json(path).items():
         name = key.lower().replace("-", "_")
         if name not in kinds:
             near = difflib.get_close_matches(name, kinds, n=1)
@@ -258,24 +259,29 @@ def fill_from_file(args: Any, path: str | os.PathLike[str], arg_lists: Iterable[
             setattr(args, name, converted)
 
 
-def _read(path: str | os.PathLike[str]) -> Mapping[str, Any]:
+def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Names and values of a configuration, a JSON object.
+
+    Raises
+    ------
+    InputError
+        If there is none that can be read.
+    """
+    shown = f"configuration {os.fspath(path)!r}"
     try:
         text = Path(path).expanduser().read_text(encoding="utf-8")
+        values = json.loads(text)
     except OSError as error:
         raise InputError(
-            f"{option('config_path')} {path}: {error.strerror}; `robust-reps preset NAME` prints "
-            "the path of a ready one"
+            f"{shown} cannot be read: {error.strerror}; `robust-reps preset NAME` prints the path "
+            "of a ready one"
         ) from error
     except UnicodeDecodeError as error:
-        raise InputError(f"{option('config_path')} {path} is not text: give JSON") from error
-    try:
-        values = json.loads(text)
+        raise InputError(f"{shown} is not text: give JSON") from error
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{option('config_path')} {path} is not JSON: {error}") from error
+        raise InputError(f"{shown} is not JSON: {error}") from error
     if not isinstance(values, dict):
-        raise InputError(
-            f'{option("config_path")} {path} is no JSON object: write {{"option": value, ...}}'
-        )
+        raise InputError(f'{shown} is no JSON object: write {{"option": value, ...}}')
     return values
 
 

@@ -24,7 +24,7 @@ STAND_INS = {"torchvision.models.utils": "torchvision_models_utils"}
 # What `python -m <module>` calls. runpy compiles a module's file instead of importing it, so
 # without this the mends of the module itself would be passed by.
 COMMANDS = {
-    "robustness.main": "from robust_reps_ext.upstream.mends.main import run",
+    "robustness.main": "from robust_reps_ext.upstream.training.command import run",
     "cox.tensorboard_view": "from cox.tensorboard_view import main as run",
 }
 

@@ -1,4 +1,4 @@
-"""What a mend is, and the record of those that were applied."""
+"""What a mend is, what mends are made of, and the record of those that were applied."""
 
 from __future__ import annotations
 
@@ -6,9 +6,24 @@ import importlib
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from types import ModuleType
+from typing import Any
 
-__all__ = ["MENDED", "Mend", "Outcome", "apply", "apply_late", "outcomes"]
+from ..runtime.errors import InputError
+
+__all__ = [
+    "MENDED",
+    "Mend",
+    "Outcome",
+    "apply",
+    "apply_late",
+    "bind",
+    "derive",
+    "fails",
+    "mentions",
+    "outcomes",
+]
 
 # Upstream module -> our file that mends it. The order is the one in which upstream loads them.
 MENDED = {
@@ -58,6 +73,55 @@ class Mend:
     why: str
     present: Callable[[ModuleType], bool]
     apply: Callable[[ModuleType], None]
+
+
+def bind(owner: str = "", /, **ours: Any) -> Callable[[ModuleType], None]:
+    """An `apply` that gives these names to the module, or to its class `owner`."""
+
+    def apply(module: ModuleType) -> None:
+        for name, one in ours.items():
+            setattr(getattr(module, owner) if owner else module, name, one)
+
+    return apply
+
+
+def derive(name: str, *ours: type) -> Callable[[ModuleType], None]:
+    """An `apply` that puts classes of ours in front of upstream's class `name`."""
+
+    def apply(module: ModuleType) -> None:
+        upstream = getattr(module, name)
+        body = {"__module__": module.__name__, "__doc__": upstream.__doc__}
+        setattr(module, name, type(name, (*ours, upstream), body))
+
+    return apply
+
+
+def mentions(function: str, *words: str) -> Callable[[ModuleType], bool]:
+    """A `present` that holds while the code of a function, or of a method, has one of the names.
+
+    Examples
+    --------
+    >>> import textwrap
+    >>> mentions("TextWrapper.fill", "wrap")(textwrap), mentions("fill", "eval")(textwrap)
+    (True, False)
+    """
+
+    def present(module: ModuleType) -> bool:
+        code = attrgetter(function)(module).__code__
+        return not {*code.co_names, *code.co_varnames, *code.co_cellvars}.isdisjoint(words)
+
+    return present
+
+
+def fails(call: Callable[[], object], *errors: type[Exception]) -> bool:
+    """Whether the call ends in one of these errors, and not as a mended one refuses."""
+    try:
+        call()
+    except InputError:
+        return False
+    except errors:
+        return True
+    return False
 
 
 @dataclass(frozen=True)

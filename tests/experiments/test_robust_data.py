@@ -271,7 +271,7 @@ def test_training_takes_the_augmentation_of_the_data_set(made):
 
 
 def test_robustness_main_trains_on_them(made, tmp_path, capsys):
-    from robust_reps_ext.upstream.mends.main import run
+    from robust_reps_ext.upstream.training.command import run
 
     line = "--arch critters_resnet --adv-train 0 --epochs 1 --batch-size 9 --weight-decay 5e-4"
     places = f"--dataset webshards --data {made} --out-dir {tmp_path} --step-lr 5 --workers 0"

@@ -221,7 +221,7 @@ def test_override_json_fills_what_is_none(tmp_path):
         )
 
 
-@pytest.mark.parametrize(("text", "reason"), [("{", "not JSON"), ("[1]", "not a JSON object")])
+@pytest.mark.parametrize(("text", "reason"), [("{", "not JSON"), ("[1]", "no JSON object")])
 def test_override_json_names_a_broken_file(tmp_path, text, reason):
     path = tmp_path / "broken.json"
     path.write_text(text)
@@ -310,7 +310,7 @@ def test_other_files_are_read_as_ever(tmp_path):
 
 
 def test_tensorboard_is_started_without_a_shell(tmp_path):
-    from robust_reps_ext.upstream.mends.cox_tensorboard_view import command
+    from robust_reps_ext.upstream.stores.tensorboard import command
 
     for name, lr in (("a", 0.1), ("b", 0.2)):
         row = {"lr": lr, "note": "$(touch mark); `id`, x:y"}

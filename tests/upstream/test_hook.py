@@ -17,8 +17,8 @@ from robust_reps_ext.upstream import cuda_noop, hook
 
 PACKAGE = Path(robust_reps_ext.__file__).parent
 LIBRARIES = sysconfig.get_path("purelib")
-SMALL = ["robust_reps_ext", "robust_reps_ext.upstream", "robust_reps_ext.upstream.startup"]
 MENDED = "cox.utils.mkdirp.__module__ == 'robust_reps_ext.upstream.mends.cox_utils'"
+AT_START = ["robust_reps_ext", "robust_reps_ext.upstream", "robust_reps_ext.upstream.startup"]
 
 
 def run(code, *options, path=(), **variables):
@@ -49,14 +49,14 @@ def test_a_start_of_python_loads_three_small_modules_and_changes_no_variable(mon
         print(os.environ.get("GIT_PYTHON_REFRESH"))
         """
     )
-    assert out.splitlines() == [" ".join(SMALL), "True", "None"]
+    assert out.splitlines() == [" ".join(AT_START), "True", "None"]
 
 
 def test_importing_the_package_imports_nothing_else():
     out, _ = without_site(
         "before = set(sys.modules); import robust_reps_ext; print(*set(sys.modules) - before)"
     )
-    assert sorted(out.split()) == SMALL
+    assert sorted(out.split()) == AT_START
 
 
 def test_upstream_is_mended_without_importing_the_extension():

@@ -13,6 +13,7 @@ from robustness.attacker import AttackerModel
 from robustness.datasets import DataSet
 from torch import Tensor
 
+from ...datasets.samples import class_names, validation_set
 from ...models.loading import weights_digest
 from ...results.folder import WorkFolder, digest_of, read_json, remove, write_json
 from ...results.records import plain
@@ -102,22 +103,22 @@ def run_paper(
     models = {"robust": robust, "standard": standard}
     if vgg is not None:
         models["vgg"] = vgg
-    _, loader = data_set.make_loaders(0, 1, only_val=True, shuffle_val=False)
-    _, (first, _) = next(readable(loader.dataset, range(len(loader.dataset))))
+    images = validation_set(data_set)
+    _, (first, _) = next(readable(images, range(len(images))))
     study = Study(
         models=models,
         data_set=data_set,
-        classes=_classes(data_set, loader.dataset),
+        classes=class_names(data_set, images),
         scale=replace(SCALES[scale], **changes),
         eps=paper_eps(first) if eps is None else eps,
         group=group,
         seed=seed,
     )
     check_attack(study.eps, study.scale.attack_steps)
-    if study.scale.needed > len(loader.dataset):
+    if study.scale.needed > len(images):
         raise InputError(
             f"scale={scale!r} takes {study.scale.needed} validation images, "
-            f"{data_set.ds_name!r} has {len(loader.dataset)}: add some, or choose a smaller scale"
+            f"{data_set.ds_name!r} has {len(images)}: add some, or choose a smaller scale"
         )
     made_with = _made_with(study, scale, first.shape[-1], names or {})
     digest = digest_of(made_with)
@@ -193,8 +194,3 @@ def _made_with(study: Study, scale: str, side: int, names: Mapping[str, str]) ->
             "seed": study.seed,
         }
     )
-
-
-def _classes(data_set: DataSet, validation: Any) -> list[str]:
-    names = getattr(data_set, "classes", None) or getattr(validation, "classes", None) or ()
-    return [str(name) for name in names]

@@ -14,7 +14,7 @@ from ...results.synthesis import Synthesis
 from ...results.units import Found
 from ...runtime.errors import InputError
 from ...synthesis import Progress, noise
-from ...synthesis.settings import Options, at_size
+from ...synthesis.settings import at_size
 from ..accuracy import evaluate
 from ..activations import most_activating
 from ..addition import add_feature
@@ -77,15 +77,13 @@ def within_radii(study: Study, progress: bool | Progress) -> Found:
         name: study.made(
             name,
             invert_within,
-            model,
             targets.images,
             sources.images,
             radii=radii.tolist(),
-            seed=study.seed,
             progress=progress,
             **study.inversion(name),
         )
-        for name, model in study.both.items()
+        for name in study.both
     }
     curves = {name: Curve.of(run, radii) for name, run in runs.items()}
     lines = [Line(curve.mean, *curve.band(), label=name) for name, curve in curves.items()]
@@ -111,15 +109,13 @@ def interpolations(study: Study, progress: bool | Progress) -> Found:
         name: study.made(
             name,
             interpolate,
-            model,
             left.images,
             right.images,
             steps=study.scale.steps,
-            seed=study.seed,
             progress=progress,
             **study.unbound(name, left.images),
         )
-        for name, model in study.both.items()
+        for name in study.both
     }
     metadata = {
         "weights": torch.linspace(0, 1, study.scale.steps + 1).tolist(),
@@ -138,19 +134,18 @@ def _inversions(
     *,
     frames: int | None = None,
 ) -> Found:
-    runs = {}
-    for name, model in study.both.items():
-        options: Options = {**study.unbound(name, targets), "frames": frames}
-        runs[name] = study.made(
+    runs = {
+        name: study.made(
             name,
             invert,
-            model,
             targets,
             start=start,
-            seed=study.seed,
+            frames=frames,
             progress=progress,
-            **options,
+            **study.unbound(name, targets),
         )
+        for name in study.both
+    }
     return Found(runs, {"labels": labels, "start": start if isinstance(start, str) else "images"})
 
 
@@ -174,14 +169,12 @@ def features(study: Study, progress: bool | Progress) -> Found:
         name: study.made(
             name,
             visualize,
-            model,
             coordinates=chosen[name],
             seeds=seeds,
-            seed=study.seed,
             progress=progress,
             **study.visualization(name),
         )
-        for name, model in study.models.items()
+        for name in study.models
     }
     metadata = {
         "coordinates": chosen,
@@ -204,10 +197,8 @@ def activations(study: Study, progress: bool | Progress) -> Found:
         runs[name] = study.made(
             name,
             visualize,
-            model,
             coordinates=chosen,
             seeds=grey,
-            seed=study.seed,
             progress=progress,
             **study.visualization(name),
         )
@@ -239,10 +230,8 @@ def regularized(study: Study, progress: bool | Progress) -> Found:
         runs[name] = study.made(
             name,
             visualize,
-            model,
             coordinates=chosen,
             seeds=start,
-            seed=study.seed,
             progress=progress,
             **study.visualization(name),
             **regulariser,
@@ -266,10 +255,8 @@ def additions(study: Study, progress: bool | Progress) -> Found:
         runs[name] = study.made(
             name,
             add_feature,
-            model,
             images.images,
             each,
-            seed=study.seed,
             progress=progress,
             **study.addition(name),
         )

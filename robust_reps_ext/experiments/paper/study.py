@@ -161,14 +161,16 @@ class Study:
     def made(
         self, name: str, experiment: Callable[..., Any], *given: Any, **options: Any
     ) -> Synthesis:
-        """The synthesis of ``experiment(*given, **options)``.
+        """The synthesis of ``experiment(model, *given, **options)``, with the seed of the study.
 
-        It is kept in `snapshots` under `name` until the unit is finished, and not made twice.
+        It is kept in `snapshots` under `name`, which begins with that of the model, until the unit
+        is finished, and not made twice.
         """
         kept = None if self.snapshots is None else self.snapshots / f"{name}.safetensors"
         if kept is not None and kept.exists():
             return Synthesis.load(kept)
-        found = experiment(*given, **options)
+        model = self.models[name.partition("-")[0]]
+        found = experiment(model, *given, seed=self.seed, **options)
         run: Synthesis = found if isinstance(found, Synthesis) else found.synthesis
         if kept is not None:
             run.save(kept)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -125,25 +125,29 @@ def scorecard(
         group = coarse_labels()
     referee = None if judge is None else Judge(judge, group, factors)
     everyone = models if judge is None else {**models, "judge": judge}
-    made_with = {
-        "scale": {"name": "scorecard", **asdict(amounts)},
-        "models": {role: _told(model) for role, model in everyone.items()},
-        "data": {
-            "name": data_set.ds_name,
-            "folder": str(data_set.data_path),
-            "side": images.shape[-1],
-            "images": len(found),
-        },
-        "eps": eps,
-        "grouped": None if group is None else group.tolist(),
-    }
-    made_with = plain(made_with)
+    made_with = plain(
+        {
+            "scale": {"name": "scorecard", **asdict(amounts)},
+            "models": {role: _told(model) for role, model in everyone.items()},
+            "data": {
+                "name": data_set.ds_name,
+                "folder": str(data_set.data_path),
+                "side": images.shape[-1],
+                "images": len(found),
+            },
+            "eps": eps,
+            "grouped": None if group is None else group.tolist(),
+        }
+    )
     every = range(seed, seed + seeds)
     kept = None if trials is None else Trials(trials, made_with, overwrite=overwrite)
 
     def one_trial(role: str, k: int, done: Callable[[], None]) -> Measured:
-        parts = measure(models[role], data_set, referee, amounts, eps=eps, seed=k)
-        return _gathered(parts, done)
+        taken: Measured = {}
+        for part in measure(models[role], data_set, referee, amounts, eps=eps, seed=k):
+            taken |= {name: each.detach().cpu().float() for name, each in part.items()}
+            done()
+        return taken
 
     values = _values(one_trial, every, kept, progress)
     by_chance = chance(data_set, referee, amounts, every)
@@ -203,14 +207,6 @@ def _values(
         role: {name: torch.stack([one[name] for one in rows]).numpy() for name in rows[0]}
         for role, rows in taken.items()
     }
-
-
-def _gathered(parts: Iterator[Measured], done: Callable[[], None]) -> Measured:
-    found: Measured = {}
-    for part in parts:
-        found |= {name: each.detach().cpu().float() for name, each in part.items()}
-        done()
-    return found
 
 
 def _row(one: Measure, values: Mapping[str, Any], chance: float | None) -> dict[str, Any]:

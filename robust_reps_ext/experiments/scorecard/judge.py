@@ -11,7 +11,7 @@ from robustness.datasets import DataSet
 from torch import Tensor
 
 from ...datasets.critters import COATS, FINE_CLASSES, HUES, Factors
-from ...datasets.samples import Samples, validation_samples
+from ...datasets.samples import Samples, validation_samples, validation_set
 from ...models.representation import representation
 from .measures import angle_between
 from .settings import Amounts
@@ -80,8 +80,7 @@ def known_factors(data_set: DataSet) -> tuple[Factors, ...] | None:
     """The factors of the validation images, where the labels are critters' fine classes."""
     if tuple(getattr(data_set, "classes", ())) != FINE_CLASSES:
         return None
-    _, loader = data_set.make_loaders(0, 1, only_val=True, shuffle_val=False)
-    return getattr(loader.dataset, "factors", None)
+    return getattr(validation_set(data_set), "factors", None)
 
 
 def chance(

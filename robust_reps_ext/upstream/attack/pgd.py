@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from robustness.tools import helpers
 from torch import Tensor
 from tqdm import tqdm
 
+from .estimation import calc_est_grad
 from .schedules import SCHEDULES
 from .state import Keeper, State, where
 
@@ -138,7 +138,7 @@ class PGD:
         def ascent(points: Tensor, target: Any) -> Tensor:
             return self.sign * self.loss(step.to_image(points), target)[0]
 
-        return helpers.calc_est_grad(ascent, x, target, *self.est_grad)
+        return calc_est_grad(ascent, x, target, *self.est_grad)
 
     def _better(self, x: Tensor, losses: Tensor, now: State) -> tuple[Tensor, Tensor]:
         """Per image, the iterate with the higher `sign * loss`; finished images stay."""

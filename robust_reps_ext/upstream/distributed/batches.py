@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sized
+from collections.abc import Callable, Iterator, Sized
 from functools import partial
 from typing import Any, NamedTuple, cast
 
@@ -10,7 +10,6 @@ from torch.utils.data import BatchSampler, Sampler
 
 from ...runtime import random_state
 from .. import distributed
-from ..data.loader import Loader, leave_interrupts_to_the_trainer
 
 __all__ = ["RankBatches", "Share", "parts_of", "share_of"]
 
@@ -99,19 +98,21 @@ def share_of(loader: Any, step: int, images: int) -> Share:
     return batches.share(step) if isinstance(batches, RankBatches) else Share(images, 1.0, images)
 
 
-def _part(loader: Loader, *, lend: bool) -> Loader:
+def _part(loader: Any, *, lend: bool) -> Any:
+    """A loader of the same kind, with this rank's part of each batch."""
     rank, size = distributed.rank(), distributed.size()
-    return Loader(
+    return type(loader)(
         loader.dataset,
-        batch_sampler=RankBatches(cast(BatchSampler, loader.batch_sampler), rank, size, lend=lend),
+        batch_sampler=RankBatches(loader.batch_sampler, rank, size, lend=lend),
         num_workers=loader.num_workers,
         collate_fn=loader.collate_fn,
         pin_memory=loader.pin_memory,
         generator=loader.generator,
-        worker_init_fn=partial(_begin_worker, rank),
+        worker_init_fn=partial(_begin_worker, rank, loader.worker_init_fn),
     )
 
 
-def _begin_worker(rank: int, worker: int) -> None:
-    leave_interrupts_to_the_trainer(worker)
+def _begin_worker(rank: int, begin: Callable[[int], None] | None, worker: int) -> None:
+    if begin is not None:
+        begin(worker)
     random_state.seed_worker(rank)

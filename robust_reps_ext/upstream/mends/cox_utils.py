@@ -1,9 +1,10 @@
-"""Mends for `cox.utils`: Parameters, and objects kept as text."""
+"""Mends `cox.utils`: Parameters, and objects kept as text."""
 
 from __future__ import annotations
 
 import binascii
 import codecs
+import functools
 import json
 import os
 import pickle
@@ -13,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from ...results import safe_pickle
 from ...runtime.errors import InputError
-from ..mend import Mend
+from ..arguments import read_json
+from ..mend import Mend, bind, derive, mentions
 
 if TYPE_CHECKING:
     from cox.utils import Parameters as UpstreamParameters
@@ -100,42 +102,20 @@ def string_to_obj(s: Any) -> Any:
         return s
 
 
-def _mend_parameters(module: ModuleType) -> None:
-    upstream = module.Parameters
-    module.Parameters = type(  # type: ignore[attr-defined]
-        "Parameters", (Parameters, upstream), {"__module__": module.__name__}
-    )
-
-
 def _mend_string_to_obj(module: ModuleType) -> None:
     upstream = module.string_to_obj
 
+    @functools.wraps(string_to_obj)
     def chosen(s: Any) -> Any:
         return upstream(s) if safe_pickle.trusted() else string_to_obj(s)
 
-    chosen.__name__ = chosen.__qualname__ = "string_to_obj"
-    chosen.__doc__ = string_to_obj.__doc__
-    module.string_to_obj = chosen  # type: ignore[attr-defined]
+    bind(string_to_obj=chosen)(module)
 
 
 def _mend_override_json(module: ModuleType) -> None:
     def override_json(args: Any, json_path: str, check_consistency: bool = False) -> Any:
         """Fill what is None in `args` from a JSON file; as upstream's, with one-line errors."""
-        try:
-            with open(json_path, encoding="utf-8") as file:
-                preset = json.load(file)
-        except OSError as error:
-            raise InputError(
-                f"configuration {json_path!r} cannot be read: {error.strerror}; give the path of "
-                "a JSON file"
-            ) from None
-        except ValueError as error:
-            raise InputError(f"configuration {json_path!r} is not JSON: {error}") from None
-        if not isinstance(preset, dict):
-            raise InputError(
-                f"configuration {json_path!r} is not a JSON object of names and values"
-            )
-        preset = {key.lower(): value for key, value in preset.items()}
+        preset = {key.lower(): value for key, value in read_json(json_path).items()}
         given = args.as_dict()
         if check_consistency:
             unknown = sorted(preset.keys() - given.keys())
@@ -145,23 +125,19 @@ def _mend_override_json(module: ModuleType) -> None:
                     f"configuration {json_path!r} does not match the arguments: "
                     f"unknown {unknown}, missing {missing}"
                 )
-        merged = {**given, **preset}
-        merged.update({key: value for key, value in given.items() if value is not None})
-        return module.Parameters(merged)
+        there = {key: value for key, value in given.items() if value is not None}
+        return module.Parameters({**given, **preset, **there})
 
-    module.override_json = override_json  # type: ignore[attr-defined]
+    bind(override_json=override_json)(module)
 
 
-def _mend_mkdirp(module: ModuleType) -> None:
-    def mkdirp(x: str, should_msg: bool = False) -> None:
-        """Make the directory `x` if it can be made; say why not if `should_msg`."""
-        try:
-            os.makedirs(x, exist_ok=True)
-        except OSError as error:
-            if should_msg:
-                print(f"Failed to make directory: {error}")
-
-    module.mkdirp = mkdirp  # type: ignore[attr-defined]
+def mkdirp(x: str, should_msg: bool = False) -> None:
+    """Make the directory `x` if it can be made; say why not if `should_msg`."""
+    try:
+        os.makedirs(x, exist_ok=True)
+    except OSError as error:
+        if should_msg:
+            print(f"Failed to make directory: {error}")
 
 
 MENDS: tuple[Mend, ...] = (
@@ -170,28 +146,28 @@ MENDS: tuple[Mend, ...] = (
         "utils.py:73",
         "Names are lower-cased when looked up but not when given or tested, and names that copy "
         "and pickle ask for seem to exist.",
-        lambda module: "lower" not in module.Parameters.__contains__.__code__.co_names,
-        _mend_parameters,
+        lambda module: not mentions("Parameters.__contains__", "lower")(module),
+        derive("Parameters", Parameters),
     ),
     Mend(
         "string_to_obj",
         "utils.py:167",
         "Reading an object column of a foreign store runs whatever code the store holds.",
-        lambda module: "pickle" in module.string_to_obj.__code__.co_names,
+        mentions("string_to_obj", "pickle"),
         _mend_string_to_obj,
     ),
     Mend(
         "override_json",
         "utils.py:45",
         "The file is left open, and a missing or broken one ends in a traceback.",
-        lambda module: "InputError" not in module.override_json.__code__.co_names,
+        mentions("override_json", "json_params"),
         _mend_override_json,
     ),
     Mend(
         "mkdirp",
         "utils.py:150",
         "Saying why a directory cannot be made fails itself: exceptions have no `message`.",
-        lambda module: "message" in module.mkdirp.__code__.co_names,
-        _mend_mkdirp,
+        mentions("mkdirp", "message"),
+        bind(mkdirp=mkdirp),
     ),
 )

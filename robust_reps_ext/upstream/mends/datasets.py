@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import logging
 from collections import UserDict
@@ -14,7 +15,7 @@ import torch
 from ...runtime.errors import InputError
 from .. import registry
 from ..data.bad_images import BadImages
-from ..mend import Mend
+from ..mend import Mend, bind, fails
 
 __all__ = ["MENDS", "DataSets"]
 
@@ -37,7 +38,7 @@ class DataSets(UserDict[str, Any]):
 
 
 def _register(module: ModuleType) -> None:
-    module.__dict__.update(DATASETS=DataSets({**module.DATASETS, **registry.DATA_SETS}))
+    bind(DATASETS=DataSets({**module.DATASETS, **registry.DATA_SETS}))(module)
 
 
 def _give_ours_for_restricted_imagenet(module: ModuleType) -> None:
@@ -50,6 +51,11 @@ def _give_ours_for_restricted_imagenet(module: ModuleType) -> None:
     public = [name for name in module.__dict__ if not name.startswith("_")]
     del module.__dict__["RestrictedImageNet"]
     module.__dict__.update(__getattr__=load_when_asked, __all__=public)
+
+
+def _has_a_restricted_imagenet_of_its_own(module: ModuleType) -> bool:
+    found = vars(module).get("RestrictedImageNet")
+    return getattr(found, "__module__", None) == module.__name__
 
 
 def _override_args(
@@ -75,40 +81,15 @@ def _override_args(
 
 def _keep_the_validation_order(module: ModuleType) -> None:
     upstream = module.DataSet.make_loaders
+    names = list(inspect.signature(upstream).parameters)[-len(upstream.__defaults__) :]
+    defaults = {**dict(zip(names, upstream.__defaults__, strict=True)), "shuffle_val": False}
+    upstream.__defaults__ = tuple(defaults.values())
 
-    def make_loaders(
-        self: Any,
-        workers: int,
-        batch_size: int,
-        data_aug: bool = True,
-        subset: int | None = None,
-        subset_start: int = 0,
-        subset_type: str = "rand",
-        val_batch_size: int | None = None,
-        only_val: bool = False,
-        shuffle_train: bool = True,
-        shuffle_val: bool = False,
-        subset_seed: int | None = None,
-    ) -> tuple[Any, Any]:
-        """Make the training and the validation loader, see `robustness.loaders.make_loaders`.
-
-        What becomes of images that cannot be read, ``self.bad_images`` says.
-        """
-        loaders = upstream(
-            self,
-            workers,
-            batch_size,
-            data_aug=data_aug,
-            subset=subset,
-            subset_start=subset_start,
-            subset_type=subset_type,
-            val_batch_size=val_batch_size,
-            only_val=only_val,
-            shuffle_train=shuffle_train,
-            shuffle_val=shuffle_val,
-            subset_seed=subset_seed,
-        )
+    @functools.wraps(upstream)
+    def make_loaders(self: Any, *args: Any, **options: Any) -> tuple[Any, Any]:
+        loaders: tuple[Any, Any] = upstream(self, *args, **options)
         _check_classes(self, loaders[1].dataset)
+        # What becomes of images that cannot be read, the data set says.
         record = vars(self).setdefault("bad_images", BadImages())
         for loader in loaders:
             if loader is not None:
@@ -155,12 +136,8 @@ def _ask_for_a_grouping(module: ModuleType) -> None:
 
 def _refuses_any_callable(module: ModuleType) -> bool:
     data_set = module.DataSet.__new__(module.DataSet)
-    transform = module.transforms.Compose([])
-    try:
-        data_set.override_args({"transform_train": transform}, {"transform_train": lambda x: x})
-    except ValueError:
-        return True
-    return False
+    default, given = ({"transform_train": one} for one in (module.transforms.Compose([]), len))
+    return fails(lambda: data_set.override_args(default, given), ValueError)
 
 
 def _default(function: Any, parameter: str) -> Any:
@@ -179,7 +156,7 @@ MENDS: tuple[Mend, ...] = (
         name="RestrictedImageNet",
         where="datasets.py:242",
         why="The class imported by name would differ from the one registered.",
-        present=lambda module: "RestrictedImageNet" in module.__dict__,
+        present=_has_a_restricted_imagenet_of_its_own,
         apply=_give_ours_for_restricted_imagenet,
     ),
     Mend(
@@ -187,7 +164,7 @@ MENDS: tuple[Mend, ...] = (
         where="datasets.py:92",
         why="Torchvision v2 transforms, and every other callable, are refused by a type check.",
         present=_refuses_any_callable,
-        apply=lambda module: setattr(module.DataSet, "override_args", _override_args),
+        apply=bind("DataSet", override_args=_override_args),
     ),
     Mend(
         name="DataSet.make_loaders",

@@ -3,241 +3,39 @@
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 from types import ModuleType
-from typing import Any
 
-from robustness import defaults as upstream
+from ..mend import Mend, bind, fails
+from ..training import options
 
-from ...runtime.errors import InputError
-from .. import registry
-from ..arguments import given, missing
-from ..data.bad_images import ACTIONS
-from ..mend import Mend
-from ..training.checkpoints import LATEST
-
-__all__ = ["MENDS", "TrainingDefaults", "add_args_to_parser", "check_and_fill_args"]
-
-"""What ``--resume`` stands for when it is given bare."""
-
-# Paper, Table 3 and appendix A.3: adversarial training starts from a random perturbation.
-_ADVERSARY_DEFAULTS: dict[str, dict[str, Any]] = {"restricted_imagenet": {"random_start": 1}}
-
-_TRAINING_OPTIONS = [
-    ["seed", int, "makes the run repeatable: data order, augmentation, starts, weights", None],
-    [
-        "save-interval",
-        float,
-        "seconds between checkpoints within an epoch, 0 for none",
-        60,
-    ],
-    [
-        "fast",
-        [0, 1],
-        "attack a copy of the network with batch norm folded in, channels last: the same numbers "
-        "to rounding; 0: upstream's arithmetic",
-        1,
-    ],
-    ["grad-accumulation", int, "how many parts a batch is computed in, to need less memory", 1],
-    ["sync-bn", [0, 1], "whether batch norm in training is over all of torchrun's processes", 0],
-]
-_ADVERSARY_OPTIONS = [
-    ["adv-objective", sorted(registry.OBJECTIVES), "what the adversary optimises instead of "
-     "the classification loss", None],
-]  # fmt: skip
-_MODEL_OPTIONS = [
-    ["trust-checkpoint", [0, 1], "run whatever code the checkpoint file holds", 0],
-    ["on-bad-image", list(ACTIONS), "at an image that cannot be read", "stop"],
-]
-_HELP = {
-    "batch-size": "batch size for data loading, of all processes together",
-    "workers": "data loading workers of each process",
-    "resume": "checkpoint to resume from, or its directory; bare: the newest one in --out-dir",
-    "resume-optimizer": "whether to go on with optimizer, epoch and random state too (default: 1 "
-    "if the checkpoint lies in --out-dir, else 0)",
-    "step-lr": "number of epochs between step-lr-gamma x LR drops",
-    "custom-lr-multiplier": "LR multiplier schedule: '[(epoch, multiplier), ...]' or cyclic",
-    "eps": "adversarial perturbation budget, such as 3.0 or 8/255",
-    "attack-lr": "step size of PGD, such as 0.5 or 2/255",
-    "log-iters": "how frequently (in epochs) to evaluate and log; 0: only after the last",
-    "save-ckpt-iters": "how frequently (in epochs) to keep a checkpoint (-1 for none, only saves "
-    "best and last)",
-    "config-path": "JSON file with values for options that are not given here",
-    "dataset": "name of the data set",
-    "arch": "name of the architecture",
-    "random-start": "start the attack from a random perturbation",
-}
-
-
-class TrainingDefaults(dict[type, dict[str, Any]]):
-    """Upstream's table of defaults, with those of our data sets, which are not yet imported."""
-
-    def __init__(self, upstreams: dict[type, dict[str, Any]]) -> None:
-        super().__init__({kind: e for kind, e in upstreams.items() if _our_name(kind) is None})
-
-    def __missing__(self, kind: type) -> dict[str, Any]:
-        name = _our_name(kind)
-        if name is None:
-            raise KeyError(kind)
-        ours: Any = registry.TRAINING_DEFAULTS[name]
-        self[kind] = {**_ADVERSARY_DEFAULTS.get(name, {}), **ours}
-        return self[kind]
-
-
-def _our_name(kind: type) -> str | None:
-    """The name under which a data set class is registered with defaults of its own."""
-    for name, address in registry.DATA_SETS.items():
-        module, _, attribute = address.partition(":")
-        # What has not been imported cannot be the class at hand.
-        ours = getattr(sys.modules.get(module), attribute, None)
-        if ours is kind and name in registry.TRAINING_DEFAULTS:
-            return name
-    return None
-
-
-def _available_cpus() -> int:
-    """How many processors this process may use, of those that torchrun's processes share."""
-    if hasattr(os, "sched_getaffinity"):
-        processors = len(os.sched_getaffinity(0))
-    else:
-        processors = os.cpu_count() or 1
-    return max(1, processors // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
-
-
-def add_args_to_parser(
-    arg_list: list[list[Any]], parser: argparse.ArgumentParser
-) -> argparse.ArgumentParser:
-    """Add options to a parser; their defaults are shown, and filled in later.
-
-    Parameters
-    ----------
-    arg_list
-        Entries [name, type or choices, help, default], like `robustness.defaults.TRAINING_ARGS`.
-    parser
-        Gets one ``--name`` for each.
-
-    Returns
-    -------
-    ArgumentParser
-        `parser` itself.
-    """
-    for name, kind, text, default in arg_list:
-        shown = _HELP.get(name, " ".join(text.split()))
-        if "(default" not in shown:
-            shown = f"{shown} (default: {default})"
-        keywords: dict[str, Any] = {"help": shown.strip().replace("%", "%%"), "type": kind}
-        if isinstance(kind, list):
-            keywords |= {"type": type(kind[0]), "choices": kind}
-        if name == "resume":
-            keywords |= {"nargs": "?", "const": LATEST}
-        parser.add_argument(f"--{name}", **keywords)
-    return parser
-
-
-def check_and_fill_args(args: Any, arg_list: list[list[Any]], ds_class: Any) -> Any:
-    """Fill what `args` lacks with the data set's defaults, then with the general ones.
-
-    Parameters
-    ----------
-    args
-        Any object with attributes; it is changed.
-    arg_list
-        Entries [name, type or choices, help, default], like `TRAINING_ARGS`.
-    ds_class
-        A data set class (or instance); subclasses have their parents' defaults.
-
-    Returns
-    -------
-    object
-        `args` itself.
-
-    Raises
-    ------
-    InputError
-        If a required argument is absent, or its default varies and the data set has none.
-    """
-    own = _defaults_of(upstream.TRAINING_DEFAULTS, ds_class)
-    if given(args, "step_lr") is not None:
-        # A schedule of the data set would silently win over the drops asked for.
-        own.pop("custom_lr_multiplier", None)
-    for name, _, _, default in arg_list:
-        attribute = name.replace("-", "_")
-        if given(args, attribute) is not None:
-            continue
-        if attribute in own:
-            setattr(args, attribute, own[attribute])
-        elif default == upstream.REQ:
-            raise InputError(missing(attribute))
-        elif default == upstream.BY_DATASET:
-            raise InputError(_no_default(attribute, ds_class))
-        elif default is not None or not hasattr(args, attribute):
-            setattr(args, attribute, default)
-    return args
-
-
-def _defaults_of(table: dict[type, dict[str, Any]], ds_class: Any) -> dict[str, Any]:
-    kind = ds_class if isinstance(ds_class, type) else type(ds_class)
-    found: dict[str, Any] = {}
-    for parent in kind.__mro__:
-        try:
-            entries = table[parent]
-        except KeyError:
-            continue
-        found = {**entries, **found}
-    return found
-
-
-def _no_default(attribute: str, ds_class: Any) -> str:
-    kind = ds_class if isinstance(ds_class, type) else type(ds_class)
-    return (
-        f"{missing(attribute)}; it varies by data set, and "
-        f"robustness.defaults.TRAINING_DEFAULTS has no entry for {kind.__name__}"
-    )
-
-
-def _extend_options(module: ModuleType) -> None:
-    for entries, ours in (
-        (module.TRAINING_ARGS, _TRAINING_OPTIONS),
-        (module.PGD_ARGS, _ADVERSARY_OPTIONS),
-        (module.MODEL_LOADER_ARGS, _MODEL_OPTIONS),
-    ):
-        entries.extend(ours)
-    for entry in module.MODEL_LOADER_ARGS:
-        if entry[0] == "workers":
-            entry[3] = min(entry[3], _available_cpus())
-        elif entry[0] == "resume-optimizer":
-            entry[3] = None
+__all__ = ["MENDS"]
 
 
 def _know_our_data_sets(module: ModuleType) -> None:
-    module.TRAINING_DEFAULTS = TrainingDefaults(module.TRAINING_DEFAULTS)  # type: ignore[attr-defined]
+    bind(TRAINING_DEFAULTS=options.TrainingDefaults(module.TRAINING_DEFAULTS))(module)
+
+
+def _extend_options(module: ModuleType) -> None:
+    for name, ours in options.OURS.items():
+        getattr(module, name).extend(ours)
+    for entry in module.MODEL_LOADER_ARGS:
+        if entry[0] == "workers":
+            entry[3] = min(entry[3], options.available_cpus())
+        elif entry[0] == "resume-optimizer":
+            entry[3] = None
 
 
 def _takes_no_bare_resume(module: ModuleType) -> bool:
     parser = argparse.ArgumentParser(exit_on_error=False)
     module.add_args_to_parser([["resume", str, "", None]], parser)
-    try:
-        parser.parse_args(["--resume"])
-    except argparse.ArgumentError:
-        return True
-    return False
+    return fails(lambda: parser.parse_args(["--resume"]), argparse.ArgumentError)
 
 
 def _ends_in_a_key_error(module: ModuleType) -> bool:
-    try:
-        module.check_and_fill_args(
-            argparse.Namespace(), [["epochs", int, "", module.BY_DATASET]], object
-        )
-    except KeyError:
-        return True
-    except ValueError:
-        pass
-    return False
-
-
-def _lacks(option_name: str, entries: list[list[Any]]) -> bool:
-    return all(entry[0] != option_name for entry in entries)
+    varies = ["epochs", int, "", module.BY_DATASET]
+    return fails(
+        lambda: module.check_and_fill_args(argparse.Namespace(), [varies], object), KeyError
+    )
 
 
 MENDS: tuple[Mend, ...] = (
@@ -246,7 +44,7 @@ MENDS: tuple[Mend, ...] = (
         where="defaults.py:13",
         why="Data sets added by name have no defaults, and Restricted ImageNet's are not the "
         "paper's.",
-        present=lambda module: not isinstance(module.TRAINING_DEFAULTS, TrainingDefaults),
+        present=lambda module: not isinstance(module.TRAINING_DEFAULTS, options.TrainingDefaults),
         apply=_know_our_data_sets,
     ),
     Mend(
@@ -254,7 +52,7 @@ MENDS: tuple[Mend, ...] = (
         where="defaults.py:114",
         why="There is no option for a seed, another objective or trust in a file, and 30 workers "
         "are more than most machines have processors.",
-        present=lambda module: _lacks("seed", module.TRAINING_ARGS),
+        present=lambda module: all(entry[0] != "seed" for entry in module.TRAINING_ARGS),
         apply=_extend_options,
     ),
     Mend(
@@ -262,13 +60,13 @@ MENDS: tuple[Mend, ...] = (
         where="defaults.py:162",
         why="A % in a help text breaks --help, and --resume cannot be given bare.",
         present=_takes_no_bare_resume,
-        apply=lambda module: setattr(module, "add_args_to_parser", add_args_to_parser),
+        apply=bind(add_args_to_parser=options.add_args_to_parser),
     ),
     Mend(
         name="check_and_fill_args",
         where="defaults.py:186",
         why="A data set without defaults, or a subclass of one that has them, ends in a KeyError.",
         present=_ends_in_a_key_error,
-        apply=lambda module: setattr(module, "check_and_fill_args", check_and_fill_args),
+        apply=bind(check_and_fill_args=options.check_and_fill_args),
     ),
 )

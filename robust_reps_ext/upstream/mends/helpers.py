@@ -5,18 +5,22 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Sequence
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
-from ...runtime.errors import InputError
+from ..attack.estimation import calc_est_grad
 from ..data import label_maps
 from ..data.prefetcher import DataPrefetcher
-from ..mend import Mend
+from ..mend import Mend, bind, derive, fails
 
-__all__ = ["MENDS", "accuracy", "calc_est_grad"]
+if TYPE_CHECKING:
+    from robustness.tools.helpers import AverageMeter as UpstreamMeter
+else:
+    UpstreamMeter = object
 
-Tensor = torch.Tensor
+__all__ = ["MENDS", "accuracy"]
 
 
 def accuracy(
@@ -73,89 +77,21 @@ def accuracy(
         return [each.sum(0, keepdim=True) * percent for each in found]
 
 
-def calc_est_grad(
-    func: Callable[[Tensor, Tensor], Tensor],
-    x: Tensor,
-    y: Tensor,
-    rad: float,
-    num_samples: int,
-    max_batch: int = 256,
-) -> Tensor:
-    """Gradient of `func` at `x` up to scale, estimated from antithetic pairs on a sphere.
+class AverageMeter(UpstreamMeter):
+    """Keeps the latest value and the average of all so far, weighted by `n`."""
 
-    Parameters
-    ----------
-    func
-        Loss of a batch, ``func(images, targets) -> (n,)``.
-    x
-        Images, (N, ...).
-    y
-        Targets, (N, ...).
-    rad
-        Radius of the sphere that the queries lie on.
-    num_samples
-        Queries for each image, made as ``num_samples // 2`` pairs, at least one pair.
-    max_batch
-        How many images `func` is given at once, rounded to whole batches of N. It bounds the
-        memory and changes nothing else. Passed to `Attacker` as ``est_grad=(rad, n, max_batch)``.
-
-    Returns
-    -------
-    Tensor
-        Shaped like `x`.
-
-    Raises
-    ------
-    InputError
-        If `num_samples` is below one.
-    """
-    if num_samples < 1:
-        raise InputError(
-            f"num_samples={num_samples}: estimating a gradient needs at least 2 queries"
-        )
-    pairs = max(num_samples // 2, 1)
-    per_image = (1,) * (x.dim() - 1)
-    with torch.no_grad():
-        half = torch.randn_like(x.repeat(pairs, *per_image))
-        half = half / half.flatten(1).norm(dim=-1).view(-1, *per_image)
-        noise = torch.cat([-half, half]).view(2 * pairs, *x.shape)
-        total = torch.zeros_like(x)
-        at_once = max(1, max_batch // max(len(x), 1))
-        for directions in noise.split(at_once):
-            queries = (x + rad * directions).flatten(0, 1)
-            losses = func(queries, y.repeat(len(directions), *(1,) * (y.dim() - 1)))
-            total += (losses.view(len(directions), len(x), *per_image) * directions).sum(dim=0)
-        return total / len(noise)
-
-
-def _ignore_empty_updates(module: ModuleType) -> None:
-    upstream = module.AverageMeter
-
-    class AverageMeter(upstream):  # type: ignore[misc, valid-type]
-        """Keeps the latest value and the average of all so far, weighted by `n`."""
-
-        def update(self, val: Any, n: int = 1) -> None:
-            """Count `val` as `n` values; none at all leaves the average as it was."""
-            if n == 0:
-                self.val = val
-            else:
-                super().update(val, n)
-
-    module.AverageMeter = AverageMeter  # type: ignore[attr-defined]
-
-
-def _fails(call: Callable[[], Any], *errors: type[Exception]) -> bool:
-    try:
-        call()
-    except errors:
-        return True
-    return False
+    def update(self, val: Any, n: int = 1) -> None:
+        """Count `val` as `n` values; none at all leaves the average as it was."""
+        if n == 0:
+            self.val = val
+        else:
+            super().update(val, n)
 
 
 def _miscounts(module: ModuleType) -> bool:
     logits, labels = torch.eye(2), torch.arange(2)
     return (
-        _fails(lambda: module.accuracy(logits, labels, topk=(5,)), RuntimeError)
+        fails(lambda: module.accuracy(logits, labels, topk=(5,)), RuntimeError)
         or len(module.accuracy(logits, labels, topk=(2,), exact=True)[0]) != 2
     )
 
@@ -164,55 +100,53 @@ def _loses_the_classes(mapping: Callable[..., Any], ranges: Sequence[Any]) -> bo
     return mapping(["n01440764"], {"n01440764": 0}, ranges)[0] is None
 
 
+def _lacks(function: str, parameter: str) -> Callable[[ModuleType], bool]:
+    return lambda module: parameter not in inspect.signature(getattr(module, function)).parameters
+
+
 MENDS: tuple[Mend, ...] = (
     Mend(
         name="accuracy",
         where="tools/helpers.py:41",
         why="A k above the number of classes fails, an empty batch too; exact top-5 is 5N long.",
         present=_miscounts,
-        apply=lambda module: module.__dict__.update(accuracy=accuracy),
+        apply=bind(accuracy=accuracy),
     ),
     Mend(
         name="AverageMeter.update",
         where="tools/helpers.py:151",
         why="An empty first batch divides by zero.",
-        present=lambda module: _fails(
+        present=lambda module: fails(
             lambda: module.AverageMeter().update(0.0, 0), ZeroDivisionError
         ),
-        apply=_ignore_empty_updates,
+        apply=derive("AverageMeter", AverageMeter),
     ),
     Mend(
         name="calc_est_grad",
         where="tools/helpers.py:20",
         why="All queries run as one batch, a single query fails, channels_last images fail.",
-        present=lambda module: (
-            "max_batch" not in inspect.signature(module.calc_est_grad).parameters
-        ),
-        apply=lambda module: module.__dict__.update(calc_est_grad=calc_est_grad),
+        present=_lacks("calc_est_grad", "max_batch"),
+        apply=bind(calc_est_grad=calc_est_grad),
     ),
     Mend(
         name="DataPrefetcher",
         where="tools/helpers.py:103",
         why="Needs CUDA, gives one batch too many, takes pairs only, mixes nested loops up.",
-        present=lambda module: "device" not in inspect.signature(module.DataPrefetcher).parameters,
-        apply=lambda module: module.__dict__.update(DataPrefetcher=DataPrefetcher),
+        present=_lacks("DataPrefetcher", "device"),
+        apply=bind(DataPrefetcher=DataPrefetcher),
     ),
     Mend(
         name="restricted_label_mapping",
         where="tools/helpers.py:172",
         why="A label is the folder's position, wrong in an incomplete or polluted tree.",
         present=lambda module: _loses_the_classes(module.restricted_label_mapping, [(0, 0)]),
-        apply=lambda module: module.__dict__.update(
-            restricted_label_mapping=label_maps.restricted_label_mapping
-        ),
+        apply=bind(restricted_label_mapping=label_maps.restricted_label_mapping),
     ),
     Mend(
         name="custom_label_mapping",
         where="tools/helpers.py:188",
         why="A number is a folder's position, and the WordNet ids that one is to give match none.",
         present=lambda module: _loses_the_classes(module.custom_label_mapping, [{0}]),
-        apply=lambda module: module.__dict__.update(
-            custom_label_mapping=label_maps.custom_label_mapping
-        ),
+        apply=bind(custom_label_mapping=label_maps.custom_label_mapping),
     ),
 )

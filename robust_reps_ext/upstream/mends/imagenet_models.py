@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import inspect
 from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import Any
@@ -14,7 +13,7 @@ from torch import nn
 from torch.hub import load_state_dict_from_url
 
 from ...runtime.errors import InputError
-from ..mend import Mend
+from ..mend import Mend, bind, mentions
 
 __all__ = ["MENDS", "FakeLeakyReLU"]
 
@@ -126,8 +125,26 @@ def _part(module: ModuleType, name: str) -> ModuleType:
     return importlib.import_module(f"{module.__name__}.{name}")
 
 
-def _source(module: ModuleType, part: str, network: str) -> str:
-    return inspect.getsource(getattr(_part(module, part), network))
+def _within(part: str, present: Callable[[ModuleType], bool]) -> Callable[[ModuleType], bool]:
+    return lambda module: present(_part(module, part))
+
+
+def _overwrites_the_latent(part: ModuleType) -> bool:
+    with torch.device("meta"):  # where weights take no time
+        return bool(part.AlexNet().last_relu.inplace)
+
+
+def _views_what_it_pools(part: ModuleType) -> bool:
+    return mentions("VGG.forward", "view")(part) and mentions("VGG.__init__", "avgpool")(part)
+
+
+def _lacks_the_fake_relu(part: ModuleType) -> bool:
+    name = "classifier_last_relu_fake"
+    return mentions("SqueezeNet.forward", name)(part) and not hasattr(part.SqueezeNet, name)
+
+
+def _lend_the_fake_relu(network: Any) -> None:
+    network.classifier_last_relu_fake = property(lambda self: self.last_relu_fake)
 
 
 MENDS: tuple[Mend, ...] = (
@@ -135,8 +152,8 @@ MENDS: tuple[Mend, ...] = (
         name="pretrained",
         where="imagenet_models/alexnet.py:66, resnet.py:232",
         why="Weights load unchecked, AlexNet's never fit, and wide ResNets end in a bare KeyError.",
-        present=lambda module: (
-            _part(module, "resnet").__dict__["load_state_dict_from_url"] is load_state_dict_from_url
+        present=_within(
+            "resnet", lambda part: part.load_state_dict_from_url is load_state_dict_from_url
         ),
         apply=_check_weights,
     ),
@@ -144,7 +161,7 @@ MENDS: tuple[Mend, ...] = (
         name="ResNet.forward",
         where="imagenet_models/resnet.py:207, leaky_resnet.py:145",
         why="With no_relu the logits are computed from what has not passed the last ReLU.",
-        present=lambda module: "no_relu=no_relu" in _source(module, "resnet", "ResNet"),
+        present=_within("resnet", mentions("ResNet.forward", "pre_out")),
         apply=_for_each(
             [("resnet", "ResNet"), ("leaky_resnet", "ResNet")], _keep_logits_without_relu
         ),
@@ -153,18 +170,16 @@ MENDS: tuple[Mend, ...] = (
         name="leaky_resnet FakeReLU",
         where="imagenet_models/leaky_resnet.py:50",
         why="With fake_relu values are clamped at zero where the network does not clamp them.",
-        present=lambda module: (
-            _part(module, "leaky_resnet").__dict__["FakeReLU"] is not FakeLeakyReLU
+        present=_within(
+            "leaky_resnet", lambda part: bool(part.FakeReLU.apply(torch.tensor(-1.0)) == 0)
         ),
-        apply=lambda module: _part(module, "leaky_resnet").__dict__.update(FakeReLU=FakeLeakyReLU),
+        apply=lambda module: bind(FakeReLU=FakeLeakyReLU)(_part(module, "leaky_resnet")),
     ),
     Mend(
         name="AlexNet.last_relu",
         where="imagenet_models/alexnet.py:37, squeezenet.py:88",
         why="With no_relu the latent is overwritten in place by the ReLU that it should not pass.",
-        present=lambda module: (
-            "last_relu = nn.ReLU(inplace=True)" in _source(module, "alexnet", "AlexNet")
-        ),
+        present=_within("alexnet", _overwrites_the_latent),
         apply=_for_each(
             [("alexnet", "AlexNet"), ("squeezenet", "SqueezeNet")],
             lambda network: _after_making(network, _keep_the_latent),
@@ -174,7 +189,7 @@ MENDS: tuple[Mend, ...] = (
         name="AlexNet.avgpool",
         where="imagenet_models/alexnet.py:44, vgg.py:45",
         why="Images in channels_last memory fail.",
-        present=lambda module: "pooled.view(" in _source(module, "vgg", "VGG"),
+        present=_within("vgg", _views_what_it_pools),
         apply=_for_each(
             [("alexnet", "AlexNet"), ("vgg", "VGG")],
             lambda network: _after_making(network, _pool_to_contiguous),
@@ -184,13 +199,7 @@ MENDS: tuple[Mend, ...] = (
         name="SqueezeNet.classifier_last_relu_fake",
         where="imagenet_models/squeezenet.py:103",
         why="With fake_relu the network asks for a layer that does not exist.",
-        present=lambda module: (
-            "self.classifier_last_relu_fake(" in _source(module, "squeezenet", "SqueezeNet")
-        ),
-        apply=lambda module: setattr(
-            _part(module, "squeezenet").__dict__["SqueezeNet"],
-            "classifier_last_relu_fake",
-            property(lambda self: self.last_relu_fake),
-        ),
+        present=_within("squeezenet", _lacks_the_fake_relu),
+        apply=_for_each([("squeezenet", "SqueezeNet")], _lend_the_fake_relu),
     ),
 )

@@ -2,137 +2,77 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 import torch
-from robustness import cifar_models, datasets, imagenet_models
-from robustness import model_utils as upstream
-from robustness.attacker import AttackerModel
-from torch import Tensor, nn
+from torch import nn
 
 from ...runtime.errors import InputError
-from .. import registry
-from ..mend import Mend
-from .feature_extractor import FeatureExtractor
-from .stored_models import model_dataset_from_store
+from ..mend import Mend, bind, mentions
+from ..training.restoring import make_and_restore_model
+from ..training.stored_models import model_dataset_from_store
 
-__all__ = ["MENDS", "make_and_restore_model"]
+__all__ = ["MENDS", "FeatureExtractor"]
 
 
-def make_and_restore_model(
-    arch: str | nn.Module,
-    dataset: Any,
-    resume_path: str | os.PathLike[str] | None = None,
-    parallel: bool = False,
-    pytorch_pretrained: bool = False,
-    add_custom_forward: bool = False,
-    *,
-    trust: bool = False,
-) -> tuple[nn.Module, dict[str, Any] | None]:
-    """Make a model, and restore it from a checkpoint if one is given.
+class FeatureExtractor(nn.Module):
+    """A model that also returns what some of its layers put out.
 
     Parameters
     ----------
-    arch
-        Name of an architecture of the data set, or a classifier.
-    dataset
-        A `robustness.datasets.DataSet`: number of classes, mean and standard deviation.
-    resume_path
-        A checkpoint in any format that `robust_reps_ext.models.checkpoints` reads. Its normaliser
-        wins over the data set's.
-    parallel
-        Wrap the model in `DataParallel`.
-    pytorch_pretrained
-        Start from torchvision's weights, where the data set has them.
-    add_custom_forward
-        For a classifier whose ``forward`` takes images only: it then ignores ``with_latent``,
-        ``fake_relu`` and ``no_relu``.
-    trust
-        Run whatever code the file holds. Default False: nothing in a file runs.
+    submod
+        The model.
+    layers
+        Functions from the model to one of its submodules, ``lambda model: model.layer1``.
 
-    Returns
-    -------
-    tuple
-        The model, on CUDA if there is any, and what the checkpoint held (None without).
-
-    Raises
-    ------
-    InputError
-        If there is no such architecture or file, or the weights do not fit the model.
+    Examples
+    --------
+    >>> import torch
+    >>> from robustness.model_utils import FeatureExtractor
+    >>> network = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU())
+    >>> out, hidden = FeatureExtractor(network, [lambda model: model[0]])(torch.ones(2, 4))
+    >>> hidden.shape
+    torch.Size([2, 3])
     """
-    if isinstance(arch, str):
-        classifier = _classifier(arch, dataset, pytorch_pretrained)
-    else:
-        classifier = upstream.DummyModel(arch) if add_custom_forward else arch
-    model = AttackerModel(classifier, dataset)
-    checkpoint = None
-    if resume_path:
-        print(f"=> loading checkpoint '{resume_path}'")
-        read = registry.load(registry.READ_CHECKPOINT)
-        found = read(resume_path, trust=trust)
-        _restore(model, found, arch if isinstance(arch, str) else type(arch).__name__)
-        weights = {f"module.{name}": value for name, value in model.state_dict().items()}
-        checkpoint = {**found.raw, "model": weights}
-        print(f"=> loaded checkpoint '{resume_path}' (epoch {checkpoint.get('epoch', 'unknown')})")
-    if torch.cuda.is_available():
-        model = model.cuda()
-    return (nn.DataParallel(model) if parallel else model), checkpoint
 
+    def __init__(self, submod: nn.Module, layers: list[Callable[[nn.Module], nn.Module]]) -> None:
+        nn.Module.__init__(self)
+        self.submod = submod
+        self.layers = layers
 
-def _classifier(arch: str, dataset: Any, pretrained: bool) -> nn.Module:
-    try:
-        network: nn.Module = dataset.get_model(arch, pretrained)
-    except (KeyError, TypeError) as error:
-        # Upstream's data sets look the name up among everything that their module holds.
-        small = isinstance(dataset, (datasets.CIFAR, datasets.CINIC))
-        known = registry.networks(cifar_models if small else imagenet_models)
-        if arch in known:
-            raise
-        raise registry.no_network(dataset, arch, known) from error
-    return network
+    def forward(self, *args: Any, **kwargs: Any) -> list[Any]:
+        """The model's output, then each layer's, in the order of `layers`.
 
-
-def _restore(model: AttackerModel, found: Any, arch: str) -> None:
-    """Load weights and normaliser of a checkpoint into `model`."""
-    own = model.model.state_dict()
-    state: dict[str, Tensor] = found.state_dict
-    if isinstance(model.model, upstream.DummyModel):
-        state = {f"model.{name}": value for name, value in state.items()}
-    misfit = registry.load(registry.MISFIT)
-    reason = misfit({name: tuple(value.shape) for name, value in own.items()}, state)
-    if reason:
-        raise InputError(
-            f"checkpoint {found.path} does not fit {arch} with the data set's classes: {reason}; "
-            "choose another --arch or --dataset"
-        )
-    # Counters of batch normalisation may be absent from old files.
-    model.model.load_state_dict({**own, **state})
-    if found.normalizer is not None:
-        _take_normalizer(model, found)
-
-
-def _take_normalizer(model: AttackerModel, found: Any) -> None:
-    mean, std = (values.view(-1, 1, 1) for values in found.normalizer)
-    for place in (model.normalizer, model.attacker.normalize):
-        differs = not (
-            torch.allclose(place.new_mean, mean, atol=1e-4)
-            and torch.allclose(place.new_std, std, atol=1e-4)
-        )
-        if differs and place is model.normalizer:
-            print(
-                f"=> the checkpoint's normaliser, mean {_listed(mean)} std {_listed(std)}, is used "
-                f"instead of the data set's, mean {_listed(place.new_mean)} "
-                f"std {_listed(place.new_std)}"
+        Raises
+        ------
+        InputError
+            If a layer did not run.
+        """
+        seen: dict[int, Any] = {}
+        handles = []
+        try:
+            for index, layer in enumerate(self.layers):
+                handles.append(layer(self.submod).register_forward_hook(_keep(seen, index)))
+            out = self.submod(*args, **kwargs)
+        finally:
+            for handle in handles:
+                handle.remove()
+        idle = [index for index in range(len(self.layers)) if index not in seen]
+        if idle:
+            raise InputError(
+                f"layer {idle[0]} of the FeatureExtractor did not run: name a layer that the "
+                "forward pass uses"
             )
-        place.new_mean.copy_(mean)
-        place.new_std.copy_(std)
+        return [out] + [seen[index] for index in range(len(self.layers))]
 
 
-def _listed(values: Tensor) -> list[float]:
-    return [round(value, 4) for value in values.flatten().tolist()]
+def _keep(seen: dict[int, Any], index: int) -> Callable[..., None]:
+    def hook(_module: nn.Module, _args: Any, output: Any) -> None:
+        seen[index] = output
+
+    return hook
 
 
 def _keeps_activations(module: ModuleType) -> bool:
@@ -141,21 +81,14 @@ def _keeps_activations(module: ModuleType) -> bool:
     return bool(network.state_dict())
 
 
-def _rebind(name: str, ours: Any) -> Callable[[ModuleType], None]:
-    def apply(module: ModuleType) -> None:
-        setattr(module, name, ours)
-
-    return apply
-
-
 MENDS: tuple[Mend, ...] = (
     Mend(
         name="make_and_restore_model",
         where="model_utils.py:93",
         why="Loading a checkpoint ran its code and needed CUDA and its exact prefix; positional "
         "arguments were lost, and a wrong name or size ended in a traceback.",
-        present=lambda module: "dill" in module.make_and_restore_model.__code__.co_names,
-        apply=_rebind("make_and_restore_model", make_and_restore_model),
+        present=mentions("make_and_restore_model", "dill"),
+        apply=bind(make_and_restore_model=make_and_restore_model),
     ),
     Mend(
         name="FeatureExtractor",
@@ -163,13 +96,13 @@ MENDS: tuple[Mend, ...] = (
         why="Activations became buffers of the model, so that its state dict grew, it could not be "
         "copied, and hooks stayed.",
         present=_keeps_activations,
-        apply=_rebind("FeatureExtractor", FeatureExtractor),
+        apply=bind(FeatureExtractor=FeatureExtractor),
     ),
     Mend(
         name="model_dataset_from_store",
         where="model_utils.py:114",
         why="It used four names that are not defined, and looked for a file that is never written.",
-        present=lambda module: not hasattr(module, "Parameters"),
-        apply=_rebind("model_dataset_from_store", model_dataset_from_store),
+        present=mentions("model_dataset_from_store", "CKPT_NAME", "DATASETS"),
+        apply=bind(model_dataset_from_store=model_dataset_from_store),
     ),
 )

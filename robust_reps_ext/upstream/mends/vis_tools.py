@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
+import functools
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
@@ -12,13 +13,13 @@ import numpy as np
 import torch
 
 from ...runtime.errors import InputError
-from ..mend import Mend
+from ..mend import Mend, bind, fails, mentions
 
-__all__ = ["MENDS", "filter_data", "plot_tsne", "show_image_column", "show_image_row"]
+__all__ = ["MENDS", "filter_data", "plot_tsne"]
 
 
 def filter_data(metadata: Any, criteria: Sequence[str], value: Sequence[Any]) -> list[str]:
-    """Experiments whose metadata have the wanted values.
+    """The ``exp_id`` of experiments whose metadata have the wanted values.
 
     Parameters
     ----------
@@ -29,25 +30,19 @@ def filter_data(metadata: Any, criteria: Sequence[str], value: Sequence[Any]) ->
     value
         For each of them the wanted value, or a list of values of which any will do.
 
-    Returns
-    -------
-    list of str
-        The ``exp_id`` of each matching row.
-
     Raises
     ------
     InputError
         If `metadata` lacks a column.
     """
-    wanted = np.ones(len(metadata), dtype=bool)
     for column, allowed in zip(criteria, value, strict=True):
         if column not in metadata:
             raise InputError(
                 f"metadata has no column {column!r}: choose from {', '.join(map(str, metadata))}"
             )
         choices = allowed if isinstance(allowed, list) else [allowed]
-        wanted &= metadata[column].isin(choices).to_numpy()
-    ids: list[str] = metadata["exp_id"][wanted].tolist()
+        metadata = metadata[metadata[column].isin(choices)]
+    ids: list[str] = metadata["exp_id"].tolist()
     return ids
 
 
@@ -70,7 +65,6 @@ def plot_tsne(x: Any, y: Any, npca: int = 50, markersize: float = 10) -> None:
     InputError
         If there are fewer than three representations.
     """
-    import matplotlib.pyplot as plt
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
 
@@ -81,94 +75,48 @@ def plot_tsne(x: Any, y: Any, npca: int = 50, markersize: float = 10) -> None:
     # scikit-learn asks for a perplexity below the number of points; 30 is its default.
     flat = TSNE(n_components=2, perplexity=min(30.0, (len(points) - 1) / 3)).fit_transform(low)
     _, colour = np.unique(_array(y), return_inverse=True)
-    paired = plt.get_cmap("Paired")
-    plt.scatter(flat[:, 0], flat[:, 1], s=markersize, c=paired(colour % paired.N), marker="o")
-    _show()
-
-
-def show_image_row(
-    xlist: Sequence[Sequence[torch.Tensor]],
-    ylist: Sequence[str] | None = None,
-    fontsize: float = 12,
-    size: tuple[float, float] = (2.5, 2.5),
-    tlist: Sequence[Sequence[str]] | None = None,
-    filename: str | None = None,
-) -> None:
-    """Show rows of images, and close the figure unless matplotlib is interactive.
-
-    Parameters
-    ----------
-    xlist
-        Rows of images, each (C, H, W) in [0, 1], on any device.
-    ylist
-        A label for each row.
-    fontsize
-        Of labels and titles, in points.
-    size
-        Width and height of one image in inches.
-    tlist
-        A title for each image, shaped as `xlist`.
-    filename
-        Where to save the figure too.
-    """
-    axes = _grid(xlist, tlist, fontsize, size)
-    for ax, label in zip(axes[:, 0], ylist or (), strict=False):
-        ax.set_ylabel(label, fontsize=fontsize)
-    _show(filename)
-
-
-def show_image_column(
-    xlist: Sequence[Sequence[torch.Tensor]],
-    ylist: Sequence[str] | None = None,
-    fontsize: float = 12,
-    size: tuple[float, float] = (2.5, 2.5),
-    tlist: Sequence[Sequence[str]] | None = None,
-    filename: str | None = None,
-) -> None:
-    """Show columns of images with `ylist` above them, otherwise as `show_image_row`."""
-    titles = list(zip(*tlist, strict=True)) if tlist else None
-    axes = _grid(list(zip(*xlist, strict=True)), titles, fontsize, size)
-    for ax, label in zip(axes[0], ylist or (), strict=False):
-        ax.set_title(label, fontsize=fontsize)
-    _show(filename)
+    with _closed_when_shown() as plt:
+        paired = plt.get_cmap("Paired")
+        plt.scatter(flat[:, 0], flat[:, 1], s=markersize, c=paired(colour % paired.N), marker="o")
+        plt.show()
 
 
 def _array(values: Any) -> Any:
-    if isinstance(values, torch.Tensor):
-        return values.detach().cpu().numpy()
-    return np.asarray(values)
+    return values.detach().cpu().numpy() if isinstance(values, torch.Tensor) else np.asarray(values)
 
 
-def _grid(
-    rows: Sequence[Sequence[torch.Tensor]],
-    titles: Sequence[Sequence[str]] | None,
-    fontsize: float,
-    size: tuple[float, float],
-) -> Any:
+class _Image(np.ndarray[Any, Any]):
+    """An array that upstream can turn around as if it were a tensor."""
+
+    permute = np.ndarray.transpose
+
+
+@contextmanager
+def _closed_when_shown() -> Iterator[Any]:
+    """`matplotlib.pyplot`, whose figure is closed after the block unless it is interactive."""
     import matplotlib.pyplot as plt
 
-    across, down = len(rows[0]), len(rows)
-    figsize = (size[0] * across, size[1] * down)
-    _, axes = plt.subplots(down, across, figsize=figsize, squeeze=False)
-    for i, row in enumerate(rows):
-        for j, image in enumerate(row):
-            axes[i, j].imshow(_array(image.permute(1, 2, 0)))
-            axes[i, j].set(xticks=[], yticks=[])
-            if titles:
-                axes[i, j].set_title(titles[i][j], fontsize=fontsize)
-    return axes
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*cannot be shown")  # without a screen
+        try:
+            yield plt
+        finally:
+            if not plt.isinteractive():
+                plt.close()
 
 
-def _show(filename: str | None = None) -> None:
-    import matplotlib
-    import matplotlib.pyplot as plt
+def _show_any_images(module: ModuleType) -> None:
+    def mended(upstream: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(upstream)
+        def show(xlist: Sequence[Sequence[torch.Tensor]], *args: Any, **options: Any) -> None:
+            images = [[_array(image).view(_Image) for image in several] for several in xlist]
+            with _closed_when_shown():
+                upstream(images, *args, **options)
 
-    if filename is not None:
-        plt.savefig(filename, bbox_inches="tight")
-    if matplotlib.get_backend().lower() != "agg":  # which can show nothing, and warns
-        plt.show()
-    if not plt.isinteractive():
-        plt.close()
+        return show
+
+    for name in ("show_image_row", "show_image_column"):
+        setattr(module, name, mended(getattr(module, name)))
 
 
 def _fails_on_a_frame(module: ModuleType) -> bool:
@@ -177,10 +125,8 @@ def _fails_on_a_frame(module: ModuleType) -> bool:
     frame = pandas.DataFrame({"exp_id": ["a", "b"], "eps": [1, 2]})
     with warnings.catch_warnings():
         warnings.simplefilter("error", FutureWarning)  # of pandas 2, for what pandas 3 refuses
-        try:
-            return bool(module.filter_data(frame, ["eps"], [2]) != ["b"])
-        except (TypeError, ValueError, FutureWarning):
-            return True
+        call = functools.partial(module.filter_data, frame, ["eps"], [2])
+        return fails(call, TypeError, ValueError, FutureWarning)
 
 
 MENDS: tuple[Mend, ...] = (
@@ -189,22 +135,20 @@ MENDS: tuple[Mend, ...] = (
         where="tools/vis_tools.py:56",
         why="A list of truth values meets a column, which current pandas refuses.",
         present=_fails_on_a_frame,
-        apply=lambda module: module.__dict__.update(filter_data=filter_data),
+        apply=bind(filter_data=filter_data),
     ),
     Mend(
         name="plot_tsne",
         where="tools/vis_tools.py:71",
         why="Labels must be 0, 1, 2, ... without gaps, and there must be over 50 points.",
-        present=lambda module: "range(len(np.unique(y)))" in inspect.getsource(module.plot_tsne),
-        apply=lambda module: module.__dict__.update(plot_tsne=plot_tsne),
+        present=mentions("plot_tsne", "sns"),
+        apply=bind(plot_tsne=plot_tsne),
     ),
     Mend(
         name="show_image_row",
         where="tools/vis_tools.py:17, 37",
         why="Figures stay open for ever, and images on a GPU or with a gradient fail.",
-        present=lambda module: "plt.show()" in inspect.getsource(module.show_image_row),
-        apply=lambda module: module.__dict__.update(
-            show_image_row=show_image_row, show_image_column=show_image_column
-        ),
+        present=mentions("show_image_row", "show"),
+        apply=_show_any_images,
     ),
 )

@@ -9,36 +9,124 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
-import torch
-from robustness.attacker import Attacker
 from torch import nn
 
 from ...runtime import random_state
 from ...runtime.modules import device_of
 from ...runtime.signals import Interrupted, deferred
 from .. import distributed
-from ..arguments import given, number, tell_if_refused, whole_number
+from ..arguments import (
+    check_required_args,
+    given,
+    number,
+    read_numbers,
+    tell_if_refused,
+    whole_number,
+)
 from ..distributed.batches import share_of
 from ..distributed.replicas import on_devices
+from .evaluation import autograd_mode
 from .log import NO_ADVERSARY, TrainingRecord
 from .loop import model_loop
 from .optimizer import make_grad_scaler, make_optimizer_and_schedule, schedule_state
 from .progress import WITHIN_EPOCH, EpochProgress, state_of_this_rank, states_of_all_ranks
 
-__all__ = ["SAVE_INTERVAL", "TrainingRun", "autograd_mode"]
+__all__ = ["SAVE_INTERVAL", "TrainingRun", "train_model"]
 
 SAVE_INTERVAL = 60
 """Seconds between checkpoints in the midst of an epoch."""
 
 
-def autograd_mode(model: nn.Module, adv: bool, disable_no_grad: bool = False) -> Any:
-    """Autograd on or off for evaluation: only an attacker that is not ours needs it on."""
-    ours = isinstance(getattr(model, "attacker", None), Attacker)
-    return torch.set_grad_enabled(disable_no_grad or (adv and not ours))
+def train_model(
+    args: Any,
+    model: nn.Module,
+    loaders: Any,
+    *,
+    checkpoint: dict[str, Any] | None = None,
+    dp_device_ids: list[int] | None = None,
+    store: Any = None,
+    update_params: Any = None,
+    disable_no_grad: bool = False,
+) -> nn.Module:
+    """Train a model, adversarially or not, and write checkpoints.
+
+    Parameters
+    ----------
+    args
+        Any object with attributes; `robustness.defaults.check_and_fill_args` fills it.
+        ``epochs, lr, momentum, weight_decay, adv_train, log_iters, out_dir`` are required, and
+        for adversarial training or evaluation ``constraint, eps, attack_lr, attack_steps,
+        use_best, random_restarts``. Optional: ``adv_eval, save_ckpt_iters, step_lr,
+        save_interval, step_lr_gamma, custom_lr_multiplier, lr_interpolation, custom_eps_multiplier,
+        random_start, mixed_precision, seed, adv_objective, fast, grad_accumulation, sync_bn``,
+        and the functions ``custom_train_loss, custom_adv_loss, custom_accuracy, regularizer,
+        iteration_hook, epoch_hook`` of upstream's documentation.
+    model
+        An `AttackerModel`. It is moved to CUDA if there is any.
+    loaders
+        (training loader, validation loader), each serving (images, labels).
+    checkpoint
+        What `make_and_restore_model` returned beside the model, to go on where it was written:
+        epoch, momentum, best accuracy and random state are taken up.
+    dp_device_ids
+        CUDA devices to spread batches over; default all.
+    store
+        A cox store for logs, tensorboard and checkpoints; without it they go to ``out_dir``.
+    update_params
+        The parameters to train; default all.
+    disable_no_grad
+        Evaluate with autograd on.
+
+    Returns
+    -------
+    AttackerModel
+        `model` itself, trained, not wrapped in `DataParallel`.
+
+    Raises
+    ------
+    InputError
+        If an argument is missing or out of range, a checkpoint does not fit or cannot be
+        written, or the loss is not finite.
+
+    Notes
+    -----
+    ``checkpoint.pt.latest`` is written after every epoch. Every ``log_iters`` epochs, and after
+    the last, the model is evaluated, and ``checkpoint.pt.best`` is written if its accuracy
+    (adversarial, when trained so) is the highest yet. 0 or less means never. With ``seed``, each
+    epoch's data order, augmentation and random starts follow from the seed and the epoch's
+    number; without it, a resumed run takes up the random state of the checkpoint. Either way it
+    ends, on the CPU, with the weights of an uninterrupted run.
+
+    Every ``save_interval`` seconds (default 60, 0 for never), ``checkpoint.pt.latest`` is also
+    written in the midst of an epoch, and so it is on SIGINT and SIGTERM, after the step at hand:
+    `robust_reps_ext.runtime.signals.Interrupted` (a KeyboardInterrupt) is raised then. A run that
+    goes on from there loads the batches that were done once more, without training on them.
+
+    In ranks that torchrun has started, inside `robust_reps_ext.upstream.distributed.process_group`,
+    gradients are averaged over the ranks, results are those of all ranks' images, and rank 0 alone
+    writes; `robust_reps_ext.upstream.distributed.batches.parts_of` gives each rank its part of
+    the data.
+    """
+    check_required_args(args)
+    read_numbers(args)
+    run = TrainingRun(
+        args, model, loaders, checkpoint, dp_device_ids, store, update_params, disable_no_grad
+    )
+    if checkpoint and run.start_epoch >= run.epochs:
+        print(
+            f"=> nothing left to train: the checkpoint has {run.start_epoch} epochs and --epochs "
+            f"is {run.epochs}; give --epochs {run.start_epoch + 1} or more to go on"
+        )
+        return model
+    if checkpoint:
+        run.take_up(checkpoint)
+    for epoch in range(run.start_epoch, run.epochs):
+        run.run_epoch(epoch)
+    return model
 
 
 class TrainingRun:
-    """Everything `robustness.train.train_model` works with; see there for the arguments."""
+    """Everything `train_model` works with; see there for the arguments."""
 
     def __init__(
         self,

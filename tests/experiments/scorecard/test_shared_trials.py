@@ -96,7 +96,8 @@ def started(data, tmp_path):
     yield start
     for process in begun:
         process.kill()
-        process.communicate()
+        process.wait()
+        process.stdout.close()
 
 
 def said(process):

@@ -23,8 +23,8 @@ from robust_reps_ext.datasets.samples import open_data_set, validation_places, v
 from robust_reps_ext.datasets.targets import held_out_samples
 from robust_reps_ext.runtime.errors import InputError, one_line
 from robust_reps_ext.upstream.data.bad_images import BadImages
+from robust_reps_ext.upstream.data.folders import find_classes, make_dataset
 from robust_reps_ext.upstream.data.image_files import MOST_ELONGATED, BadImageError, pil_loader
-from robust_reps_ext.upstream.mends.folder import find_classes, make_dataset
 
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n"
 

@@ -9,7 +9,7 @@ from robustness import datasets
 
 from robust_reps_ext.datasets.critters.networks import critters_resnet
 from robust_reps_ext.results.reader import read_results
-from robust_reps_ext.upstream.mends.main import run as training
+from robust_reps_ext.upstream.training.command import run as training
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from robust_reps_ext.runtime import random_state
 from robust_reps_ext.runtime.errors import InputError
 from robust_reps_ext.upstream import distributed
 from robust_reps_ext.upstream.distributed.batches import RankBatches
-from robust_reps_ext.upstream.mends.main import setup_args
+from robust_reps_ext.upstream.training.setup import setup_args
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # upstream's word about apex

@@ -22,7 +22,7 @@ with warnings.catch_warnings():
     from robustness import defaults, main, model_utils, train
     from robustness.attacker import AttackerModel
 
-    from robust_reps_ext.upstream.mends.main import run
+    from robust_reps_ext.upstream.training.command import run
 from training_command import DotsData
 
 LATEST = "checkpoint.pt.latest"

@@ -1,4 +1,7 @@
-"""What a mended `cox.store.Table` does otherwise than upstream's."""
+"""Tables that open safely and keep rows as they are given, on the disk at once.
+
+Each class stands in front of `cox.store.Table`.
+"""
 
 from __future__ import annotations
 
