@@ -238,6 +238,7 @@ def test_input(say, folder, line):
     before = set(folder.rglob("*"))
     try_input(say, folder, line)
     assert set(folder.rglob("*")) == before
+    assert row(line) in DOCS.read_text("utf-8").splitlines()
 
 
 def try_input(say, folder, line):
@@ -263,6 +264,12 @@ def usage(shown: list[str]) -> str:
     return "*usage:* " + re.sub(r"(Invalid value for '[^']+').*", r"\1", inside)
 
 
+def row(line):
+    """What docs/errors.md should say of it."""
+    shown = re.sub("|".join((FIXED, PAPER, SCORECARD)), "...", line)
+    return f"| `{shown}` | {_found[line]} | 2 |"
+
+
 def test_every_command_is_given_bad_input():
     names = {one.name or one.callback.__name__ for one in cli.app.registered_commands}
     names |= {one.name for one in cli.app.registered_groups}
@@ -276,8 +283,5 @@ def test_the_documentation_has_this_table(say, folder):
         if line not in _found:
             try_input(say, folder, line)
     lines = ["| `robust-reps` | message | exit code |", "|---|---|---|"]
-    for line in INPUTS:
-        shown = re.sub("|".join((FIXED, PAPER, SCORECARD)), "...", line)
-        lines.append(f"| `{shown}` | {_found[line]} | 2 |")
-    table = "\n".join(lines)
+    table = "\n".join([*lines, *map(row, INPUTS)])
     assert table in DOCS.read_text("utf-8"), f"docs/errors.md should say\n{table}"
