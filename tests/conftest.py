@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 os.environ["MPLBACKEND"] = "Agg"
+# The networks here are small: more threads than this wait for each other where others work, too.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -82,6 +84,21 @@ def command(monkeypatch, capsys):
         return int(end.value.code or 0), said.out, said.err
 
     return call
+
+
+@pytest.fixture(scope="module")
+def undrawn():
+    """For the rest of the module, a figure's file holds a word: drawing is a third of the time."""
+
+    def savefig(figure, file, **options):
+        if hasattr(file, "write"):
+            file.write(b"a picture")
+        else:
+            Path(file).write_bytes(b"a picture")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("matplotlib.figure.Figure.savefig", savefig)
+        yield
 
 
 @pytest.fixture(scope="module")

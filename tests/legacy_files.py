@@ -94,14 +94,6 @@ def page_of(out):
     return write_report(out, **(order if "order" in asked else {})).read_text("utf-8")
 
 
-def undrawn(figure, file, **options):
-    """In the place of a picture."""
-    if hasattr(file, "write"):
-        file.write(b"a picture")
-    else:
-        Path(file).write_bytes(b"a picture")
-
-
 def close(found, expected):
     """Nearly the same numbers: no two processors round alike."""
     return found == pytest.approx(expected, rel=1e-3, abs=1e-3)

@@ -82,6 +82,7 @@ def test_robust_dataset(run, tmp_path, capsys, monkeypatch):
     assert re.findall(r"^(?:originals|robustified): .*", capsys.readouterr().out, re.M) == first
 
 
+@pytest.mark.slow
 def test_own_checkpoint(run, tmp_path, capsys):
     run(
         "own_checkpoint.py", "--out", tmp_path, "--images", 54, "--epochs", 1, "--iterations", 10,

@@ -38,7 +38,6 @@ from legacy_files import (
     files,
     page_of,
     unchanged,
-    undrawn,
     unpacked,
 )
 from robustness.datasets import DATASETS
@@ -57,7 +56,7 @@ def tiny(one_thread):
 
 
 @pytest.fixture(autouse=True)
-def place(tiny, tmp_path, monkeypatch):
+def place(tiny, undrawn, tmp_path, monkeypatch):
     """A folder to be in, with the models and the drawn images, which stay as they are."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -69,8 +68,6 @@ def place(tiny, tmp_path, monkeypatch):
     # A run goes on with the torch that it began with only; its numbers hold for others, too.
     version = type(torch.__version__)(EXPECTED["torch"])
     monkeypatch.setattr(torch, "__version__", version)
-    # What is drawn is no old file, and takes half of the time.
-    monkeypatch.setattr("matplotlib.figure.Figure.savefig", undrawn)
     yield
     assert unchanged(drawn)
 

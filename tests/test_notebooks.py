@@ -29,14 +29,8 @@ def test_a_notebook_is_python_and_imports_what_is_there(path):
     exec(compile(ast.Module(imports, []), path.name, "exec"), {})
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        pytest.param(path, marks=() if path.stem == "quick_tour" else pytest.mark.slow)
-        for path in NOTEBOOKS
-    ],
-    ids=lambda path: path.stem,
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 # The kernel's client, in tornado and zmq: not ours.
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 def test_a_notebook_runs_and_shows_pictures(path, tmp_path, monkeypatch):

@@ -214,6 +214,7 @@ def test_the_same_seed_measures_the_same(fine, three):
         assert all(torch.equal(one[name], other[name]) for name in one)
 
 
+@pytest.mark.slow
 def test_without_a_judge_or_factors_what_needs_them_is_left_out(three):
     animals = DATASETS["critters"](custom_class_args={"n_val": 24})
     torch.manual_seed(0)

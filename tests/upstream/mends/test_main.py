@@ -269,6 +269,7 @@ def test_help_lists_every_option(capsys):
     }
 
 
+@pytest.mark.slow
 def test_the_documented_command_in_a_process_of_its_own(tmp_path):
     from robust_reps_ext.datasets.restricted_imagenet import sub_classes
 

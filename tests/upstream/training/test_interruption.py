@@ -16,7 +16,12 @@ from robust_reps_ext.runtime.signals import Interrupted
 
 @pytest.mark.parametrize(
     ("workers", "seed", "step"),
-    [(0, None, 0), (0, None, 3), (0, None, 5), (0, 7, 8), (0, 7, 11), (2, None, 3), (2, 7, 8)],
+    [
+        *((0, None, step) for step in (0, 3, 5)),
+        *((0, 7, step) for step in (8, 11)),
+        (2, 7, 8),
+        pytest.param(2, None, 3, marks=pytest.mark.slow),
+    ],
 )
 def test_an_interrupted_epoch_goes_on_where_it_was(workers, seed, step, tmp_path):
     steps = []
