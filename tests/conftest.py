@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 os.environ["MPLBACKEND"] = "Agg"
+# The networks here are small: more threads than this wait for each other where others work, too.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -65,6 +67,38 @@ def pristine():
         for name in ("attacker", "train", "tools.helpers"):
             importlib.import_module(f"pristine.{name}")
     return package
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """Call `robust-reps` in this process; its status, what it prints, and what stderr gets."""
+
+    def call(*words):
+        from robust_reps_ext import cli
+
+        monkeypatch.setattr("sys.argv", ["robust-reps", *map(str, words)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        said = capsys.readouterr()
+        return int(end.value.code or 0), said.out, said.err
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def undrawn():
+    """For the rest of the module, a figure's file holds a word: drawing is a third of the time."""
+
+    def savefig(figure, file, **options):
+        if hasattr(file, "write"):
+            file.write(b"a picture")
+        else:
+            Path(file).write_bytes(b"a picture")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("matplotlib.figure.Figure.savefig", savefig)
+        yield
 
 
 @pytest.fixture(scope="module")

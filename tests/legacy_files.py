@@ -9,7 +9,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-from cox.readers import CollectionReader
 
 import robust_reps_ext as rr
 
@@ -93,23 +92,6 @@ def page_of(out):
     order = {"order": [*EXPECTED["paper"]["units"], "scorecard"]}
     asked = inspect.signature(write_report).parameters
     return write_report(out, **(order if "order" in asked else {})).read_text("utf-8")
-
-
-def undrawn(figure, file, **options):
-    """In the place of a picture."""
-    if hasattr(file, "write"):
-        file.write(b"a picture")
-    else:
-        Path(file).write_bytes(b"a picture")
-
-
-def table(out, name):
-    """A table of the cox stores in a folder."""
-    reader = CollectionReader(str(out))
-    try:
-        return reader.df(name)
-    finally:
-        reader.close()
 
 
 def close(found, expected):

@@ -53,6 +53,14 @@ def numbers(text, pattern):
     return [float(value) for value in re.search(pattern, text).groups()]
 
 
+@pytest.mark.parametrize("name", sorted(path.name for path in EXAMPLES.glob("*.py")))
+def test_an_example_tells_what_it_takes(run, name, capsys):
+    with pytest.raises(SystemExit) as end:
+        run(name, "--help")
+    assert not end.value.code
+    assert name in capsys.readouterr().out
+
+
 def test_quick_tour(run, tmp_path):
     run("quick_tour.py", "--out", tmp_path, "--iterations", 2)
     pictures = ("inversion", "radii", "interpolation", "features", "activations", "added")
@@ -74,6 +82,7 @@ def test_robust_dataset(run, tmp_path, capsys, monkeypatch):
     assert re.findall(r"^(?:originals|robustified): .*", capsys.readouterr().out, re.M) == first
 
 
+@pytest.mark.slow
 def test_own_checkpoint(run, tmp_path, capsys):
     run(
         "own_checkpoint.py", "--out", tmp_path, "--images", 54, "--epochs", 1, "--iterations", 10,

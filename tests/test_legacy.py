@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from cox_stores import read
 from legacy_files import (
     ACTIVATIONS,
     AMOUNTS,
@@ -36,15 +37,12 @@ from legacy_files import (
     close,
     files,
     page_of,
-    table,
     unchanged,
-    undrawn,
     unpacked,
 )
 from robustness.datasets import DATASETS
 
 import robust_reps_ext as rr
-from robust_reps_ext import cli
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +56,7 @@ def tiny(one_thread):
 
 
 @pytest.fixture(autouse=True)
-def place(tiny, tmp_path, monkeypatch):
+def place(tiny, undrawn, tmp_path, monkeypatch):
     """A folder to be in, with the models and the drawn images, which stay as they are."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -70,24 +68,19 @@ def place(tiny, tmp_path, monkeypatch):
     # A run goes on with the torch that it began with only; its numbers hold for others, too.
     version = type(torch.__version__)(EXPECTED["torch"])
     monkeypatch.setattr(torch, "__version__", version)
-    # What is drawn is no old file, and takes half of the time.
-    monkeypatch.setattr("matplotlib.figure.Figure.savefig", undrawn)
     yield
     assert unchanged(drawn)
 
 
 @pytest.fixture
-def command(tiny, monkeypatch, capsys):
+def succeed(tiny, command):
     """Call the program, which must succeed; what it printed, and its forward passes."""
 
     def call(line):
         began = tiny.Exact.passes
-        monkeypatch.setattr("sys.argv", ["robust-reps", *line.split()])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        said = capsys.readouterr()
-        assert not end.value.code, said.err
-        return said.out, tiny.Exact.passes - began
+        status, said, told = command(*line.split())
+        assert status == 0, told
+        return said, tiny.Exact.passes - began
 
     return call
 
@@ -95,53 +88,53 @@ def command(tiny, monkeypatch, capsys):
 # -- the commands ----------------------------------------------------------------------------------
 
 
-def test_a_finished_inversion_is_read_and_not_made_again(command):
+def test_a_finished_inversion_is_read_and_not_made_again(succeed):
     before = files(unpacked("invert"))
-    assert close(table("invert", "results")["objective"].tolist(), EXPECTED["invert"]["objective"])
-    assert table("invert", "metadata")["model"].tolist() == ["exact.safetensors"]
-    said, passes = command(INVERT.format("invert"))
+    assert close(read("invert", "results")["objective"].tolist(), EXPECTED["invert"]["objective"])
+    assert read("invert", "metadata")["model"].tolist() == ["exact.safetensors"]
+    said, passes = succeed(INVERT.format("invert"))
     assert unchanged(before)
     assert "invert-" in said
     [store] = Path("invert").iterdir()
     assert (store / "inversion.png").is_file()
-    assert "3 finished, all as recorded" in command("store check invert")[0]
-    assert passes < command(INVERT.format("anew"))[1] / 3
+    assert "3 finished, all as recorded" in succeed("store check invert")[0]
+    assert passes < succeed(INVERT.format("anew"))[1] / 3
 
 
-def test_an_interrupted_inversion_goes_on(command):
+def test_an_interrupted_inversion_goes_on(succeed):
     unpacked("invert")
-    loading = command(INVERT.format("invert"))[1]
-    each = (command(INVERT.format("anew"))[1] - loading) / 3  # of the three images
+    loading = succeed(INVERT.format("invert"))[1]
+    each = (succeed(INVERT.format("anew"))[1] - loading) / 3  # of the three images
     begun = unpacked("invert-interrupted")
     [store] = begun.iterdir()
     [place] = store.glob("places/*.safetensors")
     first = files(store, "inversion-0000000*") | files(store, "metadata.json")
     assert len(first) == 3
-    assert len(table(begun, "results")) == 1
-    passes = command(INVERT.format(begun))[1]
+    assert len(read(begun, "results")) == 1
+    passes = succeed(INVERT.format(begun))[1]
     # One image is there, and the second is not begun again.
     assert loading + each < passes < loading + 2 * each
     assert unchanged(first)
     assert not place.exists()
     assert list(store.glob("*/*.safetensors")) == []
     assert list(begun.iterdir()) == [store]
-    found = table(begun, "results")
+    found = read(begun, "results")
     assert found["image"].tolist() == [0, 1, 2]
     assert close(found["objective"].tolist(), EXPECTED["invert"]["objective"])
     [finished] = Path("invert").iterdir()
     for name in (f"inversion-{k:07d}.safetensors" for k in range(3)):
         images = (rr.Synthesis.load(folder / name).images for folder in (finished, store))
         torch.testing.assert_close(*images, rtol=0, atol=1e-3)
-    assert "3 finished, all as recorded" in command(f"store check {begun}")[0]
+    assert "3 finished, all as recorded" in succeed(f"store check {begun}")[0]
 
 
-def test_an_interrupted_evaluation_goes_on(command):
+def test_an_interrupted_evaluation_goes_on(succeed):
     [store] = unpacked("evaluate").iterdir()
     before = files(store / "records", "[!.]*")
     assert len(before) == 2
-    command(EVALUATE)
+    succeed(EVALUATE)
     assert unchanged(before)
-    found = table("evaluate", "results")[["model", "attack", "correct", "n"]]
+    found = read("evaluate", "results")[["model", "attack", "correct", "n"]]
     assert found.to_dict("records") == EXPECTED["evaluate"]
 
 
@@ -152,20 +145,20 @@ def test_an_interrupted_evaluation_goes_on(command):
         (EVERY, "activations-all", "activations.html"),
     ],
 )
-def test_finished_activations_are_read_and_shown(line, out, page, command):
+def test_finished_activations_are_read_and_shown(line, out, page, succeed):
     before = files(unpacked(out))
-    table(out, "results")
-    command(line)
+    read(out, "results")
+    succeed(line)
     [store] = Path(out).iterdir()
     assert unchanged(before)
     assert (store / page).is_file()
 
 
-def test_a_folder_of_critters_is_replaced_by_the_same(command):
+def test_a_folder_of_critters_is_replaced_by_the_same(succeed):
     unpacked("critters")
     record = Path("critters", "critters.json")
     before = json.loads(record.read_text("utf-8"))
-    command("critters critters --layout folder --size 24 --per-class 1 --seed 5")
+    succeed("critters critters --layout folder --size 24 --per-class 1 --seed 5")
     assert json.loads(record.read_text("utf-8")) == before
     assert all(Path("critters", name).is_file() for name in before["images"])
 
@@ -354,7 +347,7 @@ def test_a_stopped_training_goes_on(name, trained):
     assert begun["epoch"] == 1
     assert ("place" in begun) == (name == "midway")
     assert f"going on with the run of training/{name}" in said
-    logs = table(here / "training", "logs")
+    logs = read(here / "training", "logs")
     assert logs[logs["exp_id"] == name]["epoch"].tolist() == [1, 2]
     found = torch.load(checkpoint, weights_only=True)
     assert found["epoch"] == 2

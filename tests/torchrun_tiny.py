@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from networks import Convolutional
-from robustness import datasets, train
+from robustness import train
 from robustness.datasets import DATASETS
 from torch import nn
 
@@ -24,19 +24,15 @@ from robust_reps_ext.upstream.training import command
 N_TRAIN, N_VAL = 65, 17
 
 
-def register():
-    class Tiny(DATASETS["critters"]):
-        def __init__(self, data_path=None, **given):
-            sizes = {"n_train": N_TRAIN, "n_val": N_VAL}
-            super().__init__(data_path, size=32, custom_class_args=sizes, **given)
+class Tiny(DATASETS["critters"]):
+    def __init__(self, data_path=None, **given):
+        sizes = {"n_train": N_TRAIN, "n_val": N_VAL}
+        super().__init__(data_path, size=32, custom_class_args=sizes, **given)
 
-        def get_model(self, arch, pretrained=False):
-            norm = {"plain": (), "normed": (nn.BatchNorm2d(6),)}[arch]
-            body = nn.Conv2d(3, 6, 3, 2), *norm, nn.ReLU()
-            return Convolutional(*body, width=6 * 15 * 15, classes=9, means=False)
-
-    DATASETS["critters"] = Tiny
-    datasets.DATASETS["critters"] = Tiny
+    def get_model(self, arch, pretrained=False):
+        norm = {"plain": (), "normed": (nn.BatchNorm2d(6),)}[arch]
+        body = nn.Conv2d(3, 6, 3, 2), *norm, nn.ReLU()
+        return Convolutional(*body, width=6 * 15 * 15, classes=9, means=False)
 
 
 def stop_at(rank, step, signal):
@@ -60,7 +56,7 @@ def stop_at(rank, step, signal):
 
 
 if __name__ == "__main__":
-    register()
+    DATASETS["critters"] = Tiny
     words = sys.argv[1:]
     if words[0] == "--times":
         with distributed.process_group():

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from cox.readers import CollectionReader
+from cox_stores import read
 
 import robust_reps_ext as rr
 from robust_reps_ext import cli
@@ -19,20 +19,6 @@ from robust_reps_ext.datasets.samples import open_data_set, validation_samples
 from robust_reps_ext.upstream.training import presets
 
 ARCH = "critters_resnet"
-
-
-@pytest.fixture
-def command(monkeypatch, capsys):
-    """Run `robust-reps` in this process; return status, stdout and stderr."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["robust-reps", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        shown = capsys.readouterr()
-        return end.value.code or 0, shown.out, shown.err
-
-    return run
 
 
 @pytest.fixture(scope="module")
@@ -129,9 +115,7 @@ def test_invert(command, checkpoint, few_critters, tmp_path):
     again = rr.invert(model, samples.images, iterations=4, seed=5)
     torch.testing.assert_close(result.images, again.images)
 
-    reader = CollectionReader(str(tmp_path / "out"))
-    settings, rows = reader.df("metadata"), reader.df("results")
-    reader.close()
+    settings, rows = read(tmp_path / "out", "metadata"), read(tmp_path / "out", "results")
     assert settings["iterations"].tolist() == [4]
     assert settings["arch"].tolist() == [ARCH]
     assert rows["label"].tolist() == list(samples.names)

@@ -214,17 +214,14 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture
-def say(monkeypatch, capfd, folder):
+def say(command, monkeypatch, folder):
     """Run `robust-reps` with a line of arguments; its status and what it says on stderr."""
     monkeypatch.setitem(DATASETS, "critters", FEW_CRITTERS)
     monkeypatch.chdir(folder)
 
     def run(line):
-        monkeypatch.setattr("sys.argv", ["robust-reps", *shlex.split(line)])
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        return end.value.code, capfd.readouterr().err
+        status, _, told = command(*shlex.split(line))
+        return status, told
 
     return run
 
@@ -241,6 +238,7 @@ def test_input(say, folder, line):
     before = set(folder.rglob("*"))
     try_input(say, folder, line)
     assert set(folder.rglob("*")) == before
+    assert row(line) in DOCS.read_text("utf-8").splitlines()
 
 
 def try_input(say, folder, line):
@@ -266,6 +264,12 @@ def usage(shown: list[str]) -> str:
     return "*usage:* " + re.sub(r"(Invalid value for '[^']+').*", r"\1", inside)
 
 
+def row(line):
+    """What docs/errors.md should say of it."""
+    shown = re.sub("|".join((FIXED, PAPER, SCORECARD)), "...", line)
+    return f"| `{shown}` | {_found[line]} | 2 |"
+
+
 def test_every_command_is_given_bad_input():
     names = {one.name or one.callback.__name__ for one in cli.app.registered_commands}
     names |= {one.name for one in cli.app.registered_groups}
@@ -279,8 +283,5 @@ def test_the_documentation_has_this_table(say, folder):
         if line not in _found:
             try_input(say, folder, line)
     lines = ["| `robust-reps` | message | exit code |", "|---|---|---|"]
-    for line in INPUTS:
-        shown = re.sub("|".join((FIXED, PAPER, SCORECARD)), "...", line)
-        lines.append(f"| `{shown}` | {_found[line]} | 2 |")
-    table = "\n".join(lines)
+    table = "\n".join([*lines, *map(row, INPUTS)])
     assert table in DOCS.read_text("utf-8"), f"docs/errors.md should say\n{table}"

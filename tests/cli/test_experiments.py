@@ -8,13 +8,12 @@ from functools import partial
 
 import pytest
 import torch
-from cox.readers import CollectionReader
+from cox_stores import read
 from PIL import Image
 from robustness.datasets import DATASETS
 from robustness.model_utils import make_and_restore_model
 
 import robust_reps_ext as rr
-from robust_reps_ext import cli
 from robust_reps_ext.experiments.accuracy import Accuracy
 from robust_reps_ext.models.zoo import bundled
 
@@ -46,20 +45,6 @@ def few(monkeypatch):
 
 
 @pytest.fixture
-def command(monkeypatch, capsys):
-    """Call the program; its status, what it prints, and what it says on stderr."""
-
-    def call(*arguments):
-        monkeypatch.setattr("sys.argv", ["robust-reps", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        said = capsys.readouterr()
-        return int(end.value.code or 0), said.out, said.err
-
-    return call
-
-
-@pytest.fixture
 def run(command, few, checkpoint, critters, tmp_path):
     """Call an experiment, which must succeed; its store's directory, metadata and results."""
 
@@ -74,9 +59,7 @@ def run(command, few, checkpoint, critters, tmp_path):
         assert status == 0, err
         [directory] = out.iterdir()
         assert str(directory) in said
-        reader = CollectionReader(str(out))
-        metadata, results = reader.df("metadata"), reader.df("results")
-        reader.close()
+        metadata, results = read(out, "metadata"), read(out, "results")
         assert metadata["experiment"].tolist() == [name]
         return directory, metadata.iloc[0], results
 

@@ -43,16 +43,13 @@ REQUIRED = {
 
 
 @pytest.fixture
-def command(monkeypatch, capsys, tmp_path):
+def last_line(command, monkeypatch, tmp_path):
     """Call `robust-reps` in an empty folder; its status and the last line that it says."""
     monkeypatch.chdir(tmp_path)
 
-    def call(*arguments):
-        monkeypatch.setattr("sys.argv", ["robust-reps", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        said = capsys.readouterr()
-        return int(end.value.code or 0), (said.out + said.err).splitlines()[-1]
+    def call(*words):
+        status, said, told = command(*words)
+        return status, (said + told).splitlines()[-1]
 
     return call
 
@@ -94,10 +91,10 @@ def test_a_default_may_be_another():
 
 
 @pytest.mark.parametrize("name", ["data", "out"])
-def test_every_command_refuses_a_file_for_a_folder(command, name, tmp_path):
+def test_every_command_refuses_a_file_for_a_folder(last_line, name, tmp_path):
     (tmp_path / "text.txt").touch()
     for taker in {*taking(name)} - {"models convert"}:
-        status, said = command(*least(taker, **{name: "text.txt"}))
+        status, said = last_line(*least(taker, **{name: "text.txt"}))
         assert (status, said) == (2, f"error: --{name} text.txt is a file: give a folder")
 
 
@@ -113,9 +110,9 @@ def test_every_command_refuses_a_file_for_a_folder(command, name, tmp_path):
          "(after every step) or more"),
     ],
 )  # fmt: skip
-def test_every_command_refuses_what_no_run_can_use(command, name, value, message):
+def test_every_command_refuses_what_no_run_can_use(last_line, name, value, message):
     for taker in taking(name):
-        assert command(*least(taker, **{name: value})) == (2, f"error: {message}")
+        assert last_line(*least(taker, **{name: value})) == (2, f"error: {message}")
 
 
 @pytest.fixture
@@ -126,19 +123,19 @@ def few(monkeypatch):
     return ["--model", "critters-robust", "--dataset", "critters_fine", "--out", "out"]
 
 
-def test_evaluate_finds_the_fastest_batch(command, few, tmp_path):
+def test_evaluate_finds_the_fastest_batch(last_line, few, tmp_path):
     line = ["evaluate", *few, "--n", 6, "--eps", 1.5, "--attack-steps", 1]
-    command(*line, "--batch-size", "auto")
+    last_line(*line, "--batch-size", "auto")
     [found] = read_results(tmp_path / "out")
-    command(*line, "--batch-size", 2, "--overwrite")
+    last_line(*line, "--batch-size", 2, "--overwrite")
     [again] = read_results(tmp_path / "out")
     assert found.results["correct"].tolist() == again.results["correct"].tolist()
     assert set(found.results["n"]) == {6}
 
 
-def test_robustify_stops_by_itself_and_finds_the_fastest_batch(command, few, tmp_path):
+def test_robustify_stops_by_itself_and_finds_the_fastest_batch(last_line, few, tmp_path):
     line = ["robustify", *few, "--n", 2, "--step-size", 0]
-    status, _ = command(*line, "--iterations", "auto", "--batch-size", "auto")
+    status, _ = last_line(*line, "--iterations", "auto", "--batch-size", "auto")
     assert status == 0
     [settings] = tmp_path.glob("out/robustified.json")
     assert '"patience": 100' in settings.read_text()

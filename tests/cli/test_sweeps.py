@@ -21,13 +21,13 @@ from robust_reps_ext.results.synthesis import Synthesis
 N = 12
 COMMAND = (
     "robust_reps_ext invert --model critters-robust --dataset critters_fine --batch-size 1 "
-    f"--n {N} --step-size 1 --iterations 40 --save-interval 0"
+    "--step-size 1 --save-interval 0"
 )
 
 
-def begin(data, out, *launcher):
-    places = ["--data", str(data), "--out", str(out)]
-    command = [sys.executable, "-m", *launcher, *COMMAND.split(), *places]
+def begin(out, *launcher, n=N, iterations=40):
+    given = ["--n", str(n), "--iterations", str(iterations), "--out", str(out)]
+    command = [sys.executable, "-m", *launcher, *COMMAND.split(), *given]
     return subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
@@ -69,15 +69,26 @@ def results(out):
     return found, Synthesis.joined(runs)
 
 
+def test_two_processes_make_each_image_once(tmp_path):
+    process = begin(tmp_path, *torchrun(2), n=4, iterations=1)
+    said, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, said
+    assert said.count("image  label") == 1
+    found, run = results(tmp_path)
+    assert found.results["image"].tolist() == [0, 1, 2, 3]
+    assert len(run) == 4
+    assert not faults(found.path)
+
+
 @pytest.mark.slow
 def test_a_sweep_ends_as_one_process_does(tmp_path):
-    data, alone, shared = (tmp_path / name for name in ("data", "alone", "shared"))
-    said, _ = begin(data, alone).communicate(timeout=600)
+    alone, shared = tmp_path / "alone", tmp_path / "shared"
+    said, _ = begin(alone).communicate(timeout=600)
     assert said.count("image  label") == 1
     expected, run = results(alone)
 
     # Three processes, all of which die.
-    first = begin(data, shared, *torchrun(3))
+    first = begin(shared, *torchrun(3))
     wait_for_parts(shared, 2, first)
     for process in (first.pid, *workers(first)):
         os.kill(process, signal.SIGKILL)
@@ -86,7 +97,7 @@ def test_a_sweep_ends_as_one_process_does(tmp_path):
     assert 2 <= before < N
 
     # Two, one of which dies and is begun again.
-    second = begin(data, shared, *torchrun(2, restarts=1))
+    second = begin(shared, *torchrun(2, restarts=1))
     wait_for_parts(shared, before + 1, second)
     os.kill(workers(second)[-1], signal.SIGKILL)
     said, _ = second.communicate(timeout=600)

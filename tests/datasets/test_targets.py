@@ -7,11 +7,10 @@ import sys
 import numpy as np
 import pytest
 import torch
-from cox.readers import CollectionReader
+from cox_stores import read
 from PIL import Image
 
 import robust_reps_ext as rr
-from robust_reps_ext import cli
 from robust_reps_ext.datasets.patterns import kaleidoscope
 from robust_reps_ext.datasets.photographs import PHOTOGRAPHS, photographs
 from robust_reps_ext.datasets.restricted_imagenet import sub_classes
@@ -68,19 +67,13 @@ def test_targets_have_the_size_of_the_data_and_follow_the_seed():
 
 
 @pytest.mark.parametrize("kind", ["kaleidoscope", "photographs"])
-def test_the_command_inverts_them(kind, monkeypatch, tmp_path, capsys):
+def test_the_command_inverts_them(kind, command, tmp_path):
     out = tmp_path / "out"
     given = f"invert --model critters-robust --dataset critters_fine --targets {kind} --n 2"
-    monkeypatch.setattr(
-        "sys.argv", ["robust-reps", *given.split(), "--iterations", "1", "--out", str(out)]
-    )
-    with pytest.raises(SystemExit) as end:
-        cli.main()
-    assert not end.value.code, capsys.readouterr().err
+    status, _, told = command(*given.split(), "--iterations", 1, "--out", out)
+    assert status == 0, told
     [directory] = out.iterdir()
-    reader = CollectionReader(str(out))
-    metadata, results = reader.df("metadata"), reader.df("results")
-    reader.close()
+    metadata, results = read(out, "metadata"), read(out, "results")
     assert metadata["targets"].tolist() == [kind]
     found = rr.Synthesis.load(directory / "inversion.safetensors")
     expected = {

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
-import re
 
 import pytest
 import torch
-from browsers import BROWSER, VIEWS
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from playwright.sync_api import expect
 
 import robust_reps_ext as rr
 from robust_reps_ext.datasets.critters.networks import CrittersResNet
 from robust_reps_ext.experiments.activations import extremes, merged
-from robust_reps_ext.report.activations import LARGEST, write_activations
 from robust_reps_ext.results.activations import Activations, Extreme, from_rows, to_rows
 
 SIZE = 256
@@ -116,68 +112,3 @@ def test_what_was_asked_differently_is_not_merged(model, images):
         merged()
     with pytest.raises(rr.InputError, match="coordinates='some': give numbers, or \"all\""):
         rr.most_activating(model, [images], coordinates="some")
-
-
-@pytest.fixture(scope="module")
-def written(model, images, tmp_path_factory):
-    found = rr.most_activating(
-        model, zip(images.split(8), (torch.arange(40) % 3).split(8), strict=True),
-        coordinates="all", k=3,
-    )  # fmt: skip
-    path = tmp_path_factory.mktemp("wall") / "activations.html"
-    names = ("<b>dog</b>", "cat's", "</script><script>alert(1)</script>")
-    write_activations(
-        path, found, images.__getitem__, names=names, model=model.card, name="a <model>",
-        data="critters",
-    )  # fmt: skip
-    return path, found, names
-
-
-def test_the_page_holds_each_image_once(written, images):
-    path, found, _ = written
-    text = path.read_text()
-    shown = {*found.most.index.flatten().tolist(), *found.least.index.flatten().tolist()}
-    facts = json.loads(re.search(r'id="facts">(.*?)</script>', text, re.S)[1])
-    assert len(facts["thumbnails"]) == len(set(facts["thumbnails"])) == len(shown)
-    assert len(text) < LARGEST
-    assert "alert(1)</script>" not in text
-    for c in (0, SIZE - 1):
-        places = [facts["index"][k] for k in facts["most"]["image"][c]]
-        assert places == found.most.index[c].tolist()
-
-
-@pytest.mark.skipif(BROWSER is None, reason="no Chromium or Chrome on this machine")
-@pytest.mark.parametrize("view", VIEWS)
-def test_the_wall_can_be_browsed(browser, written, view):
-    path, found, names = written
-    context = browser.new_context(**VIEWS[view])
-    page, said = context.new_page(), []
-    page.on("console", lambda message: said.append(message.text))
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.on("request", lambda asked: said.append(asked.url) if "http" in asked.url[:4] else None)
-    page.goto(path.as_uri())
-    items = page.locator("#wall li")
-    expect(items).to_have_count(48)
-    expect(page.locator("#where")).to_have_text(f"1 to 48 of {SIZE}")
-    titles = page.locator("#wall .most figure").evaluate_all("all => all.map(one => one.title)")
-    first = found.most
-    assert titles[0].startswith(f"{names[int(first.label[0, 0])]}, image {int(first.index[0, 0])},")
-    loaded = page.locator("#wall img").evaluate_all("all => all.every(one => one.naturalWidth > 0)")
-    assert loaded
-    page.click("#on")
-    expect(page.locator("#wall h2 span").first).to_have_text("48")
-    page.keyboard.press("ArrowLeft")
-    expect(page.locator("#back")).to_be_disabled()
-    page.fill("#coordinate", "200")
-    expect(page.locator("#wall .chosen h2 span")).to_have_text("200")
-    expect(page.locator("#wall .chosen")).to_be_in_viewport()
-    page.select_option("#order", "value")
-    best = page.locator("#wall li").first.locator(".most figcaption").first
-    expect(best).to_have_text(f"{float(first.value.max()):#.3g}")
-    page.select_option("#order", "alike")
-    alike = [int(text[:1] or 1) for text in page.locator("h2 small").all_text_contents()]
-    assert alike == sorted(alike, reverse=True)
-    width = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
-    assert width <= 0
-    context.close()
-    assert said == []

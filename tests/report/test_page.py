@@ -45,7 +45,7 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory):
+def written(tmp_path_factory, undrawn):
     data = DATASETS["critters"]()
     data.classes = (HOSTILE, *data.classes[1:])
     torch.manual_seed(0)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 from cox.readers import CollectionReader
+from cox_stores import read
 from stored_experiments import SETTINGS, resume, synthesis
 
-from robust_reps_ext import cli
 from robust_reps_ext.results.cox_export import bring_up_to_date, faults
 from robust_reps_ext.results.merge import merge
 from robust_reps_ext.results.reader import read_results
@@ -32,17 +32,13 @@ def finish(store, n=10, size=4, only=None):
     return made
 
 
+def table(out):
+    return read(out, "results").to_dict("list")
+
+
 def listed(store, n=10, size=4):
     with store.parts("whole", n, size) as parts:
         return list(parts)
-
-
-def table(out):
-    reader = CollectionReader(str(out))
-    try:
-        return reader.df("results").to_dict("list")
-    finally:
-        reader.close()
 
 
 def test_a_whole_goes_on_where_it_stopped(tmp_path):
@@ -141,15 +137,7 @@ def test_a_store_truncated_anywhere_is_made_again_and_kept_aside(tmp_path):
 
 
 @pytest.mark.parametrize("what", ["missing", "behind"])
-def test_a_store_that_is_missing_or_behind_is_told_and_made_again(
-    tmp_path, capsys, monkeypatch, what
-):
-    def command(*words):
-        monkeypatch.setattr("sys.argv", ["robust-reps", "store", *map(str, words)])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        return end.value.code or 0, capsys.readouterr().out
-
+def test_a_store_that_is_missing_or_behind_is_told_and_made_again(command, tmp_path, what):
     with resume(tmp_path) as store:
         finish(store, only=1)
         old = (store.path / "store.h5").read_bytes()
@@ -159,12 +147,15 @@ def test_a_store_that_is_missing_or_behind_is_told_and_made_again(
         (store.path / "store.h5").unlink()
     else:
         (store.path / "store.h5").write_bytes(old)
-    status, said = command("check", tmp_path)
+    status, said, _ = command("store", "check", tmp_path)
     assert status == 1
     assert "is missing" in said if what == "missing" else "rows, the records 11" in said
-    assert command("rebuild", tmp_path) == (0, f"{store.path}: rebuilt\n")
-    assert command("rebuild", tmp_path) == (0, f"{store.path}: was up to date\n")
-    assert command("check", tmp_path) == (0, f"{store.path}: 3 finished, all as recorded\n")
+    assert command("store", "rebuild", tmp_path)[:2] == (0, f"{store.path}: rebuilt\n")
+    assert command("store", "rebuild", tmp_path)[:2] == (0, f"{store.path}: was up to date\n")
+    assert command("store", "check", tmp_path)[:2] == (
+        0,
+        f"{store.path}: 3 finished, all as recorded\n",
+    )
     assert table(tmp_path) == before
 
 

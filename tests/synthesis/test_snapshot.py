@@ -59,7 +59,10 @@ CASES = list(
 )
 
 
-@pytest.mark.parametrize(("schedule", "use_best", "stop", "kept"), CASES)
+@pytest.mark.parametrize(
+    ("schedule", "use_best", "stop", "kept"),
+    [pytest.param(*c, marks=() if i % 5 == 0 else pytest.mark.slow) for i, c in enumerate(CASES)],
+)
 def test_an_interrupted_run_ends_in_the_same_bits(schedule, use_best, stop, kept, tmp_path):
     frames, precision = kept
     settings = Settings(

@@ -208,17 +208,13 @@ def test_a_damaged_manifest_is_named(tmp_path):
         finished_units(tmp_path, ORDER)
 
 
-def test_the_command_says_what_is_wrong(monkeypatch, capsys, tmp_path):
-    from robust_reps_ext.cli import main
-
+def test_the_command_says_what_is_wrong(command, tmp_path):
     given = ["paper", "--robust", "a.pt", "--standard", "b.pt", "--dataset", "critters"]
     for more, said in (
         (["--quick", "--full"], "--quick and --full: give one of them"),
         ([], "a.pt"),
     ):
-        monkeypatch.setattr("sys.argv", ["robust-reps", *given, "--out", str(tmp_path), *more])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        assert stop.value.code == 2
-        assert said in capsys.readouterr().err
+        status, _, told = command(*given, "--out", tmp_path, *more)
+        assert status == 2
+        assert said in told
     assert list(tmp_path.iterdir()) == []

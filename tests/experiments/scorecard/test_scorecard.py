@@ -12,7 +12,6 @@ import torch
 from robustness.datasets import DATASETS
 
 import robust_reps_ext as rr
-from robust_reps_ext import cli
 from robust_reps_ext.experiments.paper.units import ORDER
 from robust_reps_ext.experiments.scorecard import scorecard
 from robust_reps_ext.experiments.scorecard.claims import CLAIMS
@@ -215,6 +214,7 @@ def test_the_same_seed_measures_the_same(fine, three):
         assert all(torch.equal(one[name], other[name]) for name in one)
 
 
+@pytest.mark.slow
 def test_without_a_judge_or_factors_what_needs_them_is_left_out(three):
     animals = DATASETS["critters"](custom_class_args={"n_val": 24})
     torch.manual_seed(0)
@@ -317,15 +317,12 @@ class TestTrials:
             trials.get("robust", 0)
 
 
-def test_the_command(monkeypatch, capsys, tmp_path):
+def test_the_command(command, monkeypatch, tmp_path):
     monkeypatch.setattr("robust_reps_ext.experiments.scorecard.settings.QUICK", TINY)
     pair = ["--model", "critters-robust", "--against", "critters-standard"]
-    common = ["robust-reps", "scorecard", *pair, "--dataset", "critters_fine", "--out"]
-    monkeypatch.setattr("sys.argv", [*common, str(tmp_path), "--quick"])
-    with pytest.raises(SystemExit) as end:
-        cli.main()
-    assert not end.value.code
-    said = capsys.readouterr().out
+    common = ["scorecard", *pair, "--dataset", "critters_fine", "--out", tmp_path]
+    status, said, told = command(*common, "--quick")
+    assert status == 0, told
     assert "class recovered" in said
     assert "index.html" in said
     kept = json.loads((tmp_path / "scorecard.json").read_text("utf-8"))
@@ -336,8 +333,6 @@ def test_the_command(monkeypatch, capsys, tmp_path):
         (["--n", "1000"], "--n 1000: beside the targets as many others are needed"),
         (["--quick", "--n", "3"], "scorecard-trials was made with"),
     ):
-        monkeypatch.setattr("sys.argv", [*common, str(tmp_path), *more])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        assert end.value.code == 2
-        assert message in capsys.readouterr().err.splitlines()[-1]
+        status, _, told = command(*common, *more)
+        assert status == 2
+        assert message in told.splitlines()[-1]

@@ -37,6 +37,12 @@ SCHEDULES = {
 }
 
 
+def first_quick(values):
+    """The first of them in the quick tests, the others in the slow ones."""
+    first, *others = values
+    return [first, *(pytest.param(other, marks=pytest.mark.slow) for other in others)]
+
+
 @pytest.fixture
 def train(pristine, monkeypatch, tmp_path):
     """Trains an upstream `AttackerModel` around a network for one step, and gives its file."""
@@ -87,7 +93,7 @@ def check(path, network, statistics, *, kind, dataset=None):
     return model.card
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("schedule", first_quick(SCHEDULES))
 def test_what_upstreams_training_saves(schedule, train):
     network = cifar_models.resnet18()
     path = train(network, CIFAR, **SCHEDULES[schedule])
@@ -101,7 +107,7 @@ def test_what_upstreams_training_saves(schedule, train):
     assert {"module.model.linear.weight", "module.attacker.model.linear.weight"} <= set(state)
 
 
-@pytest.mark.parametrize("name", ["mobilenet_v2", "shufflenet_v2_x1_0", "mnasnet1_0"])
+@pytest.mark.parametrize("name", first_quick(["mobilenet_v2", "shufflenet_v2_x1_0", "mnasnet1_0"]))
 def test_robust_models_transfer(name, train):
     network = getattr(torchvision.models, name)(num_classes=10)
     path = train(Nested(network), IMAGENET)
@@ -143,7 +149,7 @@ class Normalize(nn.Module):
 
 
 @pytest.mark.parametrize("under", ["state_dict", None])
-@pytest.mark.parametrize("parallel", [True, False])
+@pytest.mark.parametrize("parallel", first_quick([True, False]))
 def test_robustbench(under, parallel, tmp_path):
     network = cifar_models.resnet18()
     whole = nn.Sequential(OrderedDict(normalize=Normalize(*CIFAR), model=network))
@@ -153,7 +159,7 @@ def test_robustbench(under, parallel, tmp_path):
 
 
 @pytest.mark.parametrize("suffix", ["pth", "pt", "safetensors"])
-@pytest.mark.parametrize("wrap", [None, torch.compile, nn.DataParallel])
+@pytest.mark.parametrize("wrap", first_quick([None, torch.compile, nn.DataParallel]))
 def test_bare(wrap, suffix, tmp_path):
     network = torchvision.models.mobilenet_v2(num_classes=10)
     state = (wrap(network) if wrap else network).state_dict()

@@ -33,6 +33,14 @@ def test_files_are_those_of_the_cards(name):
     assert len(data) < 10 * 2**20
 
 
+def test_new_images_are_recognised(models, drawn):
+    for model in models.values():
+        with torch.no_grad():
+            found = model(drawn.images / 255)[0].argmax(1)
+        assert (found == drawn.fine_labels).float().mean() > 0.95
+
+
+@pytest.mark.slow
 def test_accuracies_are_those_of_the_cards(models, drawn):
     """54 new images: clean accuracy of each, and what PGD-20 leaves of it."""
     data = [(drawn.images / 255, drawn.fine_labels)]

@@ -137,30 +137,16 @@ def test_bundled_models_tell_what_their_cards_say():
     assert 0 < card["accuracies"]["critters_fine clean"] <= 100
 
 
-def test_the_command_lists_everything(capsys, monkeypatch):
-    from robust_reps_ext import cli
-
-    monkeypatch.setattr("sys.argv", ["robust-reps", "models", "--json"])
-    with pytest.raises(SystemExit):
-        cli.main()
-    listed = json.loads(capsys.readouterr().out)
+def test_the_command_lists_everything(command):
+    listed = json.loads(command("models", "--json")[1])
     assert set(listed["public"]) == set(PUBLIC)
     assert "critters-robust" in listed["bundled"]
     assert set(listed["public"]["resnet50_linf_eps4.0"]) >= {"url", "size", "sha256", "citation"}
 
 
-def run(capsys, monkeypatch, *words):
-    from robust_reps_ext import cli
-
-    monkeypatch.setattr("sys.argv", ["robust-reps", *words])
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    return ended.value.code, *capsys.readouterr()
-
-
-def test_every_name_stands_on_one_line_of_the_table(capsys, monkeypatch):
+def test_every_name_stands_on_one_line_of_the_table(command, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
-    status, listed, _ = run(capsys, monkeypatch, "models")
+    status, listed, _ = command("models")
     lines = listed.splitlines()
     assert status == 0
     assert max(map(len, lines)) <= 80
@@ -173,16 +159,16 @@ def test_every_name_stands_on_one_line_of_the_table(capsys, monkeypatch):
     assert first["critters-robust"].split()[-2:] == ["60.0", "32.4"]
 
 
-def test_the_command_tells_what_is_known_of_one(capsys, monkeypatch):
-    status, told, _ = run(capsys, monkeypatch, "models", "resnet50_linf_eps4.0")
+def test_the_command_tells_what_is_known_of_one(command):
+    status, told, _ = command("models", "resnet50_linf_eps4.0")
     model = PUBLIC["resnet50_linf_eps4.0"]
     assert status == 0
     assert model.url in told.splitlines()
     assert "204,818,947 bytes" in told
     assert model.sha256 in told
-    _, as_json, _ = run(capsys, monkeypatch, "models", "critters-robust", "--json")
+    _, as_json, _ = command("models", "critters-robust", "--json")
     assert json.loads(as_json)["accuracies"]["critters clean"]["images"] == 1620
-    status, told, error = run(capsys, monkeypatch, "models", "resnet50_l2_eps33")
+    status, told, error = command("models", "resnet50_l2_eps33")
     assert (status, told) == (2, "")
     assert error.startswith("error: no model is called 'resnet50_l2_eps33': did you mean resnet50")
     assert error.count("\n") == 1

@@ -7,28 +7,23 @@ import torch
 from bad_image_trees import BAD, CLASSES, EACH, FORKS, GOOD
 from robustness import datasets
 
-from robust_reps_ext import cli
 from robust_reps_ext.datasets.critters.networks import critters_resnet
 from robust_reps_ext.results.reader import read_results
 from robust_reps_ext.upstream.training.command import run as training
 
 
 @pytest.fixture
-def run(monkeypatch, capfd, tree, small):
+def run(command, tree, small):
     """Call `robust-reps` on the tree; its status, what it says, and its experiment."""
     torch.manual_seed(0)
     torch.save(critters_resnet(num_classes=len(CLASSES)).state_dict(), tree / "model.pt")
 
-    def command(name, *words):
+    def call(name, *words):
         given = ["--model", tree / "model.pt", "--dataset", "small", "--data", tree]
-        line = ["robust-reps", name, *given, "--out", tree / "out", *words]
-        monkeypatch.setattr("sys.argv", list(map(str, line)))
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        return end.value.code or 0, capfd.readouterr().err
+        status, _, told = command(name, *given, "--out", tree / "out", *words)
+        return status, told
 
-    return command
+    return call
 
 
 SKIP = ("--on-bad-image", "skip")

@@ -16,14 +16,16 @@ import numpy as np
 import pytest
 import torch
 from cox.store import Store
+from robustness.datasets import DATASETS
 from torch.utils.data import BatchSampler
-from torchrun_tiny import N_VAL
+from torchrun_tiny import N_VAL, Tiny
 
 import robust_reps_ext  # noqa: F401
 from robust_reps_ext.runtime import random_state
 from robust_reps_ext.runtime.errors import InputError
 from robust_reps_ext.upstream import distributed
 from robust_reps_ext.upstream.distributed.batches import RankBatches
+from robust_reps_ext.upstream.training import command
 from robust_reps_ext.upstream.training.setup import setup_args
 
 with warnings.catch_warnings():
@@ -137,6 +139,19 @@ def trained(tmp_path_factory):
     return folder, ends
 
 
+def test_an_epoch_in_two_processes_is_that_of_one(tmp_path, monkeypatch):
+    one, two = (words(tmp_path, name, f"{SAME_DRAWS} --epochs 1") for name in ("one", "two"))
+    monkeypatch.setitem(DATASETS, "critters", Tiny)
+    with pytest.raises(SystemExit) as end:
+        command.run(one)
+    assert not end.value.code
+    status, said, errors = start(TORCHRUN, TINY, *two)
+    assert status == 0, errors
+    assert said.count("after epoch 1:") == 1
+    assert_close(checkpoint(tmp_path, "one"), checkpoint(tmp_path, "two"))
+    assert_same_logs(logs(tmp_path, "one"), logs(tmp_path, "two"))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["plain", "parts", "synced"])
 def test_two_processes_train_as_one(name, trained):
@@ -233,6 +248,7 @@ def test_augmentation_differs_by_rank_but_not_by_chance():
     assert draws[0] != draws[1] == draws[2]
 
 
+@pytest.mark.slow
 def test_a_batch_that_does_not_divide_is_refused_once(tmp_path):
     line = [*words(tmp_path, "refused"), "--batch-size", "15"]
     status, _, errors = start(TORCHRUN, "-m", "robustness.main", *line)

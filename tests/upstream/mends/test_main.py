@@ -11,7 +11,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from cox.readers import CollectionReader
+from cox_stores import read
 from PIL import Image
 
 import robust_reps_ext  # noqa: F401
@@ -63,16 +63,6 @@ def command(line, capsys, status=0):
     return error
 
 
-def table(out, name):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        reader = CollectionReader(str(out))
-    try:
-        return reader.df(name)
-    finally:
-        reader.close()
-
-
 def test_train_resume_evaluate(tmp_path, capsys):
     out = tmp_path / "runs"
     said = command(words(out, seed=3), capsys)
@@ -87,13 +77,13 @@ def test_train_resume_evaluate(tmp_path, capsys):
     said = command(words(out, epochs=3, resume=True), capsys)
     assert "going on with the run" in said
     assert list(out.iterdir()) == [experiment]
-    logs = table(out, "logs")
+    logs = read(out, "logs")
     assert logs["epoch"].tolist() == [1, 2, 3]
     checkpoint = torch.load(experiment / LATEST, weights_only=True)
     assert (checkpoint["epoch"], checkpoint["seed"]) == (3, 3)
     assert (checkpoint["arch"], checkpoint["dataset"]) == ("linear", "dots")
 
-    metadata = table(out, "metadata")
+    metadata = read(out, "metadata")
     assert metadata["epochs"].tolist() == [2, 3]
     assert metadata["seed"].tolist()[0] == 3
     assert metadata["eps"].tolist() == [0.5, 0.5]
@@ -134,11 +124,11 @@ def test_resuming_elsewhere_takes_the_weights_alone(tmp_path, capsys):
     path = tmp_path / "old" / "a" / LATEST
     said = command(words(tmp_path / "new", exp_name="b", resume=path), capsys)
     assert "starting anew from the weights" in said
-    assert table(tmp_path / "new", "logs")["epoch"].tolist() == [1, 2]
+    assert read(tmp_path / "new", "logs")["epoch"].tolist() == [1, 2]
     said = command(
         words(tmp_path / "new", exp_name="c", resume=path, resume_optimizer=1, epochs=4), capsys
     )
-    logs = table(tmp_path / "new", "logs")
+    logs = read(tmp_path / "new", "logs")
     assert logs[logs["exp_id"] == "c"]["epoch"].tolist() == [3, 4]
 
 
@@ -146,7 +136,7 @@ def test_an_evaluation_can_be_kept(tmp_path, capsys):
     command(words(tmp_path / "runs", exp_name="a"), capsys)
     path = tmp_path / "runs" / "a"
     command(words(tmp_path / "evaluations", eval_only=1, resume=path, adv_eval=0), capsys)
-    logs = table(tmp_path / "evaluations", "logs")
+    logs = read(tmp_path / "evaluations", "logs")
     assert logs["epoch"].tolist() == [0]
     assert np.isnan(logs["adv_prec1"].tolist()[0])
 
@@ -169,7 +159,7 @@ def test_a_preset_fills_what_the_command_line_leaves(tmp_path, capsys):
     )
     line = words(tmp_path / "runs", adv_train=None, constraint=None, config_path=preset)
     command(line, capsys)
-    metadata = table(tmp_path / "runs", "metadata").iloc[0]
+    metadata = read(tmp_path / "runs", "metadata").iloc[0]
     assert (metadata["adv_train"], metadata["adv_eval"], metadata["epochs"]) == (0, 1, 1)
     assert (metadata["eps"], metadata["constraint"], metadata["lr"]) == (0.5, "2", 1.0)
     assert metadata["custom_lr_multiplier"] == "[[0, 1], [1, 0.5]]"
@@ -279,6 +269,7 @@ def test_help_lists_every_option(capsys):
     }
 
 
+@pytest.mark.slow
 def test_the_documented_command_in_a_process_of_its_own(tmp_path):
     from robust_reps_ext.datasets.restricted_imagenet import sub_classes
 
@@ -303,7 +294,7 @@ def test_the_documented_command_in_a_process_of_its_own(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert "after epoch 1: clean accuracy" in done.stdout
-    assert table(tmp_path / "runs", "logs")["epoch"].tolist() == [1]
+    assert read(tmp_path / "runs", "logs")["epoch"].tolist() == [1]
     (experiment,) = (tmp_path / "runs").iterdir()
     assert (experiment / LATEST).is_file()
 

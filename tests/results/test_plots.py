@@ -1,0 +1,40 @@
+"""Plots of numbers: lines with bands, bars with intervals."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from robust_reps_ext.results.plots import Line, accuracy_figure, curve_figure
+from robust_reps_ext.runtime.errors import InputError
+
+
+def test_a_curve_shows_each_line_with_its_band():
+    radii = torch.tensor([0.0, 2, 8])
+    y, low, high = torch.tensor([[1, 0.5, 0.1], [0.9, 0.4, 0.0], [1.2, 0.6, 0.3]])
+    axes = curve_figure(radii, [Line(y, low, high, "robust"), Line(low, low, low, "x")]).axes[0]
+    drawn = axes.get_lines()[0]
+    np.testing.assert_allclose(drawn.get_xdata(), [0, 2, 8])
+    np.testing.assert_allclose(drawn.get_ydata(), y)
+    band = axes.collections[0].get_paths()[0].vertices[:, 1]
+    assert (float(band.min()), float(band.max())) == pytest.approx((0, 1.2))
+    assert axes.get_ylim()[1] >= 1.2
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["robust", "x"]
+
+
+def test_accuracies_are_bars_with_their_intervals():
+    line = Line([0.9, 0.25], [0.8, 0.1], [0.95, 0.5], "robust")
+    axes = accuracy_figure(["clean", "PGD-20"], [line, line]).axes[0]
+    bars, errors = axes.containers[1], axes.containers[0]
+    assert [bar.get_width() for bar in bars] == [0.9, 0.25]
+    ends = [segment[:, 0] for segment in errors.lines[2][0].get_segments()]
+    np.testing.assert_allclose(ends, [[0.8, 0.95], [0.1, 0.5]])
+
+
+@pytest.mark.parametrize("lines", [[], [Line([1], [1, 2], [1])], [Line([1, 2], [1, 2], [1, 2])]])
+def test_plots_refuse_lines_of_other_lengths(lines):
+    with pytest.raises(InputError):
+        curve_figure([1.0], lines)
+    with pytest.raises(InputError):
+        accuracy_figure(["clean"], lines)
