@@ -13,7 +13,7 @@ from torchvision import models as torchvision_models
 
 import robust_reps_ext as rr
 from robust_reps_ext.models.architectures import recognized
-from robust_reps_ext.models.representation import RepresentationModel
+from robust_reps_ext.models.layers import RepresentationModel
 
 DOCS = Path(__file__).parent.parent / "docs" / "models.md"
 MEAN, STD = 0.5, 0.25

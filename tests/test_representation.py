@@ -13,7 +13,7 @@ from torch import nn
 
 import robust_reps_ext as rr
 from robust_reps_ext.datasets.critters.networks import ARCHITECTURES
-from robust_reps_ext.models.representation import RepresentationModel, at_layer
+from robust_reps_ext.models.layers import RepresentationModel, at_layer
 
 STATISTICS = SimpleNamespace(mean=torch.full((3,), 0.5), std=torch.full((3,), 0.25))
 

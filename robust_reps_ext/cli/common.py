@@ -124,7 +124,7 @@ class Common:
     @cached_property
     def network(self) -> AttackerModel:
         """The model, on its device, which has the layer that is asked for."""
-        from ..models.representation import at_layer
+        from ..models.layers import at_layer
 
         found = load(self.model, self.data_set, self)
         at_layer(found, self.layer)

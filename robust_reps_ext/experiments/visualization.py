@@ -7,14 +7,15 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
-from robustness.attacker import AttackerModel
 from torch import Tensor, nn
 from typing_extensions import Unpack
 
+from ..models.loading import Model, as_model, channels_of
 from ..models.representation import representation
 from ..results.synthesis import Synthesis
 from ..runtime.errors import InputError
-from ..runtime.images import check_images
+from ..runtime.images import Images, as_images
+from ..runtime.modules import evaluating
 from ..synthesis import Progress, optimize
 from ..synthesis.objectives import CoordinateMaximization, check_coordinates
 from ..synthesis.settings import Options, Settings
@@ -73,10 +74,10 @@ class _Transformed:
 
 
 def visualize(
-    model: AttackerModel,
+    model: Model,
     *,
-    coordinates: Sequence[int],
-    seeds: Tensor,
+    coordinates: int | Sequence[int] | str,
+    seeds: Images,
     transform: str | Callable[[Tensor], Tensor] | None = None,
     parameterization: str = "pixels",
     seed: int = 0,
@@ -88,9 +89,9 @@ def visualize(
     Parameters
     ----------
     model
-        As `load_model` returns it.
+        As `load_model` returns it, or anything that it takes.
     coordinates
-        Which coordinates i of R(x).
+        Which coordinates i of R(x); ``"all"`` for every one.
     seeds
         Images x0 to start from, (S, C, H, W) in [0, 1]; noise and grey are images too, see
         `robust_reps_ext.synthesis.noise`.
@@ -130,7 +131,8 @@ def visualize(
     >>> rr.visualize(model, coordinates=[3, 50, 7], seeds=seeds, iterations=2).images.shape
     torch.Size([2, 3, 3, 64, 64])
     """
-    seeds = check_images("seeds", seeds)
+    model = as_model(model)
+    seeds = as_images("seeds", seeds, channels_of(model))
     settings = Settings.paper(seeds, options, iterations=200)
     moves = (
         random_transform(transform, min(seeds.shape[-2:]))
@@ -155,7 +157,7 @@ def visualize(
         seed=seed,
         progress=progress,
     )
-    with torch.no_grad():
+    with evaluating(model), torch.no_grad():
         logits = [model(batch)[0] for batch in result.images.split(result.settings["batch_size"])]
     return Visualization(
         coordinates=chosen,

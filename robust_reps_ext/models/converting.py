@@ -14,8 +14,8 @@ from torch import nn
 from ..runtime.errors import InputError
 from ..runtime.files import writing
 from .checkpoints.containers import CARD
+from .layers import RepresentationModel
 from .loading import load_model
-from .representation import RepresentationModel
 
 __all__ = ["convert"]
 

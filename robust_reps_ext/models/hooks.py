@@ -29,7 +29,7 @@ __all__ = [
     "trace",
 ]
 
-Layer = str | Callable[[nn.Module], nn.Module]
+Layer = str | nn.Module | Callable[[nn.Module], nn.Module]
 
 
 class Site:
@@ -285,6 +285,21 @@ def trace(network: nn.Module, x: Tensor, layer: Layer | None) -> Site:
 def submodule(network: nn.Module, layer: Layer) -> tuple[str, nn.Module]:
     """The module that `layer` means, and its name; `InputError` where there is none."""
     names = dict(network.named_modules())
+    if isinstance(layer, (list, tuple, set)):
+        raise InputError(f"layer={layer!r} names {len(layer)} layers: give one, and call for each")
+    if not isinstance(layer, str) and not callable(layer):
+        raise InputError(
+            f"layer is a {type(layer).__name__}: give a name, a module of the network, or a "
+            "function of the network that returns one"
+        )
+    if isinstance(layer, nn.Module):
+        for name, module in names.items():
+            if module is layer:
+                return name, module
+        raise InputError(
+            f"layer= is a {type(layer).__name__} that is no module of this "
+            f"{type(network).__name__}: give its name"
+        )
     if callable(layer):
         wanted = layer(network)
         for name, module in names.items():

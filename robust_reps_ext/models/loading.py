@@ -9,7 +9,7 @@ import logging
 import os
 from collections.abc import Mapping
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from robustness.attacker import AttackerModel
@@ -17,17 +17,21 @@ from robustness.datasets import DATASETS
 from torch import nn
 
 from ..runtime.errors import InputError
+from ..runtime.modules import modes_of
 from . import normalizers
 from .architectures import TIMM
 from .architectures.fitting import check_classes, classes_of, fitted, kind
 from .checkpoints import read_checkpoint
 from .checkpoints.state_names import Normalizer, bare_name
+from .layers import Layer, RepresentationModel, at_layer
 from .normalizers import Statistics
-from .representation import Layer, RepresentationModel, at_layer
 from .self_check import check_output, check_weights
 from .zoo.sources import find_source, timm_network
 
-__all__ = ["load_model", "weights_digest"]
+__all__ = ["Model", "as_model", "channels_of", "load_model", "weights_digest"]
+
+Model: TypeAlias = AttackerModel | nn.Module | str | os.PathLike[str]
+"""What every call takes: see the ``source`` of `load_model`."""
 
 logger = logging.getLogger("robust_reps_ext")
 
@@ -130,6 +134,40 @@ def load_model(
     if model is not source:
         _report(model.card)
     return model
+
+
+def as_model(model: Model) -> AttackerModel:
+    """`model` itself, or what `load_model` makes of it; a network keeps its mode.
+
+    Raises
+    ------
+    InputError
+        As `load_model`; where no normaliser is known, load the network with ``normalize=``.
+    """
+    if isinstance(model, AttackerModel):
+        return model
+    if not isinstance(model, (nn.Module, str, os.PathLike)):
+        raise InputError(
+            f"model is a {type(model).__name__}: give what load_model returns, a network, a file "
+            "or a name"
+        )
+    modes = modes_of(model) if isinstance(model, nn.Module) else {}
+    try:
+        return load_model(model)
+    except InputError as error:
+        if "normalize=" not in str(error):
+            raise
+        raise InputError(
+            f"{error}: load_model(network, normalize=(mean, std)) makes a model of it"
+        ) from error
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+
+
+def channels_of(model: AttackerModel) -> int:
+    """How many channels its images have."""
+    return int(model.normalizer.new_mean.numel())
 
 
 def weights_digest(model: nn.Module) -> str:

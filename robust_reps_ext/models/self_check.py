@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ..runtime.errors import InputError
 from ..runtime.modules import device_of, evaluating
 from ..upstream.data.bad_images import readable
-from .representation import RepresentationModel
+from .layers import RepresentationModel
 
 __all__ = ["check_accuracy", "check_output", "check_weights"]
 

@@ -12,7 +12,7 @@ from ..runtime.memory import in_batches
 from ..runtime.modules import device_of
 from ..runtime.precision import amp_dtype, reduced
 from ..runtime.randomness import NUDGE, normal, seed_generators
-from .objectives import Objective
+from .objectives import Objective, complete
 
 __all__ = ["Network"]
 
@@ -42,7 +42,12 @@ class Network:
         precision: str,
         seed: int,
     ) -> None:
-        self.model, self.objective, self.target, self.seed = model, objective, target, seed
+        self.model, self.objective, self.target, self.seed = (
+            model,
+            complete(objective),
+            target,
+            seed,
+        )
         self.device = device_of(model)
         self.reduced = reduced(precision, self.device)
         self.may_fall_back = precision == "auto"

@@ -13,8 +13,8 @@ import torch
 from robustness.attacker import AttackerModel
 from torch import Tensor
 
+from ..models.layers import at_layer
 from ..models.loading import weights_digest
-from ..models.representation import at_layer
 from ..results.snapshot import Snapshot, described
 from ..results.synthesis import Synthesis
 from ..runtime.errors import InputError, warn
@@ -24,7 +24,7 @@ from ..runtime.randomness import check_seed, own_generators
 from ..runtime.signals import Pending, deferred
 from ..upstream.attack.state import State
 from .network import Network
-from .objectives import Objective
+from .objectives import Objective, complete
 from .settings import Settings, recorded
 from .trace import Progress, Recorder
 
@@ -55,7 +55,7 @@ def optimize(
             f"{len(start)} starts, {len(target)} targets, {len(origin)} origins: "
             "give as many of each, and origins of the size of the starts"
         )
-    check_seed(seed)
+    seed = check_seed(seed)
     numbers = torch.arange(len(start)) + settings.first if numbers is None else numbers.cpu()
     read = at_layer(model, settings.layer)
     network = Network(read, objective, target, precision=settings.precision, seed=seed)
@@ -91,8 +91,8 @@ def optimize(
         trace=torch.cat([torch.cat(recorder.traces, dim=1), value[None]]),
         trace_steps=torch.tensor([*recorder.trace_steps, settings.iterations]),
         settings={
-            "objective": objective.name,
-            "targeted": objective.targeted,
+            "objective": network.objective.name,
+            "targeted": network.objective.targeted,
             **_plain(recorded(settings)),
             "batch_size": images.size,
             "zero_gradient_starts": int(nudged.sum()),
@@ -285,7 +285,7 @@ def _described(
         **{name: described(value) for name, value in recorded(settings).items()},
         "weights": weights_digest(model),
         "normalizer": described(model.normalizer),
-        "objective": objective.name,
+        "objective": complete(objective).name,
         "objective's parts": described(objective),
         "target": described(target),
         "start": described(start),

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from ...runtime.modules import device_of, evaluating
 from ..hooks import ReplacedReLU, straight_through
-from ..representation import RepresentationModel
+from ..layers import RepresentationModel
 from .convolutions import Packed, Unshuffled, cheaper
 from .folding import bare, foldable, folded_weights, is_weighted, rest_of
 from .residual_blocks import whole_block, whole_row

@@ -1,0 +1,124 @@
+"""Any network with the call of upstream's own, and its representation read at a layer."""
+
+from __future__ import annotations
+
+import logging
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from robustness.attacker import AttackerModel
+from torch import Tensor, nn
+
+from ..runtime.modules import evaluating
+from .hooks import (
+    Layer,
+    ReplacedReLU,
+    Site,
+    left_out,
+    split_pool,
+    straight_through,
+    submodule,
+    trace,
+)
+
+__all__ = [
+    "Layer",
+    "RepresentationModel",
+    "at_layer",
+]
+
+logger = logging.getLogger("robust_reps_ext")
+
+
+def at_layer(model: AttackerModel, layer: Layer | None) -> AttackerModel:
+    """The same network (shared weights) with its representation read at `layer`."""
+    if layer is None:
+        return model
+    inner = model.model.module if isinstance(model.model, RepresentationModel) else model.model
+    normalizer = model.normalizer
+    statistics = SimpleNamespace(mean=normalizer.new_mean[:, 0, 0], std=normalizer.new_std[:, 0, 0])
+    moved = AttackerModel(RepresentationModel(inner, layer=layer), statistics)
+    return moved.train(model.training)
+
+
+class RepresentationModel(nn.Module):
+    """Any network, with the forward call of upstream's own architectures.
+
+    The representation is the input of the linear layer that runs last, or the output of `layer`,
+    flattened or pooled. Nothing is added to the network: hooks live for one call, and the state
+    dict is the network's own under the prefix ``module.``.
+
+    Parameters
+    ----------
+    module
+        A classifier of images (N, C, H, W).
+    layer
+        A submodule by name (``"layer3"``; ``"layer3:mean"`` averages over positions) or as a
+        function of the network; default the penultimate layer.
+
+    Raises
+    ------
+    InputError
+        If `layer` names no submodule, or there is no linear layer to take the input of.
+    """
+
+    def __init__(self, module: nn.Module, *, layer: Layer | None = None) -> None:
+        super().__init__()
+        self.module = module
+        self.layer = layer
+        self._site: Site | None = None
+        self._said_no_relu = False
+        name, _ = split_pool(layer)
+        if name is not None:
+            submodule(module, name)
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            if name == "module":
+                raise
+            return getattr(self.module, name)
+
+    def get_submodule(self, target: str) -> nn.Module:
+        """By the network's own names; with ``module.`` before them, too."""
+        try:
+            return super().get_submodule(target)
+        except AttributeError:
+            return self.module.get_submodule(target)
+
+    def forward(
+        self, x: Tensor, with_latent: bool = False, fake_relu: bool = False, no_relu: bool = False
+    ) -> Any:
+        if not (with_latent or fake_relu):
+            return self.module(x)
+        site = self.site(x)
+        if (fake_relu or no_relu) and site.relu is None:
+            self._say_no_relu(site)
+        with site.reading(self.module) as latent:
+            with ReplacedReLU(site.relu if fake_relu else None, straight_through):
+                logits = self.module(x)
+        if not with_latent:
+            return logits
+        if no_relu and site.relu is not None:
+            with site.reading(self.module) as latent, ReplacedReLU(site.relu, left_out):
+                self.module(x)
+        return logits, site.rows(latent[-1])
+
+    def site(self, x: Tensor) -> Site:
+        """Where the representation is, found by one traced forward pass and remembered."""
+        if self._site is None:
+            with evaluating(self.module), torch.no_grad():
+                self._site = trace(self.module, x[:1].detach(), self.layer)
+        return self._site
+
+    def _say_no_relu(self, site: Site) -> None:
+        if not self._said_no_relu:
+            self._said_no_relu = True
+            logger.info(
+                "%s: the representation (%s) has no ReLU to pass: fake_relu and no_relu change "
+                "nothing",
+                type(self.module).__name__,
+                site,
+            )
