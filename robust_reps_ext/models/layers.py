@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -38,7 +39,8 @@ def at_layer(model: AttackerModel, layer: Layer | None) -> AttackerModel:
     inner = model.model.module if isinstance(model.model, RepresentationModel) else model.model
     normalizer = model.normalizer
     statistics = SimpleNamespace(mean=normalizer.new_mean[:, 0, 0], std=normalizer.new_std[:, 0, 0])
-    moved = AttackerModel(RepresentationModel(inner, layer=layer), statistics)
+    output = getattr(model.model, "output", None) if inner is not model.model else None
+    moved = AttackerModel(RepresentationModel(inner, layer=layer, output=output), statistics)
     return moved.train(model.training)
 
 
@@ -56,6 +58,8 @@ class RepresentationModel(nn.Module):
     layer
         A submodule by name (``"layer3"``; ``"layer3:mean"`` averages over positions) or as a
         function of the network; default the penultimate layer.
+    output
+        From what the network gives to logits (N, classes); default: itself, or its ``logits``.
 
     Raises
     ------
@@ -63,12 +67,19 @@ class RepresentationModel(nn.Module):
         If `layer` names no submodule, or there is no linear layer to take the input of.
     """
 
-    def __init__(self, module: nn.Module, *, layer: Layer | None = None) -> None:
+    def __init__(
+        self,
+        module: nn.Module,
+        *,
+        layer: Layer | None = None,
+        output: Callable[[Any], Tensor] | None = None,
+    ) -> None:
         super().__init__()
         self.module = module
         self.layer = layer
         self._site: Site | None = None
         self._said_no_relu = False
+        self.output = output
         name, _ = split_pool(layer)
         if name is not None:
             submodule(module, name)
@@ -91,27 +102,45 @@ class RepresentationModel(nn.Module):
     def forward(
         self, x: Tensor, with_latent: bool = False, fake_relu: bool = False, no_relu: bool = False
     ) -> Any:
+        x = self._cast(x)
         if not (with_latent or fake_relu):
-            return self.module(x)
+            return self._logits(self.module(x))
         site = self.site(x)
         if (fake_relu or no_relu) and site.relu is None:
             self._say_no_relu(site)
         with site.reading(self.module) as latent:
             with ReplacedReLU(site.relu if fake_relu else None, straight_through):
-                logits = self.module(x)
+                logits = self._logits(self.module(x))
         if not with_latent:
             return logits
         if no_relu and site.relu is not None:
             with site.reading(self.module) as latent, ReplacedReLU(site.relu, left_out):
                 self.module(x)
-        return logits, site.rows(latent[-1])
+        return logits, _float(site.rows(latent[-1]))
+
+    def _cast(self, x: Tensor) -> Tensor:
+        """To the type of the weights; autocast does that by itself."""
+        weights = (one.dtype for one in self.module.parameters() if one.is_floating_point())
+        dtype = next(weights, x.dtype)
+        return x if torch.is_autocast_enabled(x.device.type) else x.to(dtype)
+
+    def _logits(self, found: Any) -> Any:
+        if self.output is not None:
+            found = self.output(found)
+        elif not isinstance(found, Tensor):
+            found = getattr(found, "logits", found)
+        return _float(found) if isinstance(found, Tensor) else found
 
     def site(self, x: Tensor) -> Site:
         """Where the representation is, found by one traced forward pass and remembered."""
         if self._site is None:
             with evaluating(self.module), torch.no_grad():
-                self._site = trace(self.module, x[:1].detach(), self.layer)
+                self._site = trace(self.module, self._cast(x[:1].detach()), self.layer)
         return self._site
+
+    def forget(self) -> None:
+        """Look for the representation anew at the next call: images are of another size."""
+        self._site = None
 
     def _say_no_relu(self, site: Site) -> None:
         if not self._said_no_relu:
@@ -122,3 +151,8 @@ class RepresentationModel(nn.Module):
                 type(self.module).__name__,
                 site,
             )
+
+
+def _float(found: Tensor) -> Tensor:
+    """Half, bfloat16 and double become float32; so does what autocast leaves, further on."""
+    return found if torch.is_autocast_enabled(found.device.type) else found.float()

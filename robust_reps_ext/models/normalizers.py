@@ -72,13 +72,13 @@ def chosen(
 def _of_timm(network: Any) -> Normalizer | None:
     """What timm says of images for one of its networks."""
     noted = getattr(network, "pretrained_cfg", None)
-    if not isinstance(noted, dict) or len(noted.get("mean", ())) != 3:
+    if not isinstance(noted, dict) or not noted.get("mean"):
         return None
     return torch.tensor(noted["mean"]), torch.tensor(noted["std"])
 
 
 def from_argument(normalize: tuple[Statistics, Statistics] | None) -> Normalizer | None:
-    """Check ``normalize=(mean, std)``: three numbers each, std above 0."""
+    """Check ``normalize=(mean, std)``: a number for each channel, std above 0."""
     if normalize is None:
         return None
     try:
@@ -86,9 +86,9 @@ def from_argument(normalize: tuple[Statistics, Statistics] | None) -> Normalizer
     except (TypeError, ValueError, RuntimeError):
         mean = std = torch.zeros(0)
     finite = bool(torch.isfinite(mean).all() and torch.isfinite(std).all())
-    if len(mean) != 3 or len(std) != 3 or not finite or not bool((std > 0).all()):
+    if not len(mean) or len(mean) != len(std) or not finite or not bool((std > 0).all()):
         raise InputError(
-            f"normalize={normalize!r}: give (mean, std), three numbers each, std above 0"
+            f"normalize={normalize!r}: give (mean, std), a number for each channel, std above 0"
         )
     return mean, std
 
@@ -100,5 +100,5 @@ def described(normalizer: Normalizer, origin: str) -> dict[str, Any]:
 
 
 def rounded(values: Tensor) -> list[float]:
-    """Three numbers as they are printed in papers."""
+    """Numbers as they are printed in papers."""
     return [round(value, 6) for value in values.flatten().tolist()]

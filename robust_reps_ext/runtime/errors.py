@@ -30,7 +30,7 @@ class OptionError(InputError, TypeError):
     """A keyword that a call does not take."""
 
     def __init__(self, name: str, known: Iterable[str]) -> None:
-        close = get_close_matches(name, known, n=2, cutoff=0.5) or sorted(known)
+        close = get_close_matches(name, known, n=2, cutoff=0.6) or sorted(known)
         super().__init__(f"{name}= is not an option here: did you mean {' or '.join(close)}?")
 
 

@@ -210,7 +210,7 @@ def _from_array(name: str, array: np.ndarray[Any, Any]) -> Tensor:
     """(N, C, H, W) from (N, C, H, W), or from (N, H, W, C) and (N, H, W) as NumPy's users have."""
     if array.dtype == object or not np.issubdtype(array.dtype, np.number):
         raise InputError(f"{name} is an array of {array.dtype}: give numbers")
-    made = torch.from_numpy(np.ascontiguousarray(array))
+    made = torch.from_numpy(np.array(array))
     if made.dim() == 3 and made.shape[0] == 1:
         return made[:, None]
     if made.dim() == 4 and made.shape[-1] in (1, 3, 4) and made.shape[1] not in (1, 3, 4):

@@ -101,7 +101,7 @@ def optimize(
         provenance={
             "weights": weights_digest(model),
             "seed": seed,
-            "device": str(next(model.parameters()).device),
+            "device": str(device_of(model)),
             "versions": _versions(),
         },
         target_images=target_images,
