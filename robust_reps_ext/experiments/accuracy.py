@@ -128,6 +128,11 @@ def evaluate(
                 raise InputError("the data has no labels: give batches (images, labels)")
             with torch.no_grad():
                 scores = model(images)[0]
+            if not isinstance(scores, Tensor) or scores.dim() != 2 or len(scores) != len(images):
+                raise InputError(
+                    "the model gives no logits (N, classes), so it has no accuracy: "
+                    "load_model(network, output=...) makes logits of what it gives"
+                )
             fine = as_labels(given, len(images), scores.shape[1])
             labels = fine if group is None else group.to(fine.device)[fine]
             if network is None:

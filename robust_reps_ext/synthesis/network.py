@@ -128,7 +128,9 @@ class Network:
                 values, _ = self.objective(self.model.model, x, t)
                 (gradient,) = torch.autograd.grad(values.sum(), [leaf])
             values = values.detach()
-            return (gradient.flatten(1) == 0).all(dim=1) & (values != 0) & values.isfinite()
+            # What is matched exactly has no gradient, and needs none.
+            open_ = values != 0 if self.objective.targeted else torch.ones_like(values).bool()
+            return (gradient.flatten(1) == 0).all(dim=1) & open_ & values.isfinite()
 
         nudged = in_batches(len(start), GRADIENTS_AT_ONCE, flat).to(start.device)
         if nudged.any():

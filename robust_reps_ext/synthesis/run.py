@@ -60,6 +60,12 @@ def optimize(
     read = at_layer(model, settings.layer)
     network = Network(read, objective, target, precision=settings.precision, seed=seed)
     recorder = Recorder(settings, progress)
+    provenance = {
+        "weights": weights_digest(model),
+        "seed": seed,
+        "device": str(network.device),
+        "versions": _versions(),
+    }
     snapshot = None
     if settings.snapshot is not None:
         run = _described(
@@ -73,10 +79,10 @@ def optimize(
         network.prepare(begin)
         images = Run(network, recorder, settings, origin, stop_when, snapshot, pending, kept)
         final = images.run()
-        value = network.values(final, images.size)
+        value = _whatever_happens(partial(network.values, final, images.size), recorder.last)
         images.keep()
     if snapshot is not None:
-        snapshot.remove()
+        _whatever_happens(snapshot.remove, None)
     failed = images.non_finite()
     if any(failed):
         left = [str(i) for i, one in enumerate(failed) if one]
@@ -97,17 +103,22 @@ def optimize(
             "batch_size": images.size,
             "zero_gradient_starts": int(nudged.sum()),
             "non_finite": any(failed) and failed,
+            **({"stopped": True} if recorder.stopped else {}),
         },
-        provenance={
-            "weights": weights_digest(model),
-            "seed": seed,
-            "device": str(device_of(model)),
-            "versions": _versions(),
-        },
+        provenance=provenance,
         target_images=target_images,
         frames=torch.cat(recorder.frames, dim=1) if recorder.frames else None,
         frame_steps=torch.tensor(recorder.frame_steps) if recorder.frames else None,
     )
+
+
+def _whatever_happens(made: Callable[[], Any], instead: Any) -> Any:
+    """What `made` gives; where it fails, a warning: the images that are there count more."""
+    try:
+        return made()
+    except Exception as error:
+        warn(f"after the last step: {type(error).__name__}: {error}; the images are kept")
+        return instead() if callable(instead) else instead
 
 
 class Run:
@@ -219,7 +230,7 @@ class Run:
             orig_input=self.origin[rows],
             use_best=settings.use_best,
             mixed_precision=network.reduced,
-            stop_when=self.stop_when,
+            stop_when=self._stops if self.recorder.may_stop else self.stop_when,
             schedule=settings.schedule,
             patience=settings.patience,
             drop_finished=True,
@@ -227,6 +238,14 @@ class Run:
             **watched,
         )
         return found
+
+    def _stops(self, values: Tensor, seen: Any) -> Tensor:
+        """Every image once `progress` has said so; else those that `stop_when` says."""
+        if self.recorder.stopped:
+            return torch.ones_like(values).bool()
+        if self.stop_when is None:
+            return torch.zeros_like(values).bool()
+        return self.stop_when(values, seen)
 
     def _tensors(self, state: State | None) -> dict[str, Tensor]:
         device = self.network.device
