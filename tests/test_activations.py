@@ -14,15 +14,9 @@ from test_page_in_browser import BROWSER, VIEWS, browser  # noqa: F401
 
 import robust_reps_ext as rr
 from robust_reps_ext.datasets.critters.networks import CrittersResNet
-from robust_reps_ext.experiments.activations import (
-    Activations,
-    Extreme,
-    extremes,
-    from_rows,
-    merged,
-    to_rows,
-)
+from robust_reps_ext.experiments.activations import extremes, merged
 from robust_reps_ext.report.activations import LARGEST, write_activations
+from robust_reps_ext.results.activations import Activations, Extreme, from_rows, to_rows
 
 SIZE = 256
 
