@@ -91,6 +91,7 @@ setup(
         "robust_reps_ext": [
             "py.typed",
             "upstream/training/presets/*.json",
+            "datasets/wordnet.txt",
             "models/zoo/weights/*",
             "report/templates/*",
         ]
@@ -119,7 +120,6 @@ setup(
         "tqdm>=4.66",
         "typer>=0.16",
         "typing_extensions>=4.12",
-        "webdataset>=0.2.100",
     ],
     extras_require={
         "photographs": ["scikit-image>=0.22"],
@@ -138,6 +138,7 @@ setup(
             "scikit-image>=0.22",
             "setuptools>=77",
             "timm>=1.0.11",
+            "webdataset>=0.2.100",
         ],
     },
     entry_points={"console_scripts": ["robust-reps = robust_reps_ext.cli:main"]},

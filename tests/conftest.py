@@ -64,3 +64,14 @@ def pristine():
         warnings.simplefilter("ignore")
         importlib.import_module("pristine.attacker")
         return importlib.import_module("pristine.train")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from browsers import BROWSER, FLAGS
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as started:
+        running = started.chromium.launch(executable_path=BROWSER, args=list(FLAGS))
+        yield running
+        running.close()

@@ -10,34 +10,14 @@ import pickle
 import struct
 import tarfile
 import zipfile
-from types import SimpleNamespace
 
 import dill
 import numpy as np
 import safetensors.torch
 import torch
-from robustness.attacker import AttackerModel
-from torch import nn
+from checkpoint_files import LEGACY, attacker, network, saved
 
 from robust_reps_ext.datasets.critters.networks import critters_resnet
-
-MEAN, STD = (0.4717, 0.4499, 0.3837), (0.2600, 0.2516, 0.2575)
-LEGACY = {"_use_new_zipfile_serialization": False}
-
-
-def network() -> nn.Module:
-    torch.manual_seed(0)
-    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 9))
-
-
-def attacker(classifier: nn.Module) -> AttackerModel:
-    return AttackerModel(
-        classifier, SimpleNamespace(mean=torch.tensor(MEAN), std=torch.tensor(STD))
-    )
-
-
-def prefixed(state, *prefixes):
-    return {prefix + name: value for prefix in prefixes for name, value in state.items()}
 
 
 class Call:
@@ -48,12 +28,6 @@ class Call:
 
     def __reduce__(self):
         return self.reduced
-
-
-def saved(value, **keywords) -> bytes:
-    stream = io.BytesIO()
-    torch.save(value, stream, **keywords)
-    return stream.getvalue()
 
 
 def archive(program: bytes, compression=zipfile.ZIP_STORED, **members: bytes) -> bytes:

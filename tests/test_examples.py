@@ -59,6 +59,7 @@ def test_quick_tour(run, tmp_path):
     assert_pictures(tmp_path, *(f"{name}.png" for name in pictures))
 
 
+@pytest.mark.slow
 def test_robust_dataset(run, tmp_path, capsys, monkeypatch):
     wanted = (
         "robust_dataset.py", "--out", tmp_path, "--images", 27, "--iterations", 1, "--epochs", 1,
@@ -134,6 +135,7 @@ def test_own_objective_trains(own_objective, tmp_path, monkeypatch):
     assert not torch.equal(before["model.module.1.weight"], after["model.module.1.weight"])
 
 
+@pytest.mark.slow
 def test_train_robust(run, tmp_path, capsys):
     run(
         "train_robust.py", "--out", tmp_path, "--images", 54, "--epochs", 2, "--pairs", 2,
@@ -149,6 +151,7 @@ def test_train_robust(run, tmp_path, capsys):
         assert 0 <= clean <= 100
 
 
+@pytest.mark.slow
 def test_compare_models(run, tmp_path):
     run(
         "compare_models.py", "--out", tmp_path, "--iterations", 2, "--pairs", 2, "--n", 9,

@@ -17,7 +17,14 @@ def test_there_are_three():
     assert names == ["own_checkpoint", "own_objective", "quick_tour"]
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, marks=() if path.stem == "quick_tour" else pytest.mark.slow)
+        for path in NOTEBOOKS
+    ],
+    ids=lambda path: path.stem,
+)
 # The kernel's client, in tornado and zmq: not ours.
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 def test_a_notebook_runs_and_shows_pictures(path, tmp_path, monkeypatch):

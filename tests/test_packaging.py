@@ -94,12 +94,16 @@ def test_a_wheel(wheel, environment, tmp_path):
     check_installed_and_uninstalled(wheel, environment, tmp_path)
 
 
-@pytest.mark.parametrize("mode", ["lenient", "compat", "strict"])
+@pytest.mark.parametrize(
+    "mode",
+    ["lenient", *(pytest.param(mode, marks=pytest.mark.slow) for mode in ("compat", "strict"))],
+)
 def test_an_editable_install(sources, environment, tmp_path, mode):
     wheel = build(sources, "editable", tmp_path / "built", {"editable_mode": mode})
     check_installed_and_uninstalled(wheel, environment, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_wheel_from_the_source_archive(sources, wheel, tmp_path):
     archive = build(sources, "sdist", tmp_path / "sdist")
     shutil.unpack_archive(archive, tmp_path / "unpacked", filter="data")

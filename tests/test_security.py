@@ -20,12 +20,12 @@ from robust_reps_ext.runtime.files import writing
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "security.md"
 UNIT = {
-    "format": 2,
+    "format": 3,
     "finished": "2026-01-01",
     **dict.fromkeys(("id", "kind", "numbers", "title", "digest"), "x"),
     "runs": [],
     "pictures": [],
-    "facts": {},
+    "metadata": {},
     "study": {},
 }
 

@@ -1,4 +1,4 @@
-"""What `tests/test_torchrun.py` starts: robustness.main on 65 critters, and a rank that dies.
+"""What the tests of torchrun start: robustness.main on 65 critters, and a rank that dies.
 
 Without --times it is the command itself; with ``--times FILE`` the lines of a JSON file, one after
 the other in the same processes. ``--stop RANK STEP SIGNAL`` sends a rank a signal after so many

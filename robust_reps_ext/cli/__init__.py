@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
@@ -20,7 +21,7 @@ from ..results.locks import rank_and_world
 from ..runtime.environment import __version__
 from ..runtime.errors import InputError, one_line
 from ..runtime.signals import exit_status, raising
-from . import experiments, models, options, paper, scorecard, store
+from . import console, evaluation, features, inversion, models, paper, robust_data, scorecard, store
 
 __all__ = ["app", "main"]
 
@@ -52,7 +53,7 @@ def main() -> None:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         where = f" for {error.filename}" if error.filename else ""
-        _stop(f"no space is left{where}: free some, or write to another place", INPUT_ERROR)
+        _stop(f"no space is left{where}: free some, or write to another folder", INPUT_ERROR)
 
 
 def _print_version(wanted: bool) -> None:
@@ -70,12 +71,19 @@ def robust_reps(
     """Representations of robust networks: what they hold, seen as images."""
 
 
+class Layout(str, Enum):
+    """How critters lie in a folder."""
+
+    imagenet = "imagenet"
+    folder = "folder"
+
+
 @app.command()
 def critters(
     folder: Annotated[Path, typer.Argument(help="Folder to write.", metavar="DIR")],
     layout: Annotated[
-        options.Layout, typer.Option(help="ImageNet's 1000 class folders, or one for each animal.")
-    ] = options.Layout.imagenet,
+        Layout, typer.Option(help="ImageNet's 1000 class folders, or one for each animal.")
+    ] = Layout.imagenet,
     size: Annotated[
         int | None, typer.Option(help="Pixels; default 224 for imagenet, 64 for folder.")
     ] = None,
@@ -92,9 +100,8 @@ def critters(
     python -m robustness.main --dataset restricted_imagenet --data DIR ...
     """
     from ..datasets.critters.imagenet_layout import write_imagenet_layout, write_plain_layout
-    from . import console
 
-    imagenet = layout is options.Layout.imagenet
+    imagenet = layout is Layout.imagenet
     write = write_imagenet_layout if imagenet else write_plain_layout
     with console.progress("Drawing", "images") as progress:
         write(
@@ -134,7 +141,6 @@ def doctor(
     \b
     robust-reps doctor
     """
-    from . import console
     from .doctor import examine
 
     found = examine()
@@ -145,11 +151,12 @@ def doctor(
     raise typer.Exit(0 if found.healthy else 1)
 
 
-experiments.register(app)
-models.register(app)
-paper.register(app)
-scorecard.register(app)
-store.register(app)
+for room in (inversion, features, evaluation, robust_data, paper, scorecard):
+    for name, command in vars(room).items():
+        if name in room.__all__:
+            app.command(name.replace("_", "-"))(command)
+app.add_typer(models.models_app, name="models")
+app.add_typer(store.store, name="store")
 
 
 @contextmanager

@@ -1,216 +1,119 @@
-"""What the commands of the experiments share: their options, the model, the data, the store."""
+"""What the commands of the experiments share: model, data, store, and the lines at the end."""
 
 from __future__ import annotations
 
-import inspect
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields
-from functools import cached_property, wraps
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..results.locks import rank_and_world
 from ..runtime.errors import InputError
-from . import options
+from . import console
+from .options import DataOptions, ModelOptions, PgdOptions, RunOptions, like
 
 if TYPE_CHECKING:
     import torch
     from robustness.attacker import AttackerModel
-    from robustness.datasets import DataSet
 
     from ..datasets.samples import Samples
     from ..results.store import ExperimentStore, Part
     from ..results.synthesis import Synthesis
     from ..synthesis.settings import Options
-    from ..synthesis.trace import Progress
 
 __all__ = [
     "SHOWN",
     "AllOrN",
-    "Common",
-    "check_folders",
-    "class_name",
-    "counted",
-    "load",
-    "made_with",
+    "Experiment",
+    "leave_to_first",
     "numbers",
     "tell",
-    "with_common_options",
+    "tell_page",
+    "validation_images",
 ]
 
-AllOrN = Annotated[
-    int | None,
-    typer.Option("--n", help="Number of validation images; default: all.", rich_help_panel="Data"),
-]
+SHOWN = 32
+"""Images in a picture, and rows on the terminal; the rest is in the store."""
 
-BATCH = 32
+AllOrN = Annotated[int | None, like("n", "Number of validation images; default: all.")]
 
 
-@dataclass(frozen=True)
-class Common:
+# The bases stand in reverse: so their options come in the order model, data, optimisation, run.
+@dataclass(frozen=True, kw_only=True)
+class Experiment(RunOptions, PgdOptions, DataOptions, ModelOptions):
     """What every experiment is told: model, data, how PGD runs, and where results go."""
 
-    model: options.Model
-    dataset: options.DataSetName
-    out: options.Out
-    data: options.Data = None
-    on_bad_image: options.OnBad = options.OnBadImage.stop
-    n: options.N = 8
-    arch: options.Arch = None
-    layer: options.Layer = None
-    trust_checkpoint: options.TrustCheckpoint = False
-    eps: options.Eps = None
-    step_size: options.StepSize = None
-    iterations: options.Iterations = None
-    schedule: options.Schedule = options.Steps.paper
-    batch_size: options.FastestBatchSize = None
-    precision: options.Precision = options.Number.float32
-    device: options.Device = None
-    seed: options.Seed = 0
-    save_interval: options.SaveInterval = 60.0
-    overwrite: options.Overwrite = False
-
-    def __post_init__(self) -> None:
-        check_folders(out=self.out, data=self.data)
-
-    @cached_property
+    @property
     def given(self) -> Options:
         """The keywords that every experiment takes."""
-        return {
-            "layer": self.layer,
-            "eps": self.eps,
-            "step_size": self.step_size,
-            "iterations": self.iterations,
-            "schedule": self.schedule.value,
-            "batch_size": self.batch_size,
-            "precision": self.precision.value,
-        }
-
-    @property
-    def images_at_once(self) -> int:
-        """The size of a batch, where no run finds out by itself."""
-        return BATCH if self.batch_size in (None, "auto") else int(self.batch_size)
-
-    @cached_property
-    def data_set(self) -> DataSet:
-        """The data set, once the settings are known to be usable."""
-        import torch
-
-        from ..datasets.samples import open_data_set
-        from ..synthesis.settings import Settings
-
-        interval: Options = {"snapshot_interval": self.save_interval}
-        Settings.paper(torch.empty(1, 3, 1, 1), {**self.given, **interval})
-        return open_data_set(self.dataset, self.data, on_bad_image=self.on_bad_image.value)
-
-    @cached_property
-    def validation_set(self) -> Any:
-        """The images of the validation part, with their labels."""
-        from ..datasets.samples import validation_set
-
-        return validation_set(self.data_set)
-
-    @cached_property
-    def class_names(self) -> list[str]:
-        """Names of the labels, empty where the data set has none."""
-        for owner in (self.data_set, self.validation_set):
-            names = getattr(owner, "classes", None)
-            if names:
-                return [str(name) for name in names]
-        return []
+        return {"layer": self.layer, **super().given}
 
     @cached_property
     def network(self) -> AttackerModel:
         """The model, on its device, which has the layer that is asked for."""
         from ..models.layers import at_layer
 
-        found = load(self.model, self.data_set, self)
+        found = self.load(self.model, self)
         at_layer(found, self.layer)
         return found
 
-    def samples(self, n: int, part: slice = slice(None)) -> Samples:
-        """Of the first n validation images, in the order that the seed fixes, some or all."""
+    def samples(self, part: slice = slice(None), skip: int = 0) -> Samples:
+        """Of n validation images, in the order that the seed fixes, some or all."""
         from ..datasets.samples import validation_samples
 
-        return validation_samples(self.data_set, n, seed=self.seed, part=part)
+        return validation_samples(self.data_set, self.n, skip=skip, seed=self.seed, part=part)
 
     def pairs(self, part: slice = slice(None)) -> tuple[Samples, Samples]:
         """Of the first n validation images, and of n others, some or all."""
-        from ..datasets.samples import validation_samples
-
         most = len(self.validation_set)
         if 2 * self.n > most:
             raise InputError(
                 f"n={self.n} pairs are {2 * self.n} images: the validation set of "
                 f"{self.dataset!r} has {most}; ask for fewer"
             )
-        others = validation_samples(self.data_set, self.n, skip=self.n, seed=self.seed, part=part)
-        return self.samples(self.n, part), others
-
-    def validation(self, n: int | None) -> tuple[Iterable[Any], list[int]]:
-        """Batches of the validation set, or of n of its images; and their places in it."""
-        from ..datasets.samples import validation_places
-
-        found = self.validation_set
-        most = len(found)
-        if not most or (n is not None and not 1 <= n <= most):
-            asked = "" if n is None else f"n={n}: "
-            raise InputError(
-                f"{asked}the validation set of {self.dataset!r} has {most} images; "
-                "give a folder with some, or ask for 1 to that many"
-            )
-        positions = sorted(validation_places(self.data_set, n, seed=self.seed))
-        return self.batches(positions), positions
-
-    def batches(self, positions: Sequence[int]) -> Iterable[Any]:
-        """Batches of the validation images at `positions`."""
-        from torch.utils.data import DataLoader, Subset
-
-        return DataLoader(Subset(self.validation_set, positions), self.images_at_once)
+        return self.samples(part), self.samples(part, skip=self.n)
 
     def coordinates(self, text: str, images: torch.Tensor) -> list[int]:
         """The coordinates that a text names: 3,50 or random:8."""
-        import torch
-
-        from ..models.representation import representation
+        from ..models.representation import shuffled_coordinates
 
         head, drawn, count = text.partition(":")
         if not drawn:
             return numbers("coordinates", text, int)
         if head != "random" or not count.isdecimal() or int(count) < 1:
             raise InputError(f"--coordinates {text!r}: give numbers such as 3,50, or random:8")
-        size = representation(self.network, images[:1], layer=self.layer).shape[1]
-        if int(count) > size:
-            raise InputError(f"--coordinates {text!r}: R(x) has {size} coordinates; ask for fewer")
-        order = torch.randperm(size, generator=torch.Generator().manual_seed(self.seed))
-        return sorted(order[: int(count)].tolist())
+        order = shuffled_coordinates(self.network, images, seed=self.seed, layer=self.layer)
+        if int(count) > len(order):
+            raise InputError(
+                f"--coordinates {text!r}: R(x) has {len(order)} coordinates; ask for fewer"
+            )
+        return sorted(order[: int(count)])
 
     def store(self, experiment: str, **settings: Any) -> ExperimentStore:
         """Go on with an experiment on the disk, or begin it; a setting of None is the paper's."""
         from ..models.loading import weights_digest
-        from ..results.store import ExperimentStore
 
-        return ExperimentStore.resume(
-            self.out,
-            experiment=experiment,
-            settings={**self.given, "n": self.n, "seed": self.seed, **settings},
-            provenance={
+        return self.resume(
+            experiment,
+            {**self.given, "n": self.n, "seed": self.seed, **settings},
+            {
                 "model": self.model,
                 "dataset": self.dataset,
                 "data": str(self.data or ""),
                 "weights": weights_digest(self.network),
                 **self.network.card,
             },
-            overwrite=self.overwrite,
         )
 
     def in_parts(
         self,
         store: ExperimentStore,
         name: str,
-        make: Callable[[Part, Options, Progress], tuple[Synthesis, list[dict[str, Any]]]],
+        make: Callable[[Part, dict[str, Any]], tuple[Synthesis, list[dict[str, Any]]]],
         *,
         said: tuple[str, str],
         n: int | None = None,
@@ -219,86 +122,46 @@ class Common:
     ) -> tuple[Synthesis, list[dict[str, Any]]]:
         """Make what is not finished of a whole, part by part; then all of it, and its rows.
 
-        `make` gets a part, the keywords of the experiment, and the function that moves the bar,
-        which is called `said`: what goes on, and which number stands beside it. Of the `n` things
-        (default: as many as images) each takes `each` places in a batch, and `size` (default: as
-        many as fit) make a part.
+        `make` gets a part and the keywords of the experiment; the bar is called `said`: what goes
+        on, and which number stands beside it. Of the `n` things (default: as many as images) each
+        takes the room of `each` images in a batch, and `size` (default: as many as fit) make a
+        part.
         """
-        from . import console
-        from .common import made_with
-
         n = self.n if n is None else n
         what, value = said
         size = size or max(1, self.images_at_once // each)
         with store.parts(name, n, size) as parts:
             for part in parts:
                 label = what if len(part) == n else f"{what} {part.first + 1}-{part.stop} of {n}"
-                given: Options = {
-                    **self.given,
-                    "first": part.first,
-                    "snapshot": part.snapshot,
-                    "snapshot_interval": self.save_interval,
-                }
                 with console.progress(label, "steps", value) as progress:
-                    found, rows = make(part, given, progress)
-                store.add(part, found, made_with(found, rows))
-        if rank_and_world()[0] > 0:
-            raise typer.Exit  # the first of the processes shows the whole
+                    given = {
+                        **self.given,
+                        "seed": self.seed,
+                        "first": part.first,
+                        "snapshot": part.snapshot,
+                        "snapshot_interval": self.save_interval,
+                        "progress": progress,
+                    }
+                    found, rows = make(part, given)
+                store.add(part, found, _made_with(found, rows))
+        leave_to_first()
         return store.whole(name)
 
 
-def with_common_options(command: Callable[..., None], n: int) -> Callable[..., None]:
-    """`command(common, *, own...)` as Typer needs it: one function of all options."""
-    own = dict(list(inspect.signature(command, eval_str=True).parameters.items())[1:])
-    hints = get_type_hints(Common, include_extras=True)
-    shared = {
-        field.name: inspect.Parameter(
-            field.name,
-            inspect.Parameter.KEYWORD_ONLY,
-            annotation=hints[field.name],
-            default=inspect.Parameter.empty if field.default is MISSING else field.default,
-        )
-        for field in fields(Common)
-        if field.name not in own
-    }
-    if "n" in shared:
-        shared["n"] = shared["n"].replace(default=n)
-
-    @wraps(command)
-    def run(**given: Any) -> None:
-        common = Common(**{name: given.pop(name) for name in shared})
-        command(common, **given)
-
-    parameters = {**shared, **own}
-    vars(run).pop("__wrapped__")
-    vars(run)["__signature__"] = inspect.Signature(list(parameters.values()))
-    run.__annotations__ = {name: one.annotation for name, one in parameters.items()}
-    return run
+def leave_to_first() -> None:
+    """End the command here but in the first of several processes, which shows the whole."""
+    if rank_and_world()[0] > 0:
+        raise typer.Exit
 
 
-def load(model: str, data_set: DataSet, common: Common) -> AttackerModel:
-    """Load a model as the options say."""
-    from ..models.loading import load_model
-    from ..models.self_check import check_accuracy
-    from ..runtime.modules import own_device
+def validation_images(data: DataOptions, n: int | None, seed: int) -> tuple[Any, list[int]]:
+    """The validation images, or n that the seed chooses; and their positions in the set."""
+    from torch.utils.data import Subset
 
-    loaded = load_model(
-        model,
-        arch=common.arch,
-        dataset=data_set,
-        trust=common.trust_checkpoint,
-        device=common.device or own_device(),
-    )
-    if common.data is not None:
-        check_accuracy(loaded, data_set)
-    return loaded
+    from ..datasets.samples import validation_places
 
-
-def check_folders(**given: Path | None) -> None:
-    """Refuse files where folders are asked for."""
-    for name, path in given.items():
-        if path is not None and path.is_file():
-            raise InputError(f"--{name} {path} is a file: give a folder")
+    positions = sorted(validation_places(data.data_set, n, seed=seed))
+    return Subset(data.validation_set, positions), positions
 
 
 def numbers(name: str, text: str, kind: Callable[[str], Any]) -> list[Any]:
@@ -312,20 +175,8 @@ def numbers(name: str, text: str, kind: Callable[[str], Any]) -> list[Any]:
         ) from None
 
 
-def counted(loader: Iterable[Any], in_all: int, progress: Callable[..., None]) -> Iterable[Any]:
-    """The batches, while the bar moves."""
-    done = 0
-    for batch in loader:
-        yield batch
-        done += len(batch[0])
-        progress(done, in_all)
-
-
 def tell(header: Sequence[str], rows: Iterable[Iterable[object]], paths: Sequence[Path]) -> None:
     """Show a table, and say what was written; of many, the first."""
-    from . import console
-    from .common import SHOWN
-
     body = [list(row) for row in rows]
     console.show_table(header, body[:SHOWN])
     if len(body) > SHOWN:
@@ -334,16 +185,13 @@ def tell(header: Sequence[str], rows: Iterable[Iterable[object]], paths: Sequenc
         print(path)
 
 
-SHOWN = 32
-"""Images in a picture, and rows on the terminal; the rest is in the store."""
+def tell_page(page: Path, began: float) -> None:
+    """Say where the page is, and how long it took since `began`."""
+    seconds = round(time.monotonic() - began)
+    print(f"{page} ({seconds // 60} min {seconds % 60} s)")
 
 
-def class_name(classes: Sequence[str], label: int) -> str:
-    """The name of a label, or its number where the data set has no names."""
-    return classes[label] if label < len(classes) else str(label)
-
-
-def made_with(result: Synthesis, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _made_with(result: Synthesis, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The rows, each with the settings its image was made with."""
     each = {}
     for setting in ("eps", "step_size", "iterations"):

@@ -6,23 +6,23 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from ..runtime.errors import InputError
-from .common import SHOWN, AllOrN, Common, class_name, counted, tell
+from . import console
+from .common import SHOWN, AllOrN, Experiment, tell, validation_images
+from .options import composed, option
 
 if TYPE_CHECKING:
     from ..results.store import Part
     from ..results.synthesis import Synthesis
-    from ..synthesis.settings import Options
-    from ..synthesis.trace import Progress
 
 __all__ = ["activations", "add_feature", "visualize"]
 
-PANEL = "Experiment"
 FOUR = "random:4"
-IMAGES = 4096
-"""Gone through before what was found is kept on the disk."""
+
+Coordinates = Annotated[
+    str,
+    option("Such as 3,50; or random:8, drawn by the seed.", "I,I,...|random:K"),
+]
 
 
 class Parameterization(str, Enum):
@@ -32,28 +32,20 @@ class Parameterization(str, Enum):
     fourier = "fourier"
 
 
+@composed(defaults={"n": 2})
 def visualize(
-    common: Common,
+    common: Experiment,
     *,
-    coordinates: Annotated[
-        str,
-        typer.Option(
-            help="Such as 3,50; or random:8, drawn by the seed.",
-            metavar="I,I,...|random:K",
-            rich_help_panel=PANEL,
-        ),
-    ] = "random:8",
+    coordinates: Coordinates = "random:8",
     transform: Annotated[
         str | None,
-        typer.Option(
-            help="Random moves before each step: jitter,rotate,scale; or jitter:8,rotate:5.",
-            metavar="NAME[:X],...",
-            rich_help_panel=PANEL,
+        option(
+            "Random moves before each step: jitter,rotate,scale; or jitter:8,rotate:5.",
+            "NAME[:X],...",
         ),
     ] = None,
     parameterization: Annotated[
-        Parameterization,
-        typer.Option(help="What the steps move.", rich_help_panel=PANEL),
+        Parameterization, option("What the steps move.")
     ] = Parameterization.pixels,
 ) -> None:
     """See what coordinates stand for, from noise and from images (section 4.2).
@@ -71,7 +63,7 @@ def visualize(
     from ..results.figures import Row, image_grid
     from ..synthesis import noise
 
-    images = common.samples(common.n)
+    images = common.samples()
     chosen = common.coordinates(coordinates, images.images)
     regularizers: dict[str, Any] = {
         "transform": transform,
@@ -80,19 +72,17 @@ def visualize(
     seeds = torch.cat([noise(images.images, seed=common.seed), images.images])
     starts = ["noise"] * common.n + list(images.names)
 
-    def make(part: Part, given: Options, progress: Progress) -> tuple[Synthesis, Any]:
+    def make(part: Part, given: dict[str, Any]) -> tuple[Synthesis, Any]:
         given["first"] = 0  # every part has all seeds
         found = visualize_coordinates(
             common.network,
             coordinates=chosen[part.images],
             seeds=seeds,
             **regularizers,
-            seed=common.seed,
-            progress=progress,
             **given,
         )
         return found.synthesis, [
-            {"seed_image": start, "coordinate": i, "predicted": class_name(classes, label)}
+            {"seed_image": start, "coordinate": i, "predicted": _class_name(classes, label)}
             for start, labels in zip(starts, found.predicted.tolist(), strict=True)
             for i, label in zip(found.coordinates.tolist(), labels, strict=True)
         ]
@@ -117,12 +107,11 @@ def visualize(
     tell(("coordinate", "mean value"), zip(chosen, means, strict=True), [store.path, picture])
 
 
+@composed()
 def add_feature(
-    common: Common,
+    common: Experiment,
     *,
-    coordinate: Annotated[
-        int, typer.Option(help="Which coordinate of R(x) to raise.", rich_help_panel=PANEL)
-    ],
+    coordinate: Annotated[int, option("Which coordinate of R(x) to raise.")],
 ) -> None:
     """Raise a coordinate in images until it leads (section 4.2.1).
 
@@ -133,14 +122,12 @@ def add_feature(
     from ..experiments.addition import add_feature as add_to_images
     from ..models.representation import representation
 
-    def make(part: Part, given: Options, progress: Progress) -> tuple[Synthesis, Any]:
-        images = common.samples(common.n, part.images)
+    def make(part: Part, given: dict[str, Any]) -> tuple[Synthesis, Any]:
+        images = common.samples(part.images)
         found = add_to_images(
             common.network,
             images.images,
             coordinate,
-            seed=common.seed,
-            progress=progress,
             **given,
         )
         latent = representation(common.network, found.images, layer=common.layer)
@@ -163,22 +150,13 @@ def add_feature(
     )
 
 
+@composed()
 def activations(
-    common: Common,
+    common: Experiment,
     *,
-    coordinates: Annotated[
-        str,
-        typer.Option(
-            help="Such as 3,50; or random:8, drawn by the seed.",
-            metavar="I,I,...|random:K",
-            rich_help_panel=PANEL,
-        ),
-    ] = FOUR,
-    k: Annotated[int, typer.Option("--k", help="Images at each end.", rich_help_panel=PANEL)] = 3,
-    every: Annotated[
-        bool,
-        typer.Option("--all", help="All coordinates, on a page to browse.", rich_help_panel=PANEL),
-    ] = False,
+    coordinates: Coordinates = FOUR,
+    k: Annotated[int, option("Images at each end.")] = 3,
+    every: Annotated[bool, option("All coordinates, on a page to browse.", flag="--all")] = False,
     n: AllOrN = None,
 ) -> None:
     """Find the images that activate coordinates most and least (Fig. 8).
@@ -195,10 +173,10 @@ def activations(
     import torch
 
     from ..experiments.activations import most_activating
+    from ..experiments.sweeps import watched
     from ..experiments.visualization import visualize as visualize_coordinates
     from ..results.activations import to_rows
     from ..results.figures import Row, image_grid
-    from . import console
 
     if every:
         if coordinates != FOUR:
@@ -207,15 +185,15 @@ def activations(
             )
         _all_activations(common, k, n)
         return
-    loader, positions = common.validation(n)
-    like = next(iter(loader))[0][:1]
+    images, positions = validation_images(common, n, common.seed)
+    like = images[0][0][None]
     chosen = common.coordinates(coordinates, like)
 
-    def make(part: Part, given: Options, progress: Progress) -> tuple[Synthesis, Any]:
+    def make(part: Part, given: dict[str, Any]) -> tuple[Synthesis, Any]:
         with console.progress("Looking", "images") as look:
             found = most_activating(
                 common.network,
-                counted(loader, len(positions), look),
+                watched(images, common.images_at_once, look),
                 coordinates=chosen,
                 k=k,
                 layer=common.layer,
@@ -224,8 +202,6 @@ def activations(
             common.network,
             coordinates=chosen,
             seeds=torch.full_like(like, 0.5),
-            seed=common.seed,
-            progress=progress,
             **given,
         )
         rows = _named(to_rows(found), common.class_names, positions)
@@ -257,58 +233,52 @@ def activations(
     )
 
 
-def _all_activations(common: Common, k: int, n: int | None) -> None:
+def _all_activations(common: Experiment, k: int, n: int | None) -> None:
     """The images at both ends of every coordinate, found part by part, and a page of them."""
-    from ..experiments.activations import ALL, extremes, merged
+    from ..experiments.activations import ALL
+    from ..experiments.sweeps import all_activations
     from ..report.activations import write_activations
-    from ..results.activations import from_rows, to_rows
-    from . import console
+    from ..results.activations import to_rows
 
-    _, positions = common.validation(n)
-    if not 1 <= k <= len(positions):
-        raise InputError(f"k={k}: the data has {len(positions)} images; keep 1 to that many")
+    images, positions = validation_images(common, n, common.seed)
     with common.store("activations", coordinates=ALL, k=k, n=n) as store:
-        with store.parts("activations", len(positions), IMAGES) as parts:
-            for part in parts:
-                some = positions[part.images]
-                with console.progress("Looking", "images") as look:
-                    found = extremes(
-                        common.network,
-                        counted(common.batches(some), len(some), look),
-                        coordinates=ALL,
-                        k=k,
-                        layer=common.layer,
-                        first=part.first,
-                        keep_images=False,
-                    )
-                if found is None:
-                    raise InputError("none of these images can be read")
-                store.add_rows(part, to_rows(found), table="extremes")
-        rows = store.rows("activations")
-        size = 1 + max(int(row["coordinate"]) for row in rows)
-        whole = merged(*(from_rows(rows[i : i + size], k) for i in range(0, len(rows), size)))
+        whole = all_activations(
+            store,
+            common.network,
+            images,
+            k=k,
+            layer=common.layer,
+            batch_size=common.images_at_once,
+            watch=lambda what: console.progress(what, "images"),
+        )
+        size = len(whole.coordinates)
         with store.parts("coordinates", size, size) as parts:
             for part in parts:
                 store.add_rows(part, _named(to_rows(whole), common.class_names, positions))
         page = write_activations(
             store.path / "activations.html",
             whole,
-            lambda place: common.validation_set[positions[place]][0],
+            lambda index: images[index][0],
             names=common.class_names,
             model=common.network.card,
             name=common.model,
             data=common.dataset,
         )
-    print(f"{len(whole.coordinates)} coordinates, {whole.seen} images")
+    print(f"{size} coordinates, {whole.seen} images")
     print(page)
 
 
 def _named(
     rows: list[dict[str, Any]], classes: Sequence[str], positions: Sequence[int]
 ) -> list[dict[str, Any]]:
-    """The rows with the names of labels, and indices that are places in the validation set."""
+    """The rows with the names of labels, and indices that count the whole validation set."""
     for row in rows:
         for end in ("most", "least"):
-            row[end] = [class_name(classes, label) for label in row.pop(f"{end}_label")]
+            row[end] = [_class_name(classes, label) for label in row.pop(f"{end}_label")]
             row[f"{end}_index"] = [positions[i] for i in row[f"{end}_index"]]
     return rows
+
+
+def _class_name(classes: Sequence[str], label: int) -> str:
+    """The name of a label, or its number where the data set has no names."""
+    return classes[label] if label < len(classes) else str(label)

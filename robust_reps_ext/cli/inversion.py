@@ -5,20 +5,14 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
-from . import options
-from .common import SHOWN, Common, numbers, tell
+from .common import SHOWN, Experiment, numbers, tell
+from .options import DATA, composed, option
 
 if TYPE_CHECKING:
     from ..results.store import Part
     from ..results.synthesis import Synthesis
-    from ..synthesis.settings import Options
-    from ..synthesis.trace import Progress
 
 __all__ = ["curve", "interpolate", "invert"]
-
-PANEL = "Experiment"
 
 
 class Targets(str, Enum):
@@ -30,20 +24,28 @@ class Targets(str, Enum):
     held_out = "held-out"
 
 
+class Start(str, Enum):
+    """What a synthesis starts from."""
+
+    noise = "noise"
+    images = "images"
+    grey = "grey"
+
+
+@composed()
 def invert(
-    common: Common,
+    common: Experiment,
     *,
     targets: Annotated[
         Targets,
-        typer.Option(
-            help="Validation images, or from outside: patterns, photographs, left-out classes.",
-            rich_help_panel="Data",
+        option(
+            "Validation images, or from outside: patterns, photographs, left-out classes.",
+            panel=DATA,
         ),
     ] = Targets.data,
     start: Annotated[
-        options.Start,
-        typer.Option(help="Noise, other validation images, or grey.", rich_help_panel="Data"),
-    ] = options.Start.noise,
+        Start, option("Noise, other validation images, or grey.", panel=DATA)
+    ] = Start.noise,
 ) -> None:
     """Find images that a network represents as it does given ones (section 4.1).
 
@@ -55,29 +57,16 @@ def invert(
     robust-reps invert --model critters-robust --dataset critters_fine \\
       --targets kaleidoscope --n 4 --iterations 300 --out out
     """
-    from ..datasets.samples import validation_samples
     from ..datasets.targets import target_samples
     from ..experiments.inversion import invert as invert_images
 
-    def make(part: Part, given: Options, progress: Progress) -> tuple[Synthesis, Any]:
+    def make(part: Part, given: dict[str, Any]) -> tuple[Synthesis, Any]:
         wanted = target_samples(
             targets.value, common.data_set, common.n, seed=common.seed, part=part.images
         )
-        sources = (
-            validation_samples(
-                common.data_set, common.n, skip=common.n, seed=common.seed, part=part.images
-            ).images
-            if start is options.Start.images
-            else start.value
-        )
-        found = invert_images(
-            common.network,
-            wanted.images,
-            start=sources,
-            seed=common.seed,
-            progress=progress,
-            **given,
-        )
+        others = start is Start.images
+        sources = common.samples(part.images, skip=common.n).images if others else start.value
+        found = invert_images(common.network, wanted.images, start=sources, **given)
         index, names = wanted.indices.tolist(), wanted.names
         return found, [{"label": name, "index": i} for name, i in zip(names, index, strict=True)]
 
@@ -91,12 +80,11 @@ def invert(
     )
 
 
+@composed(defaults={"n": 4})
 def curve(
-    common: Common,
+    common: Experiment,
     *,
-    radii: Annotated[
-        str, typer.Option(help="L2 radii, ascending.", metavar="R,R,...", rich_help_panel=PANEL)
-    ] = "2,8,32,128",
+    radii: Annotated[str, option("L2 radii, ascending.", "R,R,...")] = "2,8,32,128",
 ) -> None:
     """Match images within balls of growing radius around others (Fig. 4, 5).
 
@@ -112,16 +100,10 @@ def curve(
 
     lengths = numbers("radii", radii, float)
 
-    def make(part: Part, given: Options, progress: Progress) -> tuple[Synthesis, Any]:
+    def make(part: Part, given: dict[str, Any]) -> tuple[Synthesis, Any]:
         targets, sources = common.pairs(part.images)
         found = invert_within(
-            common.network,
-            targets.images,
-            sources.images,
-            radii=lengths,
-            seed=common.seed,
-            progress=progress,
-            **given,
+            common.network, targets.images, sources.images, radii=lengths, **given
         )
         pairs = {
             "target": targets.names,
@@ -164,12 +146,11 @@ def curve(
     )
 
 
+@composed(defaults={"n": 4})
 def interpolate(
-    common: Common,
+    common: Experiment,
     *,
-    steps: Annotated[
-        int, typer.Option(help="T: lambda is 0, 1/T, ..., 1.", rich_help_panel=PANEL)
-    ] = 10,
+    steps: Annotated[int, option("T: lambda is 0, 1/T, ..., 1.")] = 10,
 ) -> None:
     """Find images between two images, by their representations (appendix A.5).
 
@@ -180,17 +161,9 @@ def interpolate(
     from ..experiments.interpolation import interpolate as interpolate_images
     from ..results.figures import Row, image_grid
 
-    def make(part: Part, given: Options, progress: Progress) -> tuple[Synthesis, Any]:
+    def make(part: Part, given: dict[str, Any]) -> tuple[Synthesis, Any]:
         left, right = common.pairs(part.images)
-        found = interpolate_images(
-            common.network,
-            left.images,
-            right.images,
-            steps=steps,
-            seed=common.seed,
-            progress=progress,
-            **given,
-        )
+        found = interpolate_images(common.network, left.images, right.images, steps=steps, **given)
         return found.synthesis, [
             {"left": one, "right": other, "lambda": weight}
             for one, other in zip(left.names, right.names, strict=True)

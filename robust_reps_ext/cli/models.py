@@ -14,12 +14,13 @@ import typer
 from typer.core import TyperGroup
 
 from ..runtime.errors import InputError
-from . import options
+from . import console
+from .options import LoadOptions, composed, like
 
 if TYPE_CHECKING:
     from ..models.zoo.public import PublicModel
 
-__all__ = ["register"]
+__all__ = ["models_app"]
 
 
 class _NamesOrCommands(TyperGroup):
@@ -42,11 +43,6 @@ models_app = typer.Typer(
 AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the command line."""
-    app.add_typer(models_app, name="models")
-
-
 @models_app.callback(invoke_without_command=True)
 def models(context: typer.Context, as_json: AsJson = False) -> None:
     """List the models that can be loaded by name, with what is known of each."""
@@ -54,7 +50,6 @@ def models(context: typer.Context, as_json: AsJson = False) -> None:
         return
     from ..models.zoo.bundled import bundled, card, percentages
     from ..models.zoo.public import PUBLIC
-    from . import console
 
     ours = {name: card(name) for name in bundled()}
     if as_json:
@@ -111,7 +106,6 @@ def show(
     """
     from ..models.zoo.bundled import bundled, card, percentages
     from ..models.zoo.public import PUBLIC
-    from . import console
 
     known: dict[str, Any]
     if name in bundled():
@@ -146,17 +140,18 @@ def _of_file(model: PublicModel) -> dict[str, str]:
 
 
 @models_app.command()
+@composed(without=("device",))
 def convert(
+    loading: LoadOptions,
+    *,
     source: Annotated[
         str, typer.Argument(help="Checkpoint file, or a model's name.", metavar="IN")
     ],
     out: Annotated[Path, typer.Argument(help="The file to write.", metavar="OUT.safetensors")],
-    arch: options.Arch = None,
     dataset: Annotated[
         str | None,
-        typer.Option(help="Data set that the model was trained on, for its normaliser."),
+        like("dataset", "Data set that the model was trained on, for its normaliser."),
     ] = None,
-    trust_checkpoint: options.TrustCheckpoint = False,
 ) -> None:
     """Write a checkpoint as plain safetensors under torchvision's names, with a JSON card.
 
@@ -165,6 +160,6 @@ def convert(
     """
     from ..models.converting import convert as write
 
-    write(source, out, arch=arch, dataset=dataset, trust=trust_checkpoint)
+    write(source, out, arch=loading.arch, dataset=dataset, trust=loading.trust_checkpoint)
     print(out)
     print(out.with_suffix(".json"))

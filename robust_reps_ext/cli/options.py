@@ -1,47 +1,41 @@
-"""The options that the commands share, each declared once."""
+"""The options that commands share: each is declared once, in a group that commands compose."""
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from enum import Enum
+from functools import cached_property, wraps
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
+from typer.models import OptionInfo
+
+from ..runtime.errors import InputError
+
+if TYPE_CHECKING:
+    from robustness.attacker import AttackerModel
+    from robustness.datasets import DataSet
+
+    from ..results.store import ExperimentStore
+    from ..synthesis.settings import Options
 
 __all__ = [
-    "Arch",
-    "BatchSize",
-    "Data",
-    "DataSetName",
-    "Device",
-    "Eps",
-    "FastestBatchSize",
-    "Iterations",
-    "Layer",
-    "Layout",
-    "Model",
-    "N",
-    "Number",
-    "OnBad",
-    "OnBadImage",
-    "Out",
-    "Overwrite",
-    "Precision",
-    "SaveInterval",
-    "Schedule",
-    "Seed",
-    "Start",
-    "StepSize",
-    "Steps",
-    "TrustCheckpoint",
+    "DataOptions",
+    "LoadOptions",
+    "ModelOptions",
+    "PgdOptions",
+    "RunOptions",
+    "composed",
+    "like",
+    "option",
 ]
 
-
-class Layout(str, Enum):
-    """How critters lie in a folder."""
-
-    imagenet = "imagenet"
-    folder = "folder"
+BATCH = 32
+MODEL, DATA, PGD, RUN = "Model", "Data", "Optimisation", "Run"
 
 
 class OnBadImage(str, Enum):
@@ -49,14 +43,6 @@ class OnBadImage(str, Enum):
 
     stop = "stop"
     skip = "skip"
-
-
-class Start(str, Enum):
-    """What a synthesis starts from."""
-
-    noise = "noise"
-    images = "images"
-    grey = "grey"
 
 
 class Number(str, Enum):
@@ -75,38 +61,13 @@ class Steps(str, Enum):
     lbfgs = "lbfgs"
 
 
-def _option(name: str, help: str, panel: str, metavar: str | None = None) -> Any:
-    return typer.Option(name, help=help, rich_help_panel=panel, metavar=metavar)
-
-
-Model = Annotated[
-    str, _option("--model", "Checkpoint file, or name of a bundled model.", "Model", "FILE|NAME")
-]
-Arch = Annotated[
-    str | None, _option("--arch", "Architecture; default: what the weights fit.", "Model", "NAME")
-]
-Layer = Annotated[
-    str | None,
-    _option("--layer", "Where to read the representation; default: penultimate.", "Model", "NAME"),
-]
-TrustCheckpoint = Annotated[
-    bool, _option("--trust-checkpoint", "Run whatever code the checkpoint holds.", "Model")
-]
-DataSetName = Annotated[
-    str, _option("--dataset", "Data set that the model was trained on.", "Data", "NAME")
-]
-Data = Annotated[
-    Path | None,
-    _option("--data", "Folder of the data set; critters do without one.", "Data", "DIR"),
-]
-OnBad = Annotated[OnBadImage, _option("--on-bad-image", "At an image that cannot be read.", "Data")]
-N = Annotated[int, _option("--n", "Number of validation images.", "Data", "N")]
-Eps = Annotated[
-    float | None, _option("--eps", "L2 radius; default: the paper's.", "Optimisation", "R")
-]
-StepSize = Annotated[
-    float | None, _option("--step-size", "Default: the paper's.", "Optimisation", "R")
-]
+def option(
+    help: str, metavar: str | None = None, panel: str | None = None, flag: str = "", **more: Any
+) -> Any:
+    """An option, which is called as its parameter unless it has a flag; `more` is Typer's."""
+    info = typer.Option(help=help, metavar=metavar, rich_help_panel=panel, **more)
+    info.param_decls = (flag,) if flag else ()
+    return info
 
 
 def _whole_or_auto(text: str) -> int | str:
@@ -118,53 +79,265 @@ def _whole_or_auto(text: str) -> int | str:
         raise typer.BadParameter(f"{text!r} is neither a whole number nor auto.") from None
 
 
-Iterations = Annotated[
-    Any,
-    typer.Option(
-        "--iterations",
-        help="Steps; default: the paper's, 10,000; auto: until the objective stops changing.",
-        rich_help_panel="Optimisation",
-        metavar="N|auto",
-        parser=_whole_or_auto,
-    ),
-]
-FastestBatchSize = Annotated[
-    Any,
-    typer.Option(
-        "--batch-size",
-        help="Images at once, by default 32; auto: as many as are fastest.",
-        rich_help_panel="Optimisation",
-        metavar="N|auto",
-        parser=_whole_or_auto,
-    ),
-]
-BatchSize = Annotated[
-    int | None, _option("--batch-size", "Images at once, by default 32.", "Optimisation", "N")
-]
-Precision = Annotated[
-    Number, _option("--precision", "What the network computes with.", "Optimisation")
-]
-Schedule = Annotated[
-    Steps, _option("--schedule", "Steps of constant length, or faster ones.", "Optimisation")
-]
-Device = Annotated[
-    str | None, _option("--device", "cpu, cuda, cuda:1; default: CUDA if there.", "Run", "NAME")
-]
-Seed = Annotated[
-    int,
-    typer.Option(
-        help="Chooses images and noise.",
-        rich_help_panel="Run",
-        metavar="N",
-        min=0,
-        max=2**63 - 1,
-    ),
-]
-SaveInterval = Annotated[
-    float,
-    _option("--save-interval", "Seconds between two snapshots of an unfinished part.", "Run", "S"),
-]
-Overwrite = Annotated[
-    bool, _option("--overwrite", "Remove what --out holds of this command; begin anew.", "Run")
-]
-Out = Annotated[Path, _option("--out", "Folder of the results, a cox store.", "Run", "DIR")]
+def _folder(given: typer.CallbackParam, path: Path | None) -> Path | None:
+    if path is not None and path.exists() and not path.is_dir():
+        raise InputError(f"{given.opts[0]} {path} is a file: give a folder")
+    return path
+
+
+def _setting(given: typer.CallbackParam, value: Any) -> Any:
+    if value not in (None, "auto"):
+        from ..synthesis.settings import Settings
+
+        name = "snapshot_interval" if given.name == "save_interval" else str(given.name)
+        Settings(**{"eps": 0.0, "step_size": 0.0, "iterations": 1, name: value})
+    return value
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadOptions:
+    """How networks are loaded, whichever they are."""
+
+    arch: Annotated[str | None, option("Architecture; default: what the weights fit.", "NAME")] = (
+        None
+    )
+    trust_checkpoint: Annotated[bool, option("Run whatever code the checkpoint holds.")] = False
+    device: Annotated[
+        str | None, option("cpu, cuda, cuda:1; default: CUDA if there.", "NAME", RUN)
+    ] = None
+
+    def load(self, name: str, data: DataOptions) -> AttackerModel:
+        """The network of this name; where there is a folder of data, it is tried on some."""
+        from ..models.loading import load_model
+        from ..models.self_check import check_accuracy
+        from ..runtime.modules import own_device
+
+        loaded = load_model(
+            name,
+            arch=self.arch,
+            dataset=data.data_set,
+            trust=self.trust_checkpoint,
+            device=self.device or own_device(),
+        )
+        if data.data is not None:
+            check_accuracy(loaded, data.data_set)
+        return loaded
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions(LoadOptions):
+    """Which network, and where its representation is read."""
+
+    model: Annotated[str, option("Checkpoint file, or name of a bundled model.", "FILE|NAME")]
+    layer: Annotated[
+        str | None, option("Where to read the representation; default: penultimate.", "NAME")
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataOptions:
+    """Which images."""
+
+    dataset: Annotated[str, option("Data set that the model was trained on.", "NAME")]
+    data: Annotated[
+        Path | None,
+        option("Folder of the data set; critters do without one.", "DIR", callback=_folder),
+    ] = None
+    on_bad_image: Annotated[OnBadImage, option("At an image that cannot be read.")] = (
+        OnBadImage.stop
+    )
+    n: Annotated[int, option("Number of validation images.", "N")] = 8
+
+    @cached_property
+    def data_set(self) -> DataSet:
+        """The data set that is named."""
+        from ..datasets.samples import open_data_set
+
+        return open_data_set(self.dataset, self.data, on_bad_image=self.on_bad_image.value)
+
+    @cached_property
+    def validation_set(self) -> Any:
+        """The images of its validation part, with their labels."""
+        from ..datasets.samples import validation_set
+
+        return validation_set(self.data_set)
+
+    @cached_property
+    def class_names(self) -> list[str]:
+        """Names of the labels, empty where the data set has none."""
+        from ..datasets.samples import class_names
+
+        return class_names(self.data_set, self.validation_set)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PgdOptions:
+    """How PGD runs; what is None is the paper's."""
+
+    eps: Annotated[
+        float | None, option("L2 radius; default: the paper's.", "R", callback=_setting)
+    ] = None
+    step_size: Annotated[float | None, option("Default: the paper's.", "R", callback=_setting)] = (
+        None
+    )
+    iterations: Annotated[
+        Any,
+        option(
+            "Steps; default: the paper's, 10,000; auto: until the objective stops changing.",
+            "N|auto",
+            parser=_whole_or_auto,
+            callback=_setting,
+        ),
+    ] = None
+    schedule: Annotated[Steps, option("Steps of constant length, or faster ones.")] = Steps.paper
+    batch_size: Annotated[
+        Any,
+        option(
+            "Images at once, by default 32; auto: as many as are fastest.",
+            "N|auto",
+            parser=_whole_or_auto,
+            callback=_setting,
+        ),
+    ] = None
+    precision: Annotated[Number, option("What the network computes with.")] = Number.float32
+
+    @property
+    def given(self) -> Options:
+        """The keywords that every experiment takes."""
+        told: Any = {one.name: getattr(self, one.name) for one in fields(PgdOptions)}
+        return told | {name: one.value for name, one in told.items() if isinstance(one, Enum)}
+
+    @property
+    def images_at_once(self) -> int:
+        """The size of a batch, where no run finds out by itself."""
+        return BATCH if self.batch_size in (None, "auto") else int(self.batch_size)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """Where results go, and what is drawn at random."""
+
+    out: Annotated[Path, option("Folder of the results.", "DIR", callback=_folder)]
+    seed: Annotated[int, option("Chooses images and noise.", "N", min=0, max=2**63 - 1)] = 0
+    save_interval: Annotated[
+        float,
+        option("Seconds between two snapshots of an unfinished part.", "S", callback=_setting),
+    ] = 60.0
+    overwrite: Annotated[bool, option("Remove what --out holds of this command; begin anew.")] = (
+        False
+    )
+
+    def resume(
+        self, experiment: str, settings: Mapping[str, Any], provenance: Mapping[str, Any]
+    ) -> ExperimentStore:
+        """Go on with an experiment on the disk, or begin it."""
+        from ..results.store import ExperimentStore
+
+        return ExperimentStore.resume(
+            self.out,
+            experiment=experiment,
+            settings=settings,
+            provenance=provenance,
+            overwrite=self.overwrite,
+        )
+
+
+def _hints(group: type, panel: str) -> dict[str, Any]:
+    """The types of a group's options, each with what Typer is to know."""
+    hints = get_type_hints(group, include_extras=True)
+    return {field.name: _called(field.name, hints[field.name], panel) for field in fields(group)}
+
+
+def _called(name: str, hint: Any, panel: str) -> Any:
+    """The type of an option, which now has a flag and a panel in the help."""
+    info = copy(hint.__metadata__[0])
+    if isinstance(info, OptionInfo):
+        info.param_decls = info.param_decls or (f"--{name.replace('_', '-')}",)
+        info.rich_help_panel = info.rich_help_panel or panel
+    return Annotated[hint.__origin__, info]
+
+
+_DECLARED = {
+    **_hints(ModelOptions, MODEL),
+    **_hints(DataOptions, DATA),
+    **_hints(PgdOptions, PGD),
+    **_hints(RunOptions, RUN),
+}
+
+
+def like(name: str, help: str, **more: Any) -> Any:
+    """An option as a group declares it, but for its text, its name and `more` of Typer's."""
+    other = copy(_DECLARED[name].__metadata__[0])
+    vars(other).update(more, help=help, param_decls=())
+    return other
+
+
+def composed(
+    *,
+    defaults: Mapping[str, Any] | None = None,
+    helps: Mapping[str, str] | None = None,
+    without: Sequence[str] = (),
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Make of a command that takes groups what Typer needs: a function of all their options.
+
+    Parameters
+    ----------
+    defaults, helps
+        Where an option has another default or text in this command.
+    without
+        Options that the command does not take, beside those which it declares itself.
+
+    Examples
+    --------
+    >>> from inspect import signature
+    >>> from robust_reps_ext.cli.options import RunOptions, composed
+    >>> @composed(defaults={"seed": 3}, without=["save_interval", "overwrite"])
+    ... def draw(run: RunOptions) -> None:
+    ...     print(run.out, run.seed)
+    >>> list(signature(draw).parameters), signature(draw).parameters["seed"].default
+    (['out', 'seed'], 3)
+    >>> draw(out="drawn", seed=5)
+    drawn 5
+    """
+    others = defaults or {}
+
+    def shared(name: str, default: Any) -> inspect.Parameter:
+        hint = _DECLARED[name]
+        if helps and name in helps:
+            hint = _called(name, Annotated[hint.__origin__, like(name, helps[name])], "")
+        given = others.get(name, inspect.Parameter.empty if default is MISSING else default)
+        return inspect.Parameter(
+            name, inspect.Parameter.KEYWORD_ONLY, default=given, annotation=hint
+        )
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        groups: dict[str, Any] = {}
+        own: dict[str, inspect.Parameter] = {}
+        for name, one in inspect.signature(command, eval_str=True).parameters.items():
+            if is_dataclass(one.annotation):
+                groups[name] = one.annotation
+            else:
+                own[name] = one.replace(annotation=_called(name, one.annotation, "Experiment"))
+        left_out = {*without, *own}
+        taken = {
+            name: [field for field in fields(group) if field.name not in left_out]
+            for name, group in groups.items()
+        }
+
+        @wraps(command)
+        def run(**given: Any) -> None:
+            made = {
+                name: groups[name](**{field.name: given.pop(field.name) for field in some})
+                for name, some in taken.items()
+            }
+            command(**made, **given)
+
+        together = [*own.values()]
+        together += [shared(one.name, one.default) for some in taken.values() for one in some]
+        # In the help, what must be given comes first, and what no other command takes last.
+        together.sort(key=lambda one: (one.default is not one.empty) * (1 + (one.name in own)))
+        vars(run)["__signature__"] = inspect.Signature(together)
+        run.__annotations__ = {one.name: one.annotation for one in together}
+        return run
+
+    return decorate

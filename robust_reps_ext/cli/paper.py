@@ -2,63 +2,38 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from ..runtime.errors import InputError
-from . import options
-from .common import check_folders
+from . import console
+from .common import leave_to_first, tell_page
+from .options import DataOptions, LoadOptions, RunOptions, composed, like, option
 
 if TYPE_CHECKING:
     from ..experiments.paper.units import Unit
 
-__all__ = ["register"]
-
-Robust = Annotated[
-    str, typer.Option("--robust", help="Checkpoint file, or name.", rich_help_panel="Model")
-]
-Standard = Annotated[
-    str, typer.Option("--standard", help="Checkpoint file, or name.", rich_help_panel="Model")
-]
-Vgg = Annotated[
-    str | None,
-    typer.Option("--vgg", help="A third one, for tables and features.", rich_help_panel="Model"),
-]
-Attack = Annotated[
-    float | None,
-    typer.Option(
-        "--eps", help="L2 radius of the tables' attack; default: the paper's, scaled to the images."
-    ),
-]
+__all__ = ["demo", "paper"]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands to `app`."""
-    app.command()(paper)
-    app.command()(demo)
-
-
+@composed(without=("arch", "n", "save_interval"))
 def paper(
-    robust: Robust,
-    standard: Standard,
-    dataset: options.DataSetName,
-    out: options.Out,
-    data: options.Data = None,
-    on_bad_image: options.OnBad = options.OnBadImage.stop,
-    vgg: Vgg = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Minutes, few images and steps.")] = False,
-    full: Annotated[bool, typer.Option("--full", help="As many steps as the paper.")] = False,
-    eps: Attack = None,
-    trust_checkpoint: options.TrustCheckpoint = False,
-    device: options.Device = None,
-    seed: options.Seed = 0,
-    overwrite: options.Overwrite = False,
+    loading: LoadOptions,
+    data: DataOptions,
+    run: RunOptions,
+    *,
+    robust: Annotated[str, like("model", "Checkpoint file, or name.")],
+    standard: Annotated[str, like("model", "Checkpoint file, or name.")],
+    vgg: Annotated[str | None, like("model", "A third one, for tables and features.")] = None,
+    quick: Annotated[bool, option("Minutes, few images and steps.")] = False,
+    full: Annotated[bool, option("As many steps as the paper.")] = False,
+    eps: Annotated[
+        float | None,
+        like("eps", "L2 radius of the tables' attack; default: the paper's, scaled to the images."),
+    ] = None,
 ) -> None:
     """Make every figure and table of the paper, and a page that shows them.
 
@@ -71,27 +46,12 @@ def paper(
     if quick and full:
         raise InputError("--quick and --full: give one of them")
     names = {"robust": robust, "standard": standard, **({"vgg": vgg} if vgg else {})}
-    _run(
-        names,
-        dataset,
-        out,
-        data=data,
-        scale="quick" if quick else "full" if full else "default",
-        eps=eps,
-        trust=trust_checkpoint,
-        device=device,
-        seed=seed,
-        overwrite=overwrite,
-        on_bad_image=on_bad_image.value,
-    )
+    scale = "quick" if quick else "full" if full else "default"
+    _run(names, loading, data, run, scale=scale, eps=eps)
 
 
-def demo(
-    out: Annotated[Path, typer.Option("--out", help="Folder of the results.")] = Path("demo"),
-    device: options.Device = None,
-    seed: options.Seed = 0,
-    overwrite: options.Overwrite = False,
-) -> None:
+@composed(defaults={"out": Path("demo")}, without=("arch", "trust_checkpoint", "save_interval"))
+def demo(loading: LoadOptions, run: RunOptions) -> None:
     """Make the paper's figures with the bundled models, in minutes.
 
     \b
@@ -107,85 +67,57 @@ def demo(
         raise InputError(
             f"the package holds no model {missing[0]!r}: use robust-reps paper with your own"
         )
-    _run(
-        names,
-        "critters_fine",
-        out,
-        scale="quick",
-        eps=card(names["robust"])["eps"],
-        device=device,
-        seed=seed,
-        overwrite=overwrite,
-    )
+    data = DataOptions(dataset="critters_fine")
+    _run(names, loading, data, run, scale="quick", eps=card(names["robust"])["eps"])
 
 
 def _run(
     names: dict[str, str],
-    dataset: str,
-    out: Path,
+    loading: LoadOptions,
+    data: DataOptions,
+    run: RunOptions,
     *,
     scale: str,
     eps: float | None,
-    device: str | None,
-    seed: int,
-    overwrite: bool,
-    data: Path | None = None,
-    trust: bool = False,
-    on_bad_image: str = "stop",
 ) -> None:
-    import torch
-
-    from ..datasets.samples import open_data_set
+    from ..datasets.critters import coarse_labels
     from ..experiments.paper import run_paper
     from ..experiments.paper.units import ORDER
-    from ..models.loading import load_model
     from ..report.page import write_report
-    from ..runtime.modules import own_device
-    from . import console
 
     began = time.monotonic()
-    check_folders(out=out, data=data)
-    if eps is not None and not 0 <= eps < math.inf:
-        raise InputError(f"--eps {eps}: give a radius, 0 or more")
-    data_set = open_data_set(dataset, data, on_bad_image=on_bad_image)
-    where = device or own_device()
-    models = {
-        role: load_model(name, dataset=data_set, trust=trust, device=where)
-        for role, name in names.items()
-    }
+    models = {role: loading.load(name, data) for role, name in names.items()}
     with console.quiet() as tell:
         run_paper(
             models["robust"],
             models["standard"],
-            data_set,
-            out,
+            data.data_set,
+            run.out,
             vgg=models.get("vgg"),
             scale=scale,
             eps=eps,
-            # Critters' fine classes are nine animals, each with 18 coats.
-            group=torch.arange(162) // 18 if dataset == "critters_fine" else None,
-            seed=seed,
+            group=coarse_labels() if data.dataset == "critters_fine" else None,
+            seed=run.seed,
             names=names,
-            overwrite=overwrite,
-            watch=_watch(out, tell),
+            overwrite=run.overwrite,
+            watch=_watch(run.out, tell),
         )
-        page = write_report(out, ORDER)
-    seconds = round(time.monotonic() - began)
-    print(f"{page} ({seconds // 60} min {seconds % 60} s)")
+        leave_to_first()
+        page = write_report(run.out, ORDER)
+    tell_page(page, began)
 
 
 def _watch(out: Path, tell: Callable[[object], None]) -> Callable[[Unit], Any]:
     """A bar for each figure, and the path of its picture when it is there."""
     from ..experiments.paper.units import ORDER
     from ..results.units import finished_units
-    from . import console
 
     @contextmanager
     def watch(unit: Unit) -> Iterator[Any]:
         with console.progress(f"{unit.title} ({unit.numbers})", "steps", "value") as progress:
             yield progress
         made = next(one for one in finished_units(out, ORDER) if one.manifest["id"] == unit.id)
-        skipped = made.manifest["facts"].get("skipped")
+        skipped = made.manifest["metadata"].get("skipped")
         tell(f"{unit.numbers} skipped: {skipped}" if skipped else made.path / f"{unit.id}.png")
 
     return watch

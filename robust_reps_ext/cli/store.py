@@ -8,21 +8,17 @@ from typing import Annotated
 import typer
 
 from ..runtime.errors import InputError
-from . import options
+from .options import composed, like
 
-__all__ = ["register"]
+__all__ = ["store"]
 
 Results = Annotated[Path, typer.Argument(help="Folder of results, as given to --out.")]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the group of commands to `app`."""
-    group = typer.Typer(no_args_is_help=True, help="Check, mend and merge results on the disk.")
-    for command in (check, rebuild, merge):
-        group.command()(command)
-    app.add_typer(group, name="store")
+store = typer.Typer(no_args_is_help=True, help="Check, mend and merge results on the disk.")
 
 
+@store.command()
 def check(out: Results) -> None:
     """Say whether what is finished is whole, and whether the cox stores hold it.
 
@@ -47,6 +43,7 @@ def check(out: Results) -> None:
     raise typer.Exit(1 if wrong else 0)
 
 
+@store.command()
 def rebuild(out: Results) -> None:
     """Make the cox stores anew from what is finished, where they are not up to date.
 
@@ -64,11 +61,13 @@ def rebuild(out: Results) -> None:
         print(f"{path}: {'rebuilt' if before else 'was up to date'}")
 
 
+@store.command()
+@composed()
 def merge(
     sources: Annotated[list[Path], typer.Argument(help="Folders of results.", metavar="DIR...")],
-    out: options.Out,
+    out: Annotated[Path, like("out", "Folder of the results.")],
 ) -> None:
-    """Bring together what one command made in several places.
+    """Bring together what one command made in several folders.
 
     Give the command once more with this --out for what is missing, and for the pictures.
 

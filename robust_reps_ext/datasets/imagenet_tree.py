@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from functools import lru_cache
 
-from ..runtime.errors import InputError
+from ..runtime.errors import InputError, listed
 from .wordnet import wordnet_ids
 
 __all__ = ["imagenet_classes"]
@@ -47,11 +47,11 @@ def imagenet_classes(folders: Collection[str]) -> dict[str, int]:
     if found:
         strays = [name for name in names if name not in rank]
         if strays:
-            _log.warning("ignored, not an ImageNet class: %s", _listed(strays))
+            _log.warning("ignored, not an ImageNet class: %s", listed(strays))
         return found
     if len(names) != len(rank):
         raise InputError(
-            f"these {len(names)} class folders are not ImageNet's ({_listed(names) or 'none'}): "
+            f"these {len(names)} class folders are not ImageNet's ({listed(names) or 'none'}): "
             "name them by WordNet id (n02085620, ...) or give all 1000 in ImageNet's order"
         )
     return {name: position for position, name in enumerate(names)}
@@ -60,8 +60,3 @@ def imagenet_classes(folders: Collection[str]) -> dict[str, int]:
 @lru_cache(maxsize=1)
 def _rank() -> dict[str, int]:
     return {wnid: position for position, wnid in enumerate(wordnet_ids())}
-
-
-def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:5])
-    return shown + (f" and {len(names) - 5} more" if len(names) > 5 else "")

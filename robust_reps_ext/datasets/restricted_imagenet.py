@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,7 +12,8 @@ from robustness import data_augmentation, imagenet_models
 from robustness.datasets import DataSet
 
 from ..runtime.errors import InputError
-from .imagenet_tree import imagenet_classes
+from ..upstream import registry
+from ..upstream.data.label_maps import restricted_label_mapping
 from .wordnet import wordnet_ids
 
 __all__ = ["SUPER_CLASSES", "RestrictedImageNet", "label_mapping", "sub_classes"]
@@ -71,30 +71,23 @@ def label_mapping(
     InputError
         If the folders are not ImageNet's, or a super-class has none of its folders.
     """
-    labels = {
-        position: label
-        for label, (first, last) in enumerate(SUPER_CLASSES.values())
-        for position in range(first, last + 1)
-    }
-    found = imagenet_classes(class_to_idx)
-    mapping = {folder: labels[position] for folder, position in found.items() if position in labels}
-    names = list(SUPER_CLASSES)
-    empty = [names[label] for label in sorted(set(labels.values()) - set(mapping.values()))]
+    _, mapping = restricted_label_mapping(classes, class_to_idx, [*SUPER_CLASSES.values()])
+    wanted = sub_classes()
+    labels = set(mapping.values())
+    empty = [name for label, name in enumerate(wanted) if label not in labels]
     if empty:
-        wanted = sub_classes()[empty[0]]
         raise InputError(
             f"Restricted ImageNet has no folder for {', '.join(empty)}: add at least one of "
-            f"{', '.join(wanted[:3])}, ... for {empty[0]}"
+            f"{', '.join(wanted[empty[0]][:3])}, ... for {empty[0]}"
         )
-    if len(mapping) < len(labels):
-        absent = [wnid for wnids in sub_classes().values() for wnid in wnids if wnid not in mapping]
+    every = [wnid for wnids in wanted.values() for wnid in wnids]
+    if len(mapping) < len(every):
+        absent = [wnid for wnid in every if wnid not in mapping]
         _log.warning(
             "%d of the %d classes of Restricted ImageNet have no folder (%s, ...)",
-            len(absent),
-            len(labels),
-            absent[0],
+            *(len(absent), len(every), absent[0]),
         )
-    return names, mapping
+    return list(wanted), mapping
 
 
 class RestrictedImageNet(DataSet):
@@ -146,18 +139,8 @@ class RestrictedImageNet(DataSet):
         InputError
             If there is no such network, or torchvision's weights are asked for.
         """
-        if pretrained:
-            raise InputError(
-                "restricted_imagenet has no torchvision weights: leave pretrained off, or give a "
-                "checkpoint as --resume"
-            )
-        known = {name: make for name, make in vars(imagenet_models).items() if _is_network(make)}
-        if arch not in known:
-            near = difflib.get_close_matches(str(arch), known, n=3) or sorted(known)
-            raise InputError(
-                f"restricted_imagenet has no architecture {arch!r}: try {', '.join(near)}"
-            )
-        model: torch.nn.Module = known[arch](num_classes=self.num_classes)
+        known = registry.networks(imagenet_models)
+        model: torch.nn.Module = registry.network(self, arch, known, pretrained)
         return model
 
     def make_loaders(self, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
@@ -174,10 +157,6 @@ class RestrictedImageNet(DataSet):
                 images = getattr(loader.dataset, "dataset", loader.dataset)  # within a Subset
                 _check_images(images, self.classes)
         return loaders
-
-
-def _is_network(make: Any) -> bool:
-    return callable(make) and getattr(make, "__name__", "A")[0].islower()
 
 
 def _check_images(images: Any, classes: Sequence[str]) -> None:

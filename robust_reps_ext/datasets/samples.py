@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,10 +11,12 @@ from urllib.error import URLError
 from weakref import WeakKeyDictionary
 
 import torch
-from robustness.datasets import DATASETS, DataSet
+from robustness.datasets import DataSet
 from torch import Tensor
 
 from ..runtime.errors import InputError
+from ..runtime.randomness import shuffled
+from ..upstream import registry
 from ..upstream.data.bad_images import BadImages, readable, record_of
 
 __all__ = [
@@ -87,15 +88,8 @@ def open_data_set(
     >>> open_data_set("critters").num_classes
     9
     """
-    if name not in DATASETS:
-        close = difflib.get_close_matches(name, list(DATASETS), n=3) or sorted(DATASETS)
-        raise InputError(f"unknown data set {name!r}: try {', '.join(close)}")
     folder = "" if data is None else os.fspath(data)
-    try:
-        found = DATASETS[name](folder, **arguments)
-    except (AssertionError, TypeError) as error:
-        reason = str(error) or "it needs more than a folder"
-        raise InputError(f"data set {name!r} cannot be opened by name: {reason}") from error
+    found: DataSet = registry.data_set(name, folder, **arguments)
     if not folder and name not in DRAWN:
         raise InputError(f"data set {name!r} is read from a folder: give it as --data (data=)")
     found.bad_images = BadImages(on_bad_image)
@@ -187,16 +181,8 @@ def validation_samples(
     >>> validation_samples(open_data_set("critters"), 2).images.shape
     torch.Size([2, 3, 64, 64])
     """
-    if n < 1:
-        raise InputError(f"n={n}: ask for 1 image or more")
+    indices = validation_places(data_set, n, skip=skip, seed=seed)[part]
     found = validation_set(data_set)
-    if skip + n > len(found):
-        beside = f" beside {skip} others" if skip else ""
-        raise InputError(
-            f"n={n}{beside}: the validation set of {data_set.ds_name!r} has {len(found)} images; "
-            "ask for fewer"
-        )
-    indices = validation_places(data_set, skip + n, seed=seed)[skip:][part]
     images, labels = zip(*(found[i] for i in indices), strict=True)
     known = class_names(data_set, found)
     numbers = [int(label) for label in labels]
@@ -208,7 +194,9 @@ def validation_samples(
     )
 
 
-def validation_places(data_set: DataSet, n: int | None, *, seed: int = 0) -> list[int]:
+def validation_places(
+    data_set: DataSet, n: int | None, *, skip: int = 0, seed: int = 0
+) -> list[int]:
     """The places of `n` validation images in a random order that `seed` fixes.
 
     Where the data set passes over images that cannot be read, all that are asked for are read
@@ -220,13 +208,15 @@ def validation_places(data_set: DataSet, n: int | None, *, seed: int = 0) -> lis
         As `open_data_set` returns it.
     n
         How many; None for all.
+    skip
+        How many to pass by first.
     seed
         Fixes the order.
 
     Raises
     ------
     InputError
-        If there are not that many that can be read.
+        If there are none, or not that many, that can be read.
 
     Examples
     --------
@@ -234,29 +224,34 @@ def validation_places(data_set: DataSet, n: int | None, *, seed: int = 0) -> lis
     >>> len(validation_places(open_data_set("critters"), 3))
     3
     """
+    if n is not None and n < 1:
+        raise InputError(f"n={n}: ask for 1 image or more")
     found = validation_set(data_set)
-    if record_of(found).action == "skip":
-        places = list(_readable_places(data_set, n, seed))
-    else:
-        places = _order(found, seed)[:n]
-    if len(places) < (n or 1):
+    needed = skip + (n or 1)
+    beside = f" beside {skip} others" if skip else ""
+    asked = "" if n is None else f"n={n}{beside}: "
+    if needed > len(found):
         raise InputError(
-            f"n={n}: {len(places)} of the {len(found)} validation images of "
+            f"{asked}the validation set of {data_set.ds_name!r} has {len(found)} images; give a "
+            "folder with more, or ask for fewer"
+        )
+    if record_of(found).action == "skip":
+        places = list(_readable_places(data_set, None if n is None else needed, seed))
+    else:
+        places = shuffled(len(found), seed=seed)
+    if len(places) < needed:
+        raise InputError(
+            f"{asked}{len(places)} of the {len(found)} validation images of "
             f"{data_set.ds_name!r} can be read; ask for fewer, or mend them"
         )
-    return places
+    return places[skip:][:n]
 
 
 @lru_cache(maxsize=8)
 def _readable_places(data_set: DataSet, n: int | None, seed: int) -> tuple[int, ...]:
     found = validation_set(data_set)
-    return tuple(islice((place for place, _ in readable(found, _order(found, seed))), n))
-
-
-def _order(found: Any, seed: int) -> list[int]:
-    generator = torch.Generator().manual_seed(seed)
-    order: list[int] = torch.randperm(len(found), generator=generator).tolist()
-    return order
+    order = shuffled(len(found), seed=seed)
+    return tuple(islice((place for place, _ in readable(found, order)), n))
 
 
 def class_names(data_set: Any, found: Any = None) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import re
@@ -15,8 +14,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..runtime.errors import InputError
-from ..runtime.files import writing
+from ..runtime.errors import InputError, first_line
+from ..runtime.files import sha256, writing
 
 __all__ = [
     "INDEX",
@@ -129,19 +128,18 @@ def write_shard(path: Path, samples: Iterable[Sample]) -> None:
     InputError
         If the file cannot be written.
     """
-    import webdataset
-
-    with writing(path, SPACE) as file:
-        with webdataset.TarWriter(file, encoder=False, mtime=0, user="", group="") as tar:
-            for sample in samples:
-                tar.write(
-                    {
-                        "__key__": sample.key,
-                        "png": _png(sample.image),
-                        "cls": str(sample.label).encode(),
-                        "json": json.dumps(dict(sample.facts), sort_keys=True).encode(),
-                    }
-                )
+    with writing(path, SPACE) as file, tarfile.open(fileobj=file, mode="w") as tar:
+        for sample in samples:
+            fields = {
+                "cls": str(sample.label).encode(),
+                "json": json.dumps(dict(sample.facts), sort_keys=True).encode(),
+                "png": _png(sample.image),
+            }
+            for field, data in fields.items():
+                # Neither a time nor an owner: a TarInfo has none unless it is given one.
+                member = tarfile.TarInfo(f"{sample.key}.{field}")
+                member.size, member.mode = len(data), 0o444
+                tar.addfile(member, io.BytesIO(data))
 
 
 @dataclass(frozen=True)
@@ -184,7 +182,7 @@ def read_members(path: Path, *, facts: bool = False) -> Members:
             samples = _samples(tar, facts)
             end = path.stat().st_size
     except (OSError, tarfile.TarError, ValueError, EOFError) as error:
-        raise damaged(path, str(error).partition("\n")[0] or type(error).__name__) from error
+        raise damaged(path, first_line(error)) from error
     for key, sample in samples.items():
         missing = {"png", "cls", *(["json"] if facts else [])} - sample.keys()
         if missing:
@@ -252,11 +250,7 @@ def read_index(folder: Path) -> Index:
 def described(path: Path) -> Shard:
     """What the index says of a shard."""
     members = read_members(path)
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return Shard(path.name, len(members.labels), path.stat().st_size, digest.hexdigest())
+    return Shard(path.name, len(members.labels), path.stat().st_size, sha256(path))
 
 
 def damaged(path: Path, reason: str) -> InputError:

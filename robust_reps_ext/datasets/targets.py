@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from PIL import Image
 from robustness.datasets import DataSet
 
 from ..runtime.errors import InputError
-from ..upstream.data.bad_images import BadImages
+from ..runtime.randomness import shuffled
+from ..upstream.data.bad_images import BadImages, readable, record_of
 from ..upstream.data.image_files import BadImageError, pil_loader
 from ..upstream.mends.folder import EXTENSIONS, find_classes, make_dataset
 from .patterns import kaleidoscope
@@ -128,13 +130,13 @@ def held_out_samples(data_set: DataSet, n: int, *, seed: int = 0, part: slice = 
             f"n={n}: {folder} has {len(files)} images of classes that {name!r} leaves out "
             f"({len(left_out)} folders): ask for fewer, or add some"
         )
-    order = torch.randperm(len(files), generator=torch.Generator().manual_seed(seed)).tolist()
-    record = vars(data_set).get("bad_images") or BadImages()
-    if record.action == "skip":
-        order = list(islice((i for i, _ in _read(files, order, record)), n))
+    order = shuffled(len(files), seed=seed)
+    images = _Files([path for path, _ in files], record_of(data_set))
+    if images.bad_images.action == "skip":
+        order = list(islice((i for i, _ in readable(images, order)), n))
         if len(order) < n:
             raise InputError(f"n={n}: only {len(order)} of these images can be read; ask for fewer")
-    taken = list(_read(files, order[:n][part], record))
+    taken = list(readable(images, order[:n][part]))
     return Samples(
         images=torch.stack([data_set.transform_test(image) for _, image in taken]),
         labels=torch.full((len(taken),), UNLABELLED),
@@ -143,16 +145,20 @@ def held_out_samples(data_set: DataSet, n: int, *, seed: int = 0, part: slice = 
     )
 
 
-def _read(
-    files: Sequence[tuple[str, int]], order: Iterable[int], record: BadImages
-) -> Iterator[tuple[int, Image.Image]]:
-    for position in order:
+@dataclass(frozen=True)
+class _Files:
+    """Images without labels, some of which may not be readable."""
+
+    paths: Sequence[str]
+    bad_images: BadImages
+
+    def __getitem__(self, i: int) -> Image.Image | BadImageError:
         try:
-            yield position, pil_loader(files[position][0])
+            return pil_loader(self.paths[i])
         except BadImageError as error:
-            if record.action == "stop":
+            if self.bad_images.action == "stop":
                 raise
-            record.skip(error)
+            return error
 
 
 def _any_file(folder: Path, classes: dict[str, int]) -> bool:

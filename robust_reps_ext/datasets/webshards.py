@@ -15,7 +15,7 @@ from robustness.datasets import DATASETS, DataSet
 from torch.utils.data import Dataset
 from torchvision import transforms
 
-from ..runtime.errors import InputError, one_line
+from ..runtime.errors import InputError, first_line
 from ..upstream.data.bad_images import record_of
 from ..upstream.data.image_files import BadImageError
 from .samples import open_data_set, validation_set
@@ -101,7 +101,7 @@ class ShardImages(Dataset[Any]):
                     raise ValueError(f"{image.size[::-1]} pixels, not {self.index.size}")
                 return image.convert("RGB")
         except Exception as error:  # a damaged file makes Pillow raise anything
-            raise BadImageError(str(damaged(path, f"image {i}: {_reason(error)}"))) from error
+            raise BadImageError(str(damaged(path, f"image {i}: {first_line(error)}"))) from error
 
 
 class WebShards(DataSet):
@@ -224,7 +224,3 @@ def _check(path: Path, images: int, labels: np.ndarray, num_classes: int) -> Non
     wrong = labels[(labels < 0) | (labels >= num_classes)]
     if len(wrong):
         raise damaged(path, f"label {wrong[0]} is none of {num_classes} classes")
-
-
-def _reason(error: Exception) -> str:
-    return one_line(str(error).partition("\n")[0][:160] or type(error).__name__)

@@ -83,7 +83,7 @@ def evaluate(
     group
         Coarse label of each class, (num_classes,) of int64: accuracy is then that of the coarse
         labels, and so is what the attack aims at. The probability of a coarse label is the sum
-        over its classes. Critters, nine of 162: ``torch.arange(162) // 18``.
+        over its classes. Of critters' fine classes: ``critters.coarse_labels()``.
     precision
         ``"float32"``, ``"bfloat16"`` or ``"auto"``, for the attack; predictions are always float32.
     progress

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock
 from robustness.attacker import AttackerModel
 from robustness.datasets import DataSet
 from torch import Tensor
@@ -19,7 +16,6 @@ from typing_extensions import Unpack
 from ..datasets.samples import class_names, training_set
 from ..datasets.shards import (
     INDEX,
-    SPACE,
     Index,
     Sample,
     damaged,
@@ -32,10 +28,11 @@ from ..datasets.shards import (
 )
 from ..models.loading import weights_digest
 from ..models.representation import representation
-from ..results.locks import claimed, lock_of
+from ..results.folder import WorkFolder, digest_of, read_json, remove, write_json
+from ..results.records import plain
 from ..runtime.errors import InputError
-from ..runtime.files import writing
-from ..runtime.randomness import another, check_seed
+from ..runtime.files import remove_unfinished
+from ..runtime.randomness import another, check_seed, shuffled
 from ..synthesis import Progress, noise, synthesize
 from ..synthesis.objectives import RepresentationMatching
 from ..synthesis.settings import Options, Settings, recorded
@@ -132,34 +129,39 @@ def robustify(
     first = _pair(images[chosen[0]])[0][None]
     settings = Settings.paper(first, options, **STEPS)  # type: ignore[arg-type]
     folder = Path(out).expanduser()
-    facts = {
-        "weights": weights_digest(model),
-        "origin": _origin(data_set),
-        "training_images": len(images),
-        "size": list(first.shape[-2:]),
-        "n": n,
-        "shard_size": shard_size,
-        "start": start,
-        "seed": seed,
-        **{name: value for name, value in recorded(settings).items() if name not in OF_NO_MOMENT},
-    }
-    _agree(folder, facts, overwrite)
+    made_with = plain(
+        {
+            "weights": weights_digest(model),
+            "origin": _origin(data_set),
+            "training_images": len(images),
+            "size": list(first.shape[-2:]),
+            "n": n,
+            "shard_size": shard_size,
+            "start": start,
+            "seed": seed,
+            **{
+                name: value
+                for name, value in recorded(settings).items()
+                if name not in OF_NO_MOMENT
+            },
+        }
+    )
+    work = _begun(folder, made_with, overwrite)
     parts = [chosen[k : k + shard_size] for k in range(0, len(chosen), shard_size)]
     paths = [folder / shard_name(k) for k in range(len(parts))]
     if not all(path.exists() for path in paths):
         (folder / INDEX).unlink(missing_ok=True)
-    make = _Inversion(model, images, settings, start, seed, facts)
+    make = _Inversion(model, images, settings, start, seed, digest_of(made_with)[:16])
     part_of = dict(zip(paths, parts, strict=True))
-    with closing(claimed(paths)) as units:
+    with closing(work.shared(paths)) as units:
         for path in units:
-            for left_by_a_kill in folder.glob(f".{path.name}.*.tmp"):
-                left_by_a_kill.unlink(missing_ok=True)
+            remove_unfinished(path)
             done = sum(len(part_of[other]) for other in paths if other.exists())
             tell = _within(progress, done, len(part_of[path]), len(chosen))
             write_shard(path, make(part_of[path], tell))
-    with closing(claimed([folder / INDEX])) as units:
+    with closing(work.shared([folder / INDEX])) as units:
         for _ in units:
-            write_index(folder, _index(paths, data_set, facts))
+            write_index(folder, _index(paths, data_set, made_with))
     return read_index(folder)
 
 
@@ -173,10 +175,10 @@ class _Inversion:
         settings: Settings,
         start: str,
         seed: int,
-        facts: dict[str, Any],
+        digest: str,
     ) -> None:
         self.model, self.images, self.settings = model, images, settings
-        self.start, self.seed, self.digest = start, seed, _digest(facts)
+        self.start, self.seed, self.digest = start, seed, digest
 
     def __call__(self, indices: Sequence[int], progress: bool | Progress) -> list[Sample]:
         loaded = [_pair(self.images[i]) for i in indices]
@@ -258,8 +260,7 @@ def _chosen(most: int, n: int | None, seed: int, start: str) -> list[int]:
         return list(range(most))
     if not 1 <= n <= most:
         raise InputError(f"n={n}: there are {most} training images; ask for 1 to that many")
-    order = torch.randperm(most, generator=torch.Generator().manual_seed(seed))
-    return sorted(order[:n].tolist())
+    return sorted(shuffled(most, seed=seed)[:n])
 
 
 def _origin(data_set: DataSet) -> dict[str, Any]:
@@ -275,58 +276,31 @@ def _origin(data_set: DataSet) -> dict[str, Any]:
     }
 
 
-def _agree(folder: Path, facts: dict[str, Any], overwrite: bool) -> None:
-    """Write down the settings, or see that they are those which the folder was begun with."""
-    wanted = json.loads(json.dumps(facts))
-    if _agreed(folder, wanted, overwrite):
-        return
-    path = folder / SETTINGS
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(lock_of(path)):
-            # Another process may have written them, or others, in between.
-            if not _agreed(folder, wanted, overwrite):
-                for old in (folder / INDEX, *folder.glob("shard-*.tar")):
-                    old.unlink(missing_ok=True)
-                with writing(path, SPACE) as file:
-                    file.write(json.dumps(wanted, indent=1).encode())
-            Path(lock_of(path)).unlink(missing_ok=True)
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise InputError(f"cannot write to {folder}: {reason}; give another folder") from error
+def _begun(folder: Path, wanted: dict[str, Any], overwrite: bool) -> WorkFolder:
+    """The folder, once it is known that its shards have these settings."""
+    settings = folder / SETTINGS
 
+    def begun() -> dict[Path, Any]:
+        try:
+            there = read_json(settings)
+        except InputError:
+            if not overwrite:
+                raise
+            there = {}
+        if there is None and any(folder.glob("shard-*.tar")):
+            if not overwrite:
+                raise InputError(
+                    f"{settings} is missing, which says how the shards were made: give another "
+                    "folder, or --overwrite (overwrite=True)"
+                )
+            there = {}
+        return {folder: there}
 
-def _agreed(folder: Path, wanted: dict[str, Any], overwrite: bool) -> bool:
-    """Whether the folder has these settings; it has none if not, or may be overwritten."""
-    there = _read(folder / SETTINGS)
-    if there == wanted:
-        return True
-    if (there is not None or any(folder.glob("shard-*.tar"))) and not overwrite:
-        raise InputError(
-            f"{folder} holds shards made with other settings ({_difference(there, wanted)}): "
-            "give the same, another folder, or --overwrite (overwrite=True)"
-        )
-    return False
+    def begin() -> None:
+        remove(folder, (folder / INDEX, *folder.glob("shard-*.tar")))
+        write_json(settings, wanted)
 
-
-def _read(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text("utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except ValueError:
-        return "damaged"
-
-
-def _difference(there: Any, wanted: dict[str, Any]) -> str:
-    if not isinstance(there, dict):
-        return f"{SETTINGS} is {'missing' if there is None else 'damaged'}"
-    names = [name for name in {**there, **wanted} if there.get(name) != wanted.get(name)]
-    return ", ".join(f"{name} {there.get(name)!r}, not {wanted.get(name)!r}" for name in names)
-
-
-def _digest(facts: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+    return WorkFolder(folder, wanted, begun=begun, begin=begin, overwrite=overwrite)
 
 
 def _within(progress: bool | Progress, done: int, own: int, in_all: int) -> bool | Progress:
@@ -341,14 +315,14 @@ def _within(progress: bool | Progress, done: int, own: int, in_all: int) -> bool
     return move
 
 
-def _index(paths: Sequence[Path], data_set: DataSet, facts: dict[str, Any]) -> Index:
+def _index(paths: Sequence[Path], data_set: DataSet, made_with: dict[str, Any]) -> Index:
     distances = []
     for path in paths:
         said = read_members(path, facts=True).facts
-        if any(one.get("settings") != _digest(facts) for one in said):
+        if any(one.get("settings") != digest_of(made_with)[:16] for one in said):
             raise damaged(path, "it was made with other settings")
         distances += [float(one["distance"]) for one in said]
-    height, width = facts["size"]
+    height, width = made_with["size"]
     return Index(
         shards=tuple(described(path) for path in paths),
         size=(height, width),
@@ -356,7 +330,7 @@ def _index(paths: Sequence[Path], data_set: DataSet, facts: dict[str, Any]) -> I
         classes=tuple(class_names(data_set)),
         mean=tuple(data_set.mean.tolist()),
         std=tuple(data_set.std.tolist()),
-        origin=facts["origin"],
-        settings=facts,
+        origin=made_with["origin"],
+        settings=made_with,
         distance=sum(distances) / len(distances),
     )

@@ -14,7 +14,7 @@ from torch import nn
 from ..runtime.errors import InputError
 from ..runtime.files import writing
 from .checkpoints.containers import CARD
-from .layers import RepresentationModel
+from .layers import unwrapped
 from .loading import load_model
 
 __all__ = ["convert"]
@@ -88,8 +88,7 @@ def convert(
 
 def _named(model: AttackerModel) -> dict[str, Any]:
     """The weights of the bare network, under torchvision's names where upstream's differ."""
-    network = model.model.module if isinstance(model.model, RepresentationModel) else model.model
-    state: dict[str, Any] = network.state_dict()
+    state: dict[str, Any] = unwrapped(model.model).state_dict()
     if model.card["arch"] != "alexnet":
         return state
     return {name.replace("last_layer.", "classifier.6."): value for name, value in state.items()}

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from difflib import get_close_matches
 from typing import Any
 
 import torch
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack
 
-from ..runtime.errors import InputError
+from ..runtime.errors import InputError, near
 
 __all__ = [
     "Layer",
@@ -64,8 +63,11 @@ class Site:
         return f"{self.side} of {of}{pooled}, {after}"
 
     @contextmanager
-    def reading(self, network: nn.Module) -> Iterator[list[Tensor]]:
-        """The list that holds the representation after one forward pass inside the block."""
+    def reading(self, network: nn.Module, *, stop: bool = False) -> Iterator[list[Tensor]]:
+        """The list that holds the representation after one forward pass inside the block.
+
+        With `stop`, the pass ends there, and the block with it.
+        """
         seen: list[Tensor] = []
         calls = 0
 
@@ -79,6 +81,8 @@ class Site:
                     )
                 # What follows may write into an output in place.
                 seen.append(value.clone() if self.side == "output" else value)
+                if stop:
+                    raise _Reached
             calls += 1
 
         module = network.get_submodule(self.name)
@@ -88,6 +92,8 @@ class Site:
             handle = module.register_forward_hook(lambda _module, _args, output: keep(output))
         try:
             yield seen
+        except _Reached:
+            pass
         finally:
             handle.remove()
 
@@ -108,6 +114,10 @@ def first_tensor(value: Any) -> Tensor | None:
     if isinstance(value, (tuple, list)):
         return next((one for one in map(first_tensor, value) if one is not None), None)
     return None
+
+
+class _Reached(Exception):
+    """The representation is known."""
 
 
 def _mean(value: Tensor) -> Tensor:
@@ -364,8 +374,6 @@ def submodule(network: nn.Module, layer: Layer) -> tuple[str, nn.Module]:
                 return name, module
         raise InputError("layer= returned no submodule of the network: return one of its modules")
     if layer not in names or not layer:
-        close = get_close_matches(layer, list(names), n=3) or [n for n in names if n][:8]
-        raise InputError(
-            f"layer {layer!r} is not in {type(network).__name__}: try {', '.join(close)}"
-        )
+        close = near(layer, names, [name for name in names if name][:8])
+        raise InputError(f"layer {layer!r} is not in {type(network).__name__}: try {close}")
     return layer, names[layer]

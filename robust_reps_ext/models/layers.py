@@ -27,6 +27,7 @@ __all__ = [
     "Layer",
     "RepresentationModel",
     "at_layer",
+    "unwrapped",
 ]
 
 logger = logging.getLogger("robust_reps_ext")
@@ -36,12 +37,17 @@ def at_layer(model: AttackerModel, layer: Layer | None) -> AttackerModel:
     """The same network (shared weights) with its representation read at `layer`."""
     if layer is None:
         return model
-    inner = model.model.module if isinstance(model.model, RepresentationModel) else model.model
+    inner = unwrapped(model.model)
     normalizer = model.normalizer
     statistics = SimpleNamespace(mean=normalizer.new_mean[:, 0, 0], std=normalizer.new_std[:, 0, 0])
     output = getattr(model.model, "output", None) if inner is not model.model else None
     moved = AttackerModel(RepresentationModel(inner, layer=layer, output=output), statistics)
     return moved.train(model.training)
+
+
+def unwrapped(network: Any) -> Any:
+    """The network itself, if it stands in a `RepresentationModel`."""
+    return network.module if isinstance(network, RepresentationModel) else network
 
 
 class RepresentationModel(nn.Module):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-import hashlib
 import inspect
 import logging
 import os
@@ -13,17 +11,17 @@ from typing import Any, TypeAlias
 
 import torch
 from robustness.attacker import AttackerModel
-from robustness.datasets import DATASETS
 from torch import Tensor, nn
 
 from ..runtime.errors import InputError
-from ..runtime.modules import modes_of
+from ..runtime.modules import digest, modes_of
+from ..upstream import registry
 from . import normalizers
 from .architectures import TIMM
 from .architectures.fitting import check_classes, classes_of, fitted, kind
 from .checkpoints import read_checkpoint
 from .checkpoints.state_names import Normalizer, bare_name
-from .layers import Layer, RepresentationModel, at_layer
+from .layers import Layer, RepresentationModel, at_layer, unwrapped
 from .normalizers import Statistics
 from .self_check import check_output, check_weights
 from .zoo.sources import find_source, timm_network
@@ -197,13 +195,7 @@ def weights_digest(model: nn.Module) -> str:
     """
     while isinstance(model, (nn.DataParallel, AttackerModel)):
         model = model.module if isinstance(model, nn.DataParallel) else model.model
-    state = {bare_name(name): value for name, value in model.state_dict().items()}
-    digest = hashlib.sha256()
-    for name in sorted(state):
-        value = state[name].detach().cpu().contiguous()
-        digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
-        digest.update(value.flatten().view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+    return digest({bare_name(name): value for name, value in model.state_dict().items()})
 
 
 # Side of the images of upstream's data sets that are not of 224 pixels.
@@ -254,8 +246,7 @@ def _from_file(
         "accuracies": checkpoint.accuracies or facts.get("accuracies", {}),
     }
     if checkpoint.unsafe_imports:
-        wanted = checkpoint.unsafe_imports[:10]
-        model.card["left_out"] = [(n if n.isprintable() else repr(n))[:100] for n in wanted]
+        model.card["left_out"] = list(checkpoint.unsafe_imports[:10])
     return model
 
 
@@ -283,7 +274,7 @@ def _from_network(
 
 
 def _card(model: AttackerModel, origin: str) -> dict[str, Any]:
-    inner = model.model.module if isinstance(model.model, RepresentationModel) else model.model
+    inner = unwrapped(model.model)
     statistics = model.normalizer.new_mean, model.normalizer.new_std
     return {
         "arch": kind(inner),
@@ -343,15 +334,7 @@ def _data_set(dataset: Any) -> Any:
         if dataset is not None and not hasattr(dataset, "num_classes"):
             raise TypeError(f"dataset is a {type(dataset).__name__}, not a data set or its name")
         return dataset
-    if dataset not in DATASETS:
-        close = difflib.get_close_matches(dataset, list(DATASETS), n=3) or sorted(DATASETS)
-        raise InputError(f"unknown data set {dataset!r}: try {', '.join(close)}")
-    try:
-        return DATASETS[dataset]("")
-    except TypeError as error:
-        raise InputError(
-            f"data set {dataset!r} needs more than a name: build it and pass the object"
-        ) from error
+    return registry.data_set(dataset)
 
 
 def _device(device: str | torch.device | None) -> torch.device | None:

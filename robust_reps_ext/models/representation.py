@@ -8,11 +8,19 @@ from torch import Tensor
 from ..runtime.images import Images, as_images
 from ..runtime.memory import in_batches
 from ..runtime.modules import evaluating
+from ..runtime.randomness import shuffled
 from .hooks import Layer
-from .layers import RepresentationModel, at_layer
+from .layers import RepresentationModel, at_layer, unwrapped
 from .loading import Model, as_model, channels_of
 
-__all__ = ["Layer", "RepresentationModel", "at_layer", "representation"]
+__all__ = [
+    "Layer",
+    "RepresentationModel",
+    "at_layer",
+    "representation",
+    "shuffled_coordinates",
+    "unwrapped",
+]
 
 
 def representation(
@@ -63,3 +71,20 @@ def representation(
             len(images), batch_size, lambda rows: model(images[rows], with_latent=True)[0][1]
         )
     return latents.float().to(images.device)
+
+
+def shuffled_coordinates(
+    model: Model, images: Images, *, seed: int, layer: Layer | None = None
+) -> list[int]:
+    """All coordinates of R(x), in a random order that `seed` fixes.
+
+    Parameters
+    ----------
+    model, layer
+        As for `representation`.
+    images
+        (N, C, H, W), of which one is looked at.
+    seed
+        Fixes the order.
+    """
+    return shuffled(representation(model, images[:1], layer=layer).shape[1], seed=seed)

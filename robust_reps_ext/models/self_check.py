@@ -10,11 +10,12 @@ import torch
 from robustness.attacker import AttackerModel
 from torch import Tensor, nn
 
-from ..runtime.errors import InputError
-from ..runtime.modules import device_of, evaluating
+from ..runtime.errors import InputError, first_line
+from ..runtime.modules import device_of, evaluating, is_finite
+from ..runtime.randomness import shuffled
 from ..upstream.data.bad_images import readable
 from .hooks import RowsError
-from .layers import RepresentationModel
+from .layers import RepresentationModel, unwrapped
 
 __all__ = ["check_accuracy", "check_output", "check_weights"]
 
@@ -33,10 +34,7 @@ def check_weights(network: nn.Module) -> None:
                 f"{name} of {type(network).__name__} has no shape yet: run the network on images "
                 "once before it is loaded"
             )
-        # A sum is quick, and finite only if every weight is; the converse needs the slower look.
-        if value.is_floating_point() and not (
-            torch.isfinite(value.sum()) or torch.isfinite(value).all()
-        ):
+        if not is_finite(value):
             raise InputError(
                 f"{name} of {type(network).__name__} holds NaN or infinite weights: load another"
             )
@@ -74,8 +72,7 @@ def check_output(
         If logits are not finite, or not as many as there are classes, or if the representation
         has no row for each image.
     """
-    network = model.model.module if isinstance(model.model, RepresentationModel) else model.model
-    what = type(network).__name__
+    what = type(unwrapped(model.model)).__name__
     sizes = tuple(dict.fromkeys([*([] if size is None else [size]), *_SIZES]))
     found, reason = _logits_and_latent(model, sizes)
     if found is None:
@@ -131,7 +128,7 @@ def _logits_and_latent(
         except InputError:
             raise
         except Exception as error:  # a network may raise anything for an image it cannot take
-            reason = reason or next(iter(str(error).strip().splitlines()), repr(error))[:160]
+            reason = reason or first_line(error)
         else:
             if _are_logits(logits):
                 return (logits, latent), ""
@@ -169,7 +166,7 @@ def check_accuracy(
         return None
     _, loader = data_set.make_loaders(0, 1, only_val=True, shuffle_val=False)
     data = loader.dataset
-    order = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))[:n]
+    order = torch.tensor(shuffled(len(data), seed=seed)[:n])
     if not len(order):
         return None
     correct = seen = 0

@@ -12,26 +12,26 @@ from .cells import Images, Row, row
 __all__ = ["curve", "curve_chart", "grid", "interpolation"]
 
 Runs = Mapping[str, Synthesis]
-Facts = Mapping[str, Any]
+Metadata = Mapping[str, Any]
 
 
-def grid(unit: str, runs: Runs, facts: Facts, encode: Images) -> dict[str, Any]:
+def grid(unit: str, runs: Runs, metadata: Metadata, encode: Images) -> dict[str, Any]:
     """Target and start once, then what each model made of them."""
     first = next(iter(runs.values()))
-    labels = facts.get("labels")
+    labels = metadata.get("labels")
     rows = []
     if first.target_images is not None:
         rows.append(row("target", encode(first.target_images), labels))
         labels = None
     # All noise looks alike, and the frames begin with it.
-    if facts.get("start") != "noise":
+    if metadata.get("start") != "noise":
         rows.append(row("start", encode(first.start), labels))
     for run, synthesis in runs.items():
         rows.append(
             row(
-                facts.get("names", {}).get(run, run),
+                metadata.get("names", {}).get(run, run),
                 encode(synthesis.images),
-                facts["captions"][run] if "captions" in facts else _distances(synthesis),
+                metadata["captions"][run] if "captions" in metadata else _distances(synthesis),
                 run=f"{unit}-{run}",
             )
         )
@@ -39,9 +39,9 @@ def grid(unit: str, runs: Runs, facts: Facts, encode: Images) -> dict[str, Any]:
     return {"rows": rows, "frames": frames}
 
 
-def curve(unit: str, runs: Runs, facts: Facts, encode: Images) -> dict[str, Any]:
+def curve(unit: str, runs: Runs, metadata: Metadata, encode: Images) -> dict[str, Any]:
     """The curve of Fig. 4, and for each pair the images of Fig. 5 between source and target."""
-    radii, n = facts["radii"], len(facts["labels"])
+    radii, n = metadata["radii"], len(metadata["labels"])
     heads = ["source", *(f"{radius:.3g}" for radius in radii), "target"]
     encoded = {run: encode(synthesis.images) for run, synthesis in runs.items()}
     first = next(iter(runs.values()))
@@ -63,18 +63,18 @@ def curve(unit: str, runs: Runs, facts: Facts, encode: Images) -> dict[str, Any]
                     heads=None if rows else heads,
                 )
             )
-        pairs.append({"label": facts["labels"][i], "rows": rows})
-    return {"chart": curve_chart(radii, facts["lines"]), "pairs": pairs}
+        pairs.append({"label": metadata["labels"][i], "rows": rows})
+    return {"chart": curve_chart(radii, metadata["lines"]), "pairs": pairs}
 
 
-def interpolation(unit: str, runs: Runs, facts: Facts, encode: Images) -> dict[str, Any]:
+def interpolation(unit: str, runs: Runs, metadata: Metadata, encode: Images) -> dict[str, Any]:
     """For each pair a row of each model, and the pixel blend."""
-    weights = facts["weights"]
+    weights = metadata["weights"]
     steps = len(weights)
     encoded = {run: encode(synthesis.images) for run, synthesis in runs.items()}
     blend = encode(next(iter(runs.values())).start)
     pairs = []
-    for i, (left, right) in enumerate(zip(facts["left"], facts["right"], strict=True)):
+    for i, (left, right) in enumerate(zip(metadata["left"], metadata["right"], strict=True)):
         chosen = range(i * steps, (i + 1) * steps)
         rows: list[Row] = []
         for run, synthesis in runs.items():

@@ -16,12 +16,12 @@ FORMATS: Mapping[str, Callable[[float], str]] = {
 }
 
 
-def scorecard_rows(facts: Mapping[str, Any]) -> list[dict[str, Any]]:
+def scorecard_rows(metadata: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The claims, each with its measures.
 
     Parameters
     ----------
-    facts
+    metadata
         ``claims`` as `experiments.scorecard.Scorecard` holds them.
 
     Returns
@@ -36,7 +36,7 @@ def scorecard_rows(facts: Mapping[str, Any]) -> list[dict[str, Any]]:
             **{key: claim[key] for key in ("name", "section", "statement")},
             "measures": [_measure(one) for one in claim["measures"]],
         }
-        for claim in facts["claims"]
+        for claim in metadata["claims"]
     ]
 
 

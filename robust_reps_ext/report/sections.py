@@ -122,23 +122,23 @@ def sections(units: Sequence[FinishedUnit], encode: Images) -> Sections:
         runs = {run: Synthesis.load(unit.path / f"{run}.safetensors") for run in about["runs"]}
         for run, synthesis in runs.items():
             page.traces[f"{name}-{run}"] = trace(synthesis, encode)
-        section = {key: about[key] for key in ("id", "kind", "numbers", "title", "facts")}
+        section = {key: about[key] for key in ("id", "kind", "numbers", "title", "metadata")}
         section["lead"], section["look"] = LEADS.get(name, ("", ""))
-        if "skipped" in about["facts"]:
+        if "skipped" in about["metadata"]:
             section["kind"] = "skipped"
         elif about["kind"] == "features":
-            section |= walls(name, runs, about["facts"], encode, kept.get("fig8"))
+            section |= walls(name, runs, about["metadata"], encode, kept.get("fig8"))
         elif about["kind"] == "activations":
-            section |= walls(name, runs, about["facts"], encode, unit) | {"kind": "features"}
+            section |= walls(name, runs, about["metadata"], encode, unit) | {"kind": "features"}
         elif about["kind"] == "interpolation":
-            section |= interpolation(name, runs, about["facts"], encode)
+            section |= interpolation(name, runs, about["metadata"], encode)
         elif about["kind"] == "curve":
-            section |= curve(name, runs, about["facts"], encode)
+            section |= curve(name, runs, about["metadata"], encode)
         elif about["kind"] == "scorecard":
-            section["rows"] = scorecard_rows(about["facts"])
+            section["rows"] = scorecard_rows(about["metadata"])
         elif about["kind"] == "table":
             section["paper"] = PAPER
         else:
-            section |= grid(name, runs, about["facts"], encode)
+            section |= grid(name, runs, about["metadata"], encode)
         page.sections.append(section)
     return page

@@ -19,7 +19,7 @@ Extremes = dict[tuple[str, int], list[Row]]
 def walls(
     unit: str,
     runs: Mapping[str, Synthesis],
-    facts: Mapping[str, Any],
+    metadata: Mapping[str, Any],
     encode: Images,
     activating: FinishedUnit | None,
 ) -> dict[str, Any]:
@@ -27,13 +27,13 @@ def walls(
     extremes = {} if activating is None else _extremes(activating, encode)
     models = []
     for run, synthesis in runs.items():
-        coordinates = facts["coordinates"][run]
+        coordinates = metadata["coordinates"][run]
         k, images = len(coordinates), encode(synthesis.images)
         starts = row("seed", encode(synthesis.start[::k]))
         wall = []
         for i, coordinate in enumerate(coordinates):
             chosen = range(i, len(images), k)
-            seen = facts["predicted"][run] if "predicted" in facts else None
+            seen = metadata["predicted"][run] if "predicted" in metadata else None
             result = row(
                 "result",
                 [images[j] for j in chosen],
@@ -50,15 +50,17 @@ def walls(
 def _extremes(unit: FinishedUnit, encode: Images) -> Extremes:
     """(model, coordinate) -> rows of the most and least activating images."""
     found: Extremes = {}
-    facts = unit.manifest["facts"]
+    metadata = unit.manifest["metadata"]
     for picture in unit.manifest["pictures"]:
         run, end = picture.rsplit("-", 1)
         images = encode(load_file(unit.path / "pictures" / f"{picture}.safetensors")["images"])
         captions = [
             f"{value:.2f}: {label}"
-            for value, label in zip(facts["values"][picture], facts["labels"][picture], strict=True)
+            for value, label in zip(
+                metadata["values"][picture], metadata["labels"][picture], strict=True
+            )
         ]
-        coordinates = facts["coordinates"][run]
+        coordinates = metadata["coordinates"][run]
         k = len(images) // len(coordinates)
         for i, coordinate in enumerate(coordinates):
             part = slice(i * k, (i + 1) * k)

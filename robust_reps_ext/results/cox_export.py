@@ -10,10 +10,10 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from ..runtime.errors import InputError
-from ..runtime.files import remove_unfinished
+from ..runtime.files import remove_unfinished, sha256
 from .cox_file import rows_in, write_store_file
 from .hdf5 import STORE_BASENAME, HeldError
-from .records import FOLDER, Record, read_records, sha256
+from .records import FOLDER, Record, read_records
 
 __all__ = ["bring_up_to_date", "faults", "tables_of"]
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from ..runtime.errors import InputError
+from ..runtime.files import replacing
 from . import cox_columns, hdf5
 from .cox_columns import OBJECT
 from .hdf5 import COX_DATA_KEY
@@ -37,25 +36,22 @@ def write_store_file(path: Path, tables: Mapping[str, Rows], *, others: bool = F
     InputError
         If the disk does not take it; what stood there is as it was.
     """
-    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
-        file = hdf5.open_store(str(unfinished), "w")
-        try:
-            for name, rows in tables.items():
-                if rows:
-                    _write_table(file, name, rows)
-            if others:
-                _take_over(path, file)
-            file.flush(fsync=True)
-        finally:
-            file.close()
-        os.replace(unfinished, path)
+        with replacing(path) as unfinished:
+            file = hdf5.open_store(str(unfinished), "w")
+            try:
+                for name, rows in tables.items():
+                    if rows:
+                        _write_table(file, name, rows)
+                if others:
+                    _take_over(path, file)
+                file.flush(fsync=True)
+            finally:
+                file.close()
     except (OSError, RuntimeError) as error:
         raise InputError(f"store {path} cannot be written: {hdf5.summary(error)}") from error
     except InputError as error:
         raise InputError(str(error).replace(str(unfinished), str(path))) from error
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def _write_table(file: hdf5.StoreFile, name: str, rows: Rows) -> None:

@@ -108,9 +108,10 @@ def _guard_call(call: Callable[..., Any]) -> Callable[..., Any]:
     return wrapper
 
 
-for _name in ("append", "copy", "get", "get_node", "get_storer", "groups", "info", "open", "put"):
-    setattr(StoreFile, _name, _guard_call(getattr(pd.HDFStore, _name)))
-for _name in ("keys", "remove", "select", "select_as_coordinates", "select_column"):
+for _name in (
+    *("append", "copy", "get", "get_node", "get_storer", "groups", "info", "keys", "open", "put"),
+    *("remove", "select", "select_as_coordinates", "select_column"),
+):
     setattr(StoreFile, _name, _guard_call(getattr(pd.HDFStore, _name)))
 
 

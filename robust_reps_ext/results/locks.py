@@ -11,7 +11,7 @@ from filelock import FileLock, Timeout
 
 from ..runtime.errors import InputError
 
-__all__ = ["check_alone", "claimed", "lock_of", "rank_and_world"]
+__all__ = ["check_alone", "check_idle", "claimed", "lock_of", "rank_and_world"]
 
 
 def claimed(
@@ -132,3 +132,24 @@ def check_alone() -> None:
             f"--overwrite (overwrite=True): {world} processes would remove each other's results, "
             "and each restart all of them; begin anew in one process, or give a new folder"
         )
+
+
+def check_idle(folder: Path) -> None:
+    """Refuse to remove what another process is making in a folder.
+
+    Raises
+    ------
+    InputError
+        If a unit is claimed there, at any depth.
+    """
+    for lock in folder.rglob(".*.lock"):
+        if lock == Path(lock_of(folder / "settings")):
+            continue  # of the process that asks
+        try:
+            with FileLock(lock, blocking=False):
+                pass
+        except Timeout:
+            raise InputError(
+                f"another process works in {folder}: wait until it has ended, or end it, and begin "
+                "anew then"
+            ) from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -88,8 +88,7 @@ def curve_figure(radii: Any, lines: Sequence[Line]) -> Figure:
     axes.set_xlabel("radius of the L2 ball around the source")
     axes.set_ylabel("relative distance to the target")
     axes.grid(alpha=0.25, linewidth=0.6)
-    if any(line.label for line in lines):
-        _as_written(axes.legend(frameon=False))
+    _legend(axes, lines)
     return figure
 
 
@@ -116,16 +115,11 @@ def accuracy_figure(names: Sequence[str], lines: Sequence[Line]) -> Figure:
     ['clean']
     """
     colored = _colored(lines, len(names))
-    places = np.arange(len(names), dtype=float)
     height = BAR_HEIGHT / len(lines)
-    figure, axes = _empty(width=5.6, height=1.1 + 0.28 * len(names) * len(lines))
-    for i, (line, color) in enumerate(colored):
-        share = np.asarray(line.y, dtype=float)
-        # Rounding can leave the end of an interval a hair inside the share itself.
-        error = np.clip([share - np.asarray(line.low), np.asarray(line.high) - share], 0, None)
-        offset = (i - (len(lines) - 1) / 2) * height
+    figure, axes = _rows(names, width=5.6, height=1.1 + 0.28 * len(names) * len(lines))
+    for line, color, share, error, places in _placed(colored, height):
         axes.barh(
-            places + offset,
+            places,
             share,
             height,
             xerr=error,
@@ -133,34 +127,18 @@ def accuracy_figure(names: Sequence[str], lines: Sequence[Line]) -> Figure:
             label=line.label,
             error_kw={"elinewidth": 1.0, "capsize": 2},
         )
-    axes.set_yticks(places, names)
-    axes.invert_yaxis()
     axes.set_xlim(0, 1)
     axes.xaxis.set_major_formatter(lambda share, _: f"{100 * share:.0f}%")
     axes.set_xlabel("accuracy, 95% Wilson intervals")
-    axes.grid(axis="x", alpha=0.25, linewidth=0.6)
     axes.set_axisbelow(True)
-    if any(line.label for line in lines):
-        _as_written(
-            axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)
-        )
+    _legend(axes, lines, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)
     return figure
 
 
 def shares_figure(names: Sequence[str], lines: Sequence[Line]) -> Figure:
     """Shares as dots with their intervals, one colour for each model, a row for each name.
 
-    Parameters
-    ----------
-    names
-        What the K shares of each model are.
-    lines
-        One for each model, with K shares in [0, 1].
-
-    Raises
-    ------
-    InputError
-        If a line has another number of values than there are names, or there is nothing to plot.
+    Parameters and errors are those of `accuracy_figure`.
 
     Examples
     --------
@@ -170,18 +148,12 @@ def shares_figure(names: Sequence[str], lines: Sequence[Line]) -> Figure:
     ['class kept']
     """
     colored = _colored(lines, len(names))
-    figure, axes = _empty(width=6.4, height=0.9 + 0.38 * len(names))
-    for i, (line, color) in enumerate(colored):
-        share, places = np.asarray(line.y), np.arange(len(names), dtype=float)
-        spread = np.clip([share - np.asarray(line.low), np.asarray(line.high) - share], 0, None)
-        lift = 0.28 * (i - (len(lines) - 1) / 2)
-        axes.errorbar(share, places + lift, xerr=spread, fmt="o", color=color, label=line.label)
-    axes.set_yticks(range(len(names)), names)
-    axes.invert_yaxis()
+    figure, axes = _rows(names, width=6.4, height=0.9 + 0.38 * len(names))
+    for line, color, share, error, places in _placed(colored, 0.28):
+        axes.errorbar(share, places, xerr=error, fmt="o", color=color, label=line.label)
     axes.set_xlim(-0.02, 1.02)
     axes.set_xlabel("share, with 95% intervals")
-    axes.grid(axis="x", alpha=0.25, linewidth=0.6)
-    axes.legend(frameon=False, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
+    _legend(axes, lines, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
     return figure
 
 
@@ -194,10 +166,32 @@ def _empty(*, width: float, height: float) -> tuple[Figure, Any]:
     return figure, axes
 
 
-def _as_written(legend: Any) -> None:
-    """Names of files are no formulas, though they may have dollar signs."""
-    for text in legend.get_texts():
-        text.set_parse_math(False)
+def _rows(names: Sequence[str], *, width: float, height: float) -> tuple[Figure, Any]:
+    """Axes with a row for each name, from the top."""
+    figure, axes = _empty(width=width, height=height)
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
+    axes.grid(axis="x", alpha=0.25, linewidth=0.6)
+    return figure, axes
+
+
+def _placed(
+    colored: Sequence[tuple[Line, str]], distance: float
+) -> Iterator[tuple[Line, str, np.ndarray, np.ndarray, np.ndarray]]:
+    """Each line, its colour, its values, how far their intervals reach, and the heights of them."""
+    for i, (line, color) in enumerate(colored):
+        share = np.asarray(line.y, dtype=float)
+        # Rounding can leave the end of an interval a hair inside the share itself.
+        error = np.clip([share - np.asarray(line.low), np.asarray(line.high) - share], 0, None)
+        lift = (i - (len(colored) - 1) / 2) * distance
+        yield line, color, share, error, np.arange(len(share)) + lift
+
+
+def _legend(axes: Any, lines: Sequence[Line], **where: Any) -> None:
+    if any(line.label for line in lines):
+        for text in axes.legend(frameon=False, **where).get_texts():
+            # Names of files are no formulas, though they may have dollar signs.
+            text.set_parse_math(False)
 
 
 def _colored(lines: Sequence[Line], n: int) -> list[tuple[Line, str]]:

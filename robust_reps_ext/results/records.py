@@ -6,7 +6,6 @@ record is there. Everything else, such as the tables of a cox store, is made fro
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..runtime.errors import InputError
-from ..runtime.files import writing
+from ..runtime.files import sha256, writing
 
 __all__ = [
     "FOLDER",
@@ -27,11 +26,10 @@ __all__ = [
     "check_name",
     "difference",
     "earlier",
-    "facts_of",
+    "metadata_of",
     "plain",
     "read_records",
     "record_path",
-    "sha256",
     "write_record",
 ]
 
@@ -160,15 +158,6 @@ def _read(path: Path) -> Record:
     return record
 
 
-def sha256(path: Path) -> str:
-    """The digest of a file's content."""
-    with open(path, "rb") as file:
-        digest = hashlib.sha256()
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 def check_name(what: str, name: str) -> None:
     """Refuse what cannot name a file inside a folder."""
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*", name):
@@ -190,7 +179,7 @@ def plain(value: Any) -> Any:
     return os.fspath(value) if isinstance(value, os.PathLike) else str(value)
 
 
-def facts_of(
+def metadata_of(
     experiment: str, settings: Mapping[str, Any], provenance: Mapping[str, Any] | None
 ) -> dict[str, Any]:
     """Settings and provenance as JSON keeps them.
@@ -201,22 +190,22 @@ def facts_of(
         If a name is in both with different values.
     """
     given = plain(settings)
-    facts = {**given, **plain(provenance or {})}
+    metadata = {**given, **plain(provenance or {})}
     for name, value in given.items():
-        if facts[name] != value:
+        if metadata[name] != value:
             raise ValueError(f"{name!r} is both a setting and of the provenance")
-    return {**facts, "experiment": experiment}
+    return {**metadata, "experiment": experiment}
 
 
 def earlier(out: Path, experiment: str) -> dict[Path, dict[str, Any]]:
-    """What `out` holds of an experiment: directories, and their metadata."""
-    found = {}
+    """What `out` holds of an experiment: directories and their metadata, the newest last."""
+    found = []
     for path in sorted(out.glob(f"{experiment}-*")):
         if record_path(path, METADATA).is_file():
             (row,) = next(one for one in read_records(path) if one.name == METADATA).rows
             if row.get("experiment") == experiment:
-                found[path] = row
-    return found
+                found.append((str(row.pop("created", "")), path, row))
+    return {path: row for _, path, row in sorted(found, key=lambda one: one[0])}
 
 
 def difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
@@ -240,5 +229,5 @@ def _differing(
         old, new = there.get(name), here.get(name)
         if isinstance(old, Mapping) and isinstance(new, Mapping):
             yield from _differing(old, new, f"{within}{name}.")
-        elif old != new and name != "created":
+        elif old != new:
             yield f"{within}{name}", old, new

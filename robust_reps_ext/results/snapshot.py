@@ -19,12 +19,16 @@ from torch import Tensor, nn
 
 from ..runtime.errors import InputError
 from ..runtime.files import writing
+from ..runtime.modules import digest
 
 __all__ = ["Snapshot", "check_snapshot", "described"]
 
 _FORMAT = "robust_reps_ext.snapshot/1"
 # What versions before 0.2 called the same.
 _FORMATS = (_FORMAT, "robust_reps_ext.place/1")
+
+# Snapshots name the objective by where it stood in version 0.1.
+_CALLED = {"robust_reps_ext.synthesis.objectives": "robust_reps_ext.objectives"}
 
 # A long file is written less often than asked for: at most one twentieth of the time goes there.
 _SHARE = 20
@@ -68,7 +72,7 @@ class Snapshot:
                     "another file"
                 )
             run, striped = json.loads(metadata["run"]), json.loads(metadata["channels_last"])
-            if metadata["checksum"] != _checksum(kept):
+            if metadata["checksum"] != digest(kept):
                 raise ValueError("its checksum is another")
         except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
             if isinstance(error, InputError):
@@ -102,7 +106,7 @@ class Snapshot:
             "format": _FORMAT,
             "run": json.dumps(self.run),
             "channels_last": json.dumps(striped),
-            "checksum": _checksum(kept),
+            "checksum": digest(kept),
         }
         with writing(self.path, "make room there: the same call goes on from it") as file:
             file.write(save(kept, metadata))
@@ -144,7 +148,7 @@ def described(value: Any) -> str:
     if value is None or isinstance(value, (bool, int, float, str)):
         return str(value)
     if isinstance(value, Tensor):
-        return _digest({"": value.detach().cpu().contiguous()})
+        return digest({"": value})
     return _hashed(_parts(value, set()))
 
 
@@ -177,23 +181,12 @@ def _parts(value: Any, above: set[int]) -> Any:
 
 
 def _name(value: Any) -> str:
-    return f"{getattr(value, '__module__', '')}.{value.__qualname__}"
+    module = getattr(value, "__module__", "")
+    return f"{_CALLED.get(module, module)}.{value.__qualname__}"
 
 
 def _hashed(parts: Any) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-
-
-def _checksum(tensors: Mapping[str, Tensor]) -> str:
-    return _digest({name: tensors[name] for name in sorted(tensors)})
-
-
-def _digest(tensors: Mapping[str, Tensor]) -> str:
-    digest = hashlib.sha256()
-    for name, one in tensors.items():
-        digest.update(f"{name} {one.dtype} {tuple(one.shape)}\n".encode())
-        digest.update(one.flatten().view(torch.uint8).numpy().data)
-    return digest.hexdigest()
 
 
 def _is_striped(one: Tensor) -> bool:

@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import dataclass
 from datetime import datetime, timezone
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from ..runtime.errors import InputError
-from ..runtime.files import remove_unfinished
+from ..runtime.files import first_missing, remove_empty
 from .cox_export import bring_up_to_date
 from .figures import save_figure
-from .locks import check_alone, claimed
+from .folder import WorkFolder, digest_of, remove
+from .parts import Part, begun, shared_parts, snapshot_of
 from .records import (
     METADATA,
     RESULTS,
     Record,
     check_name,
-    difference,
     earlier,
-    facts_of,
+    metadata_of,
     plain,
     read_records,
     record_path,
@@ -35,52 +31,15 @@ from .records import (
 )
 from .safe_pickle import trusting
 from .synthesis import Synthesis
+from .tensorboard import check_space, show
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["ExperimentStore", "Part", "trusting"]
 
-SNAPSHOTS = "snapshots"
-# What versions before 0.2 called the same folder.
-_PLACES = "places"
-# What an experiment takes on the disk beside its images, in bytes.
-MARGIN = 2**22
 # The cox store is written anew no more often than in 1/20 of the time.
 SHARE = 20
-# Of a part, in tensorboard: to encode an image costs more than to keep its tensors.
-IMAGES_SHOWN = 8
-
-
-@dataclass(frozen=True)
-class Part:
-    """A part of an experiment that is worked on: images `first` to `stop` of a whole.
-
-    Attributes
-    ----------
-    name
-        Names its files.
-    group
-        The whole.
-    first, stop
-        Its images are ``[first:stop]``.
-    snapshot
-        The file in which a run keeps how far it is.
-    """
-
-    name: str
-    group: str
-    first: int
-    stop: int
-    snapshot: Path
-
-    def __len__(self) -> int:
-        return self.stop - self.first
-
-    @property
-    def images(self) -> slice:
-        """Which of the whole."""
-        return slice(self.first, self.stop)
 
 
 class ExperimentStore:
@@ -126,9 +85,7 @@ class ExperimentStore:
     """
 
     def __init__(self, path: Path, made: Path | None) -> None:
-        self.path = path.absolute()
-        self.id = path.name
-        self._made = made
+        self.path, self.id, self._made = path.absolute(), path.name, made
         self._figures: set[str] = set()
         self._next_view = 0.0
 
@@ -163,8 +120,9 @@ class ExperimentStore:
             If a name is in both `settings` and `provenance` with different values.
         """
         check_name("experiment", experiment)
-        facts = facts_of(experiment, settings, provenance)
-        return cls._begin(Path(out, f"{experiment}-{uuid4().hex[:8]}"), facts)
+        metadata = metadata_of(experiment, settings, provenance)
+        path = Path(out, f"{experiment}-{uuid4().hex[:8]}")
+        return cls._begin(path, metadata, first_missing(path))
 
     @classmethod
     def resume(
@@ -193,28 +151,36 @@ class ExperimentStore:
             several processes of ``torchrun`` are to overwrite it.
         """
         check_name("experiment", experiment)
-        facts = facts_of(experiment, settings, provenance)
-        digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-        path = Path(out, f"{experiment}-{digest[:8]}")
-        there = earlier(Path(out), experiment)
-        if overwrite:
-            check_alone()
-            for one in there:
-                shutil.rmtree(one)
-        elif path in there:
-            return cls(path, None)
-        elif there:
-            newest = max(there, key=lambda one: str(there[one]["created"]))
-            raise InputError(
-                f"{newest} was made with {difference(there[newest], facts)}: give these again to "
-                "go on, another --out, or --overwrite to remove it and begin anew"
+        metadata = metadata_of(experiment, settings, provenance)
+        path = Path(out, f"{experiment}-{digest_of(metadata)[:8]}")
+        missing = first_missing(path)
+        made: list[ExperimentStore] = []
+
+        def begin() -> None:
+            for one in earlier(path.parent, experiment):
+                remove(one, [one])
+            made.append(cls._begin(path, metadata, missing))
+
+        try:
+            WorkFolder(
+                path.parent,
+                metadata,
+                begun=lambda: {} if overwrite else earlier(path.parent, experiment),
+                begin=begin,
+                overwrite=overwrite,
+                name=experiment,
             )
-        return cls._begin(path, facts)
+        except InputError:
+            remove_empty(path.absolute().parent, missing)
+            raise
+        there = earlier(path.parent, experiment)
+        return made[0] if made else cls(next(one for one in there if there[one] == metadata), None)
 
     @classmethod
-    def _begin(cls, path: Path, facts: Mapping[str, Any]) -> ExperimentStore:
-        missing = [one for one in (path, *path.parents) if not one.exists()]
-        self = cls(path, missing[-1] if missing else None)
+    def _begin(
+        cls, path: Path, metadata: Mapping[str, Any], missing: Path | None
+    ) -> ExperimentStore:
+        self = cls(path, missing)
         with ExitStack() as undo:
             undo.push(self)
             try:
@@ -224,7 +190,7 @@ class ExperimentStore:
                     f"cannot make {path}: {error.strerror or error}; give another directory"
                 ) from error
             now = datetime.now(timezone.utc).isoformat(timespec="microseconds")
-            write_record(path, METADATA, [{**facts, "created": now}], table=METADATA)
+            write_record(path, METADATA, [{**metadata, "created": now}], table=METADATA)
             bring_up_to_date(path)
             undo.pop_all()
         return self
@@ -240,12 +206,8 @@ class ExperimentStore:
 
         Parameters
         ----------
-        group
-            Names the whole.
-        n
-            Its images.
-        size
-            Images of each part but the last.
+        group, n, size
+            The name of the whole, its images, and those of each part but the last.
 
         Yields
         ------
@@ -258,26 +220,8 @@ class ExperimentStore:
         ...     for part in parts:
         ...         store.add(part, rr.invert(model, images[part.images]))
         """
-        if n < 1:
-            raise InputError(f"n={n}: ask for 1 or more")
-        folder = self.path / SNAPSHOTS
-        with suppress(OSError):  # there is none, or another process has renamed it
-            (self.path / _PLACES).rename(folder)
-        folder.mkdir(exist_ok=True)
-        parts = {}
-        for first in range(0, n, size):
-            name = group if n <= size else f"{group}-{first:07d}"
-            snapshot = folder / f"{name}.safetensors"
-            part = Part(name, group, first, min(n, first + size), snapshot)
-            parts[record_path(self.path, name)] = part
-        with closing(claimed(list(parts))) as records:
-            yield (self._cleared(parts[record]) for record in records)
-
-    def _cleared(self, part: Part) -> Part:
-        tensors = self.path / f"{part.name}.safetensors"
-        for path in (part.snapshot, tensors, record_path(self.path, part.name)):
-            remove_unfinished(path)
-        return part
+        with closing(shared_parts(self.path, group, n, size)) as parts:
+            yield parts
 
     def records(self) -> list[Record]:
         """All that is finished, see `robust_reps_ext.results.records.read_records`."""
@@ -289,9 +233,9 @@ class ExperimentStore:
 
     def whole(self, group: str) -> tuple[Synthesis, list[dict[str, Any]]]:
         """What the finished parts of a whole hold: one synthesis, and a row for each image."""
-        files = [name for one in self.records() if one.group == group for name in one.files]
-        runs = [Synthesis.load(self.path / name) for name in files]
-        return Synthesis.joined(runs), self.rows(group)
+        parts = [one for one in self.records() if one.group == group]
+        runs = [Synthesis.load(self.path / name) for one in parts for name in one.files]
+        return Synthesis.joined(runs), [row for one in parts for row in one.rows]
 
     def rows(self, group: str) -> list[dict[str, Any]]:
         """The rows of the finished parts of a whole."""
@@ -337,7 +281,7 @@ class ExperimentStore:
             {"name": part.group, "image": index, "objective": value, "tensors": path.name}
             for index, value in enumerate(synthesis.objective.tolist(), first)
         ]
-        self._check_space(path, synthesis)
+        check_space(path, synthesis)
         synthesis.save(path)
         try:
             self._finish(
@@ -347,7 +291,7 @@ class ExperimentStore:
             if not record_path(self.path, part.name).exists():
                 path.unlink(missing_ok=True)
             raise
-        self._show(part.name, synthesis)
+        show(self.tensorboard, part.name, synthesis)
         return path
 
     def add_rows(
@@ -418,21 +362,21 @@ class ExperimentStore:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None and self._made is not None and not self._holds_something():
-            shutil.rmtree(self._made, ignore_errors=True)
+            with suppress(InputError, OSError):  # another process works on it, or it is none
+                remove(self.path, [self.path])
+                remove_empty(self.path.parent, self._made)
             return
         self.close()
 
     def _holds_something(self) -> bool:
         """Whether anything was finished, or begun, here or by another process."""
-        snapshots = self.path / SNAPSHOTS
-        begun = snapshots.is_dir() and any(snapshots.glob("*.safetensors"))
-        return begun or any(one.table != METADATA for one in self.records())
+        return begun(self.path) or any(one.table != METADATA for one in self.records())
 
     def _part(self, name: str | Part, n: int) -> Part:
         if isinstance(name, Part):
             return name
         check_name("name", name)
-        return Part(name, name, 0, n, self.path / SNAPSHOTS / f"{name}.safetensors")
+        return Part(name, name, 0, n, snapshot_of(self.path, name))
 
     def _free(self, name: str) -> Path:
         path = self.path / f"{name}.safetensors"
@@ -448,39 +392,9 @@ class ExperimentStore:
         *,
         table: str = RESULTS,
     ) -> None:
-        write_record(
-            self.path,
-            part.name,
-            rows,
-            table=table,
-            files=files,
-            group=part.group,
-            first=part.first,
-        )
+        record = partial(write_record, group=part.group, first=part.first)
+        record(self.path, part.name, rows, table=table, files=files)
         part.snapshot.unlink(missing_ok=True)
         if time.monotonic() >= self._next_view:
             took = bring_up_to_date(self.path, wait=False)
             self._next_view = time.monotonic() + SHARE * took
-
-    def _check_space(self, path: Path, synthesis: Synthesis) -> None:
-        # Twice: tensors, and images for tensorboard, whose writer hangs where a disk is full.
-        images = 3 * synthesis.images.numel() * synthesis.images.element_size()
-        frames = 0 if synthesis.frames is None else synthesis.frames.numel()
-        needed, free = 2 * images + frames + MARGIN, shutil.disk_usage(self.path).free
-        if free < needed:
-            raise InputError(
-                f"cannot write {path}: {free // 2**20} MiB are free and {-(-needed // 2**20)} MiB "
-                "needed; free some, or give another directory"
-            )
-
-    def _show(self, name: str, synthesis: Synthesis) -> None:
-        writer = self.tensorboard
-        shown = {"images": synthesis.images, "start": synthesis.start}
-        if synthesis.target_images is not None:
-            shown["targets"] = synthesis.target_images
-        for what, images in shown.items():
-            some = images[:IMAGES_SHOWN].detach().float().cpu().numpy()
-            writer.add_images(f"{name}/{what}", some)
-        for step, values in zip(synthesis.trace_steps.tolist(), synthesis.trace, strict=True):
-            writer.add_scalar(f"{name}/objective", float(values.mean()), int(step))
-        writer.flush()

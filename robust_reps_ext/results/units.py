@@ -14,17 +14,20 @@ from torch import Tensor
 from ..runtime.errors import InputError
 from ..runtime.files import writing
 from .figures import Row, image_grid
-from .records import check_name
+from .folder import write_json
+from .records import check_name, plain
 from .store import ExperimentStore
 from .synthesis import Synthesis
 
 __all__ = ["MANIFEST", "FinishedUnit", "Found", "Heading", "finished_units", "keep"]
 
 MANIFEST = "unit.json"
-_FORMAT = 2
+_FORMAT = 3
+# Of version 0.1, which called the metadata facts.
+_FORMER = 2
 _PARTS: Mapping[type, tuple[str, ...]] = {
     str: ("finished", "id", "kind", "numbers", "title", "digest"),
-    dict: ("facts", "study"),
+    dict: ("metadata", "study"),
     list: ("runs", "pictures"),
 }
 
@@ -60,7 +63,7 @@ class Found:
     ----------
     runs
         Name -> synthesis, most often one for each model.
-    facts
+    metadata
         What there is to say, as JSON can hold it.
     pictures
         Images that no synthesis made.
@@ -69,7 +72,7 @@ class Found:
     """
 
     runs: Mapping[str, Synthesis] = field(default_factory=dict)
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
     pictures: Mapping[str, Tensor] = field(default_factory=dict)
     plot: Callable[[], Any] | None = None
 
@@ -84,7 +87,7 @@ class FinishedUnit:
         Its directory: ``<run>.safetensors`` for `Synthesis.load`, PNG and PDF, and
         ``pictures/<name>.safetensors`` with one tensor ``images``.
     manifest
-        What it is and says: id, kind, title, numbers, runs, pictures, facts, study, digest.
+        What it is and says: id, kind, title, numbers, runs, pictures, metadata, study, digest.
     """
 
     path: Path
@@ -118,6 +121,8 @@ def _read(out: Path) -> Iterator[FinishedUnit]:
             manifest = json.loads(path.read_text("utf-8"))
             if not isinstance(manifest, dict):
                 raise ValueError("it is no JSON object")
+            if manifest.get("format") == _FORMER:
+                manifest |= {"format": _FORMAT, "metadata": manifest.pop("facts", None)}
             if manifest.get("format") != _FORMAT:
                 continue
             _check(manifest)
@@ -150,7 +155,7 @@ def keep(
     ) as store:
         for name, run in found.runs.items():
             store.add(name, run)
-        if "skipped" not in found.facts:
+        if "skipped" not in found.metadata:
             figure = image_grid(_rows(found)) if found.plot is None else found.plot()
             for suffix in ("png", "pdf"):
                 store.add_figure(f"{unit.id}.{suffix}", figure)
@@ -165,12 +170,11 @@ def keep(
             **{name: getattr(unit, name) for name in ("id", "kind", "numbers", "title")},
             "runs": list(found.runs),
             "pictures": list(found.pictures),
-            "facts": dict(found.facts),
+            "metadata": dict(found.metadata),
             **made_with,
         }
-        with writing(store.path / MANIFEST, "free some space") as file:
-            file.write(json.dumps(manifest, indent=1).encode())
-    return FinishedUnit(store.path, json.loads(json.dumps(manifest)))
+        write_json(store.path / MANIFEST, manifest)
+    return FinishedUnit(store.path, plain(manifest))
 
 
 def _rows(found: Found) -> list[Row]:
@@ -180,6 +184,6 @@ def _rows(found: Found) -> list[Row]:
     if first.target_images is not None:
         rows.insert(0, Row(first.target_images, "target"))
     for name, run in found.runs.items():
-        label = found.facts.get("names", {}).get(name, name).replace(", ", "\n")
+        label = found.metadata.get("names", {}).get(name, name).replace(", ", "\n")
         rows.append(Row(run.images, label, [f"{value:.2f}" for value in run.objective.tolist()]))
     return rows

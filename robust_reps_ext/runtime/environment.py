@@ -6,7 +6,7 @@ import os
 
 __all__ = ["__version__", "disabled", "is_on"]
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 def is_on(variable: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import sys
 import unicodedata
 import warnings
@@ -10,7 +11,16 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-__all__ = ["InputError", "OptionError", "one_line", "plain_number", "warn"]
+__all__ = [
+    "InputError",
+    "OptionError",
+    "first_line",
+    "listed",
+    "near",
+    "one_line",
+    "plain_number",
+    "warn",
+]
 
 _PACKAGE = str(Path(__file__).parents[1])
 
@@ -73,6 +83,32 @@ def one_line(text: object) -> str:
         c.encode("unicode_escape").decode() if not c.isprintable() and _unseen(c) else c
         for c in str(text)
     )
+
+
+def near(name: object, known: Iterable[str], otherwise: Iterable[str] = ()) -> str:
+    """The known names that `name` may be a slip of; where none is like it, others, or all.
+
+    Examples
+    --------
+    >>> near("resnet5", ["resnet50", "vgg16"]), near("x", ["b", "a"])
+    ('resnet50', 'a, b')
+    """
+    names = list(known)
+    close = difflib.get_close_matches(str(name), names, n=3)
+    return ", ".join(close or otherwise or sorted(names))
+
+
+def listed(names: Iterable[object], most: int = 5) -> str:
+    """The first names, with commas between, and how many more there are."""
+    shown = [one_line(name)[:120] for name in names]
+    more = f" and {len(shown) - most} more" if len(shown) > most else ""
+    return ", ".join(shown[:most]) + more
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says, as far as it fits into ours, or else its kind."""
+    lines = str(error).strip().splitlines()
+    return one_line(lines[0][:160]) if lines else type(error).__name__
 
 
 def warn(message: str, category: type[Warning] = UserWarning) -> None:

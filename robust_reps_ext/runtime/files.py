@@ -1,18 +1,36 @@
-"""Files written whole or not at all."""
+"""Files written whole or not at all, and the digest of what they hold."""
 
 from __future__ import annotations
 
 import glob
+import hashlib
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from .errors import InputError
 
-__all__ = ["remove_unfinished", "writing"]
+__all__ = ["first_missing", "remove_empty", "remove_unfinished", "replacing", "sha256", "writing"]
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Where to write what stands at `path` once the block has ended without an error.
+
+    A kill at any moment leaves the old file or the new one; what is written must be on the disk
+    by the end of the block.
+    """
+    # A name that nobody can foresee: nothing is written through a link laid there.
+    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    try:
+        yield unfinished
+        os.replace(unfinished, path)
+        _sync_directory(path.parent)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -34,29 +52,33 @@ def writing(path: str | os.PathLike[str], advice: str) -> Iterator[BinaryIO]:
         If the file cannot be written, for want of space or permission; what stood there is as
         it was.
     """
-    path = Path(path)
-    # A name that nobody can foresee, in a new file: nothing is written through a link laid there.
-    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
-        with open(unfinished, "xb") as file:
+        with replacing(Path(path)) as unfinished, open(unfinished, "xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(unfinished, path)
-        _sync_directory(path.parent)
     except (OSError, RuntimeError) as error:
         reason = _system_error(error)
         if reason is None:
             raise
         raise InputError(f"cannot write {path}: {reason}; {advice}") from error
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def remove_unfinished(path: Path) -> None:
     """Remove what killed processes have left of writing `path`; no other may be writing it now."""
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
         left.unlink(missing_ok=True)
+
+
+def sha256(file: str | os.PathLike[str] | BinaryIO) -> str:
+    """The SHA-256 of a file, in hexadecimal; of an open one, of what is still to be read."""
+    if isinstance(file, (str, os.PathLike)):
+        with open(file, "rb") as opened:
+            return sha256(opened)
+    digest = hashlib.sha256()
+    while block := file.read(2**20):
+        digest.update(block)
+    return digest.hexdigest()
 
 
 def _system_error(error: BaseException) -> str | None:
@@ -77,3 +99,18 @@ def _sync_directory(directory: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def first_missing(path: Path) -> Path | None:
+    """The topmost folder that has to be made for `path`."""
+    path = path.absolute()
+    missing = [one for one in (path, *path.parents) if not one.exists()]
+    return missing[-1] if missing else None
+
+
+def remove_empty(folder: Path, top: Path | None) -> None:
+    """Remove a folder, and those around it up to `top`, as far as they are empty."""
+    with suppress(OSError):
+        while top in (folder, *folder.parents):
+            folder.rmdir()
+            folder = folder.parent

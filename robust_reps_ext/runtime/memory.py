@@ -14,7 +14,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from .errors import InputError, warn
+from .errors import InputError, first_line, warn
 
 __all__ = ["fastest_batch", "in_batches", "is_out_of_memory", "tried"]
 
@@ -43,10 +43,9 @@ def tried(work: Callable[[], T], images: int) -> tuple[T | None, int]:
         if not is_out_of_memory(error):
             raise
         if images == 1:
-            reason = " ".join(str(error).split("\n")[0].split()) or type(error).__name__
             raise InputError(
-                f"out of memory with one image at a time ({reason}): give smaller images, a "
-                "smaller network, or a device with more memory"
+                f"out of memory with one image at a time ({first_line(error)}): give smaller "
+                "images, a smaller network, or a device with more memory"
             ) from error
     # Only here has the error let go of the tensors of what failed.
     if torch.cuda.is_initialized():

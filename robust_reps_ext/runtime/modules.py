@@ -1,15 +1,16 @@
-"""The state of a module: its mode, put back after a while, and its device."""
+"""The state of a module: its mode, put back after a while, its device and its tensors."""
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-__all__ = ["device_of", "evaluating", "modes_of", "own_device"]
+__all__ = ["device_of", "digest", "evaluating", "is_finite", "modes_of", "own_device"]
 
 
 @contextmanager
@@ -45,3 +46,29 @@ def own_device() -> str:
     if not torch.cuda.is_available():
         return "cpu"
     return f"cuda:{int(os.environ.get('LOCAL_RANK', '0')) % torch.cuda.device_count()}"
+
+
+def is_finite(tensor: Tensor) -> bool:
+    """Whether no entry is NaN or infinite."""
+    # A sum is quick, and finite only if every entry is; the converse needs the slower look.
+    return not tensor.is_floating_point() or bool(
+        torch.isfinite(tensor.sum()) or torch.isfinite(tensor).all()
+    )
+
+
+def digest(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 over names, types, shapes and bytes, in whatever order they come.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from robust_reps_ext.runtime.modules import digest
+    >>> digest({"a": torch.zeros(2)})[:8]
+    'da53f451'
+    """
+    found = hashlib.sha256()
+    for name in sorted(tensors):
+        one = tensors[name].detach().cpu().contiguous()
+        found.update(f"{name} {one.dtype} {tuple(one.shape)}\n".encode())
+        found.update(one.flatten().view(torch.uint8).numpy().data)
+    return found.hexdigest()

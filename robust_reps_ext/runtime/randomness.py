@@ -20,6 +20,7 @@ __all__ = [
     "normal",
     "own_generators",
     "seed_generators",
+    "shuffled",
     "uniform",
 ]
 
@@ -68,6 +69,19 @@ def another(number: int, count: int, *, seed: int) -> int:
     seed = check_seed(seed)
     drawn = int(np.random.default_rng((seed, OTHER, number)).integers(count - 1))
     return drawn + (drawn >= number)
+
+
+def shuffled(count: int, *, seed: int) -> list[int]:
+    """The numbers below `count` in a random order that `seed` fixes.
+
+    Examples
+    --------
+    >>> from robust_reps_ext.runtime.randomness import shuffled
+    >>> shuffled(5, seed=0)
+    [4, 0, 1, 3, 2]
+    """
+    order: list[int] = torch.randperm(count, generator=torch.Generator().manual_seed(seed)).tolist()
+    return order
 
 
 def uniform(key: int, numbers: Tensor, count: int) -> Tensor:

@@ -15,7 +15,7 @@ from ..results.snapshot import check_snapshot
 from ..runtime.errors import InputError, OptionError, plain_number, warn
 from ..upstream.attack.schedules import SCHEDULES
 
-__all__ = ["Options", "Settings", "recorded"]
+__all__ = ["PAPER_SIZE", "Options", "Settings", "at_size", "paper_eps", "recorded"]
 
 PAPER_SIZE = 224
 
@@ -104,6 +104,44 @@ class Options(TypedDict, total=False):
     snapshot_interval: float | None
 
 
+def at_size(length: float, images: Tensor, *, side: int = PAPER_SIZE) -> float:
+    """An L2 length that is meant for images of another size, brought to that of `images`.
+
+    Parameters
+    ----------
+    length
+        What it is at `side` x `side` pixels.
+    images
+        (..., H, W).
+    side
+        Default: the paper's 224.
+
+    Returns
+    -------
+    float
+        ``length * sqrt(H * W) / side``: as much for each pixel.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from robust_reps_ext.synthesis.settings import at_size
+    >>> at_size(7.0, torch.empty(1, 3, 32, 128))
+    2.0
+    """
+    return length * math.sqrt(math.prod(images.shape[-2:])) / side
+
+
+def paper_eps(images: Tensor) -> float:
+    """The L2 radius that the paper's models are trained and attacked with, 3 at 224 pixels.
+
+    Parameters
+    ----------
+    images
+        (..., H, W), whose size it is brought to, see `at_size`.
+    """
+    return at_size(3.0, images)
+
+
 @dataclass(frozen=True)
 class Settings:
     """How PGD runs.
@@ -162,7 +200,7 @@ class Settings:
         InputError
             For a value that no run can use.
         """
-        scale = math.sqrt(math.prod(images.shape[-2:])) / PAPER_SIZE
+        scale = at_size(1.0, images)
         paper = cls(eps * scale, step_size * scale, iterations, use_best=use_best)
         wanted: dict[str, Any] = {
             _renamed(name): value for name, value in given.items() if value is not None

@@ -1,4 +1,4 @@
-"""What the extension adds to `robustness`: data sets and objectives, by name.
+"""What is found by name: data sets, networks and objectives, upstream's and ours.
 
 The rooms above this one are named as ``"module:attribute"`` strings and imported when upstream
 asks for them, so that nothing here depends on what is built on top.
@@ -7,9 +7,13 @@ asks for them, so that nothing here depends on what is built on top.
 from __future__ import annotations
 
 import importlib
+import inspect
+import os
+from collections.abc import Callable, Iterable, Mapping
+from types import ModuleType
 from typing import Any
 
-from ..runtime.errors import InputError
+from ..runtime.errors import InputError, near
 
 __all__ = [
     "DATA_SETS",
@@ -21,7 +25,12 @@ __all__ = [
     "READ_CHECKPOINT",
     "TRAINING_DEFAULTS",
     "WORDNET_IDS",
+    "data_set",
+    "data_set_class",
     "load",
+    "network",
+    "networks",
+    "no_network",
     "objective",
     "register_objective",
 ]
@@ -67,6 +76,71 @@ def load(address: str) -> Any:
     """Import what an address ``"module:attribute"`` names."""
     module, _, attribute = address.partition(":")
     return getattr(importlib.import_module(module), attribute)
+
+
+def data_set_class(name: str) -> Any:
+    """The class that `robustness.datasets.DATASETS` has under `name`; `InputError` if none."""
+    from robustness.datasets import DATASETS
+
+    if name not in DATASETS:
+        raise InputError(f"unknown data set {name!r}: try {near(name, DATASETS)}")
+    return DATASETS[name]
+
+
+def data_set(name: str, folder: str | os.PathLike[str] = "", **arguments: Any) -> Any:
+    """The data set `name`, with its files in `folder`.
+
+    Raises
+    ------
+    InputError
+        If there is none of that name, or it needs more, or another folder.
+    """
+    try:
+        return data_set_class(name)(os.fspath(folder), **arguments)
+    except AssertionError as error:
+        raise InputError(f"data set {name!r}, --data {folder}: {error}") from error
+    except TypeError as error:
+        raise InputError(
+            f"data set {name!r} cannot be opened by its name ({error}): build it in Python"
+        ) from error
+
+
+def networks(module: ModuleType) -> dict[str, Callable[..., Any]]:
+    """The networks of a module of upstream's, by name: what makes them takes ``num_classes=``."""
+    return {
+        name: make
+        for name, make in vars(module).items()
+        if inspect.isfunction(make)
+        and not name.startswith("_")
+        and {"num_classes", "kwargs"} & set(inspect.signature(make).parameters)
+    }
+
+
+def network(
+    data_set: Any, arch: str, known: Mapping[str, Callable[..., Any]], pretrained: bool = False
+) -> Any:
+    """Make the network `arch` of those `known` to a data set that has no torchvision weights.
+
+    Raises
+    ------
+    InputError
+        If there is no such network, or torchvision's weights are asked for.
+    """
+    if pretrained:
+        raise InputError(
+            f"data set {data_set.ds_name} has no torchvision weights: leave pretrained off, or "
+            "give a checkpoint as --resume"
+        )
+    if arch not in known:
+        raise no_network(data_set, arch, known)
+    return known[arch](num_classes=data_set.num_classes)
+
+
+def no_network(data_set: Any, arch: str, known: Iterable[str]) -> InputError:
+    """The error for a network that a data set does not know."""
+    return InputError(
+        f"data set {data_set.ds_name} has no architecture {arch!r}: try {near(arch, known)}"
+    )
 
 
 def objective(name: str) -> Any:

@@ -14,7 +14,8 @@ import dill
 import numpy as np
 import safetensors.torch
 import torch
-from hostile_files import HOSTILE, LEGACY, archive, attacker, network, saved, tensor_program
+from checkpoint_files import LEGACY, attacker, network, saved
+from hostile_files import HOSTILE, archive, tensor_program
 from PIL import Image
 
 from robust_reps_ext.results.synthesis import Synthesis
@@ -152,7 +153,7 @@ def critters() -> list[bytes]:
 
 def units() -> list[bytes]:
     manifest = {
-        "format": 2,
+        "format": 3,
         "finished": "2026-01-01",
         "id": "fig6",
         "kind": "grid",
@@ -160,11 +161,18 @@ def units() -> list[bytes]:
         "title": "Inversion",
         "runs": ["robust"],
         "pictures": [],
-        "facts": {"labels": ["dog"]},
+        "metadata": {"labels": ["dog"]},
         "digest": "0",
         "study": {},
     }
-    return [json.dumps(manifest).encode(), b"[" * 100_000, b"{}", b"[]", b"\xff"]
+    former = {**manifest, "format": 2, "facts": manifest["metadata"]}
+    return [
+        *(json.dumps(one).encode() for one in (manifest, former)),
+        b"[" * 100_000,
+        b"{}",
+        b"[]",
+        b"\xff",
+    ]
 
 
 SAMPLES = {

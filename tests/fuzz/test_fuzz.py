@@ -146,10 +146,11 @@ CHANGES = st.lists(
 )
 
 
+@pytest.mark.parametrize("files", [4, pytest.param(EXAMPLES, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", SAMPLES)
-def test_changed_files(reader, kind):
+def test_changed_files(reader, kind, files):
     @settings(
-        max_examples=EXAMPLES // 4 if kind == "store" else EXAMPLES,  # each a process
+        max_examples=files // 4 if kind == "store" else files,  # each a process
         deadline=None,
         derandomize=not ASKED,
         database=None,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from .drawing import CLASSES, DATA_VERSION, HUES, TEXTURES, Factors
+from .drawing import CLASSES, COATS, DATA_VERSION, FINE_CLASSES, HUES, TEXTURES, Factors
 from .images import CritterImages
 from .series import Series
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CLASSES",
+    "COATS",
     "DATA_VERSION",
     "FINE_CLASSES",
     "HUES",
@@ -32,12 +33,9 @@ __all__ = [
     "CrittersDataSet",
     "CrittersFineDataSet",
     "Factors",
+    "coarse_labels",
     "draw",
 ]
-
-FINE_CLASSES = tuple(
-    f"{animal}, {texture}, {hue}" for animal in CLASSES for texture in TEXTURES for hue in HUES
-)
 
 
 @dataclass(frozen=True)
@@ -125,6 +123,18 @@ def draw(
         fine_labels=torch.tensor([record.fine_label for record in factors]),
         factors=factors,
     )
+
+
+def coarse_labels() -> torch.Tensor:
+    """(162,), int64: which of `CLASSES` each of `FINE_CLASSES` is, such as `evaluate` groups by.
+
+    Examples
+    --------
+    >>> from robust_reps_ext.datasets.critters import CLASSES, FINE_CLASSES, coarse_labels
+    >>> FINE_CLASSES[40], CLASSES[coarse_labels()[40]]
+    ('frog, plain, blue', 'frog')
+    """
+    return torch.arange(len(FINE_CLASSES)) // COATS
 
 
 def __getattr__(name: str) -> Any:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
 import os
-from collections.abc import Callable
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -13,9 +10,9 @@ from robustness import cifar_models, imagenet_models
 from robustness.datasets import DataSet
 from torchvision import transforms
 
-from ...runtime.errors import InputError
-from . import CLASSES, FINE_CLASSES
+from ...upstream import registry
 from .augmentation import MovedAndMirrored
+from .drawing import CLASSES, FINE_CLASSES
 from .images import CritterImages
 from .series import Series
 
@@ -98,22 +95,10 @@ class CrittersDataSet(DataSet):
         """
         from .networks import ARCHITECTURES
 
-        if pretrained:
-            raise InputError(
-                f"{self._name} has no torchvision weights: leave pretrained off, or give a "
-                "checkpoint as --resume"
-            )
-        known = {**_networks(imagenet_models), **ARCHITECTURES}
+        known = {**registry.networks(imagenet_models), **ARCHITECTURES}
         if self.size == 32:
-            known |= _networks(cifar_models)
-        if arch not in known:
-            near = difflib.get_close_matches(str(arch), known, n=3)
-            raise InputError(
-                f"{self._name} has no architecture {arch!r}: "
-                f"{'did you mean ' + near[0] + '? ' if near else ''}known are "
-                f"{', '.join(sorted(known))}"
-            )
-        model: torch.nn.Module = known[arch](num_classes=self.num_classes)
+            known |= registry.networks(cifar_models)
+        model: torch.nn.Module = registry.network(self, arch, known, pretrained)
         return model
 
 
@@ -123,11 +108,3 @@ class CrittersFineDataSet(CrittersDataSet):
     _name = "critters_fine"
     _fine = True
     classes = FINE_CLASSES
-
-
-def _networks(module: ModuleType) -> dict[str, Callable[..., torch.nn.Module]]:
-    return {
-        name: make
-        for name, make in vars(module).items()
-        if callable(make) and name.islower() and not name.startswith("_") and name != "test"
-    }

@@ -12,13 +12,26 @@ from .painting import Pixels, background, colours, compose, hsv, paint, spots, s
 from .shapes import Pose, Sketch
 from .side_view import bird, dog, fish, insect, turtle
 
-__all__ = ["CLASSES", "DATA_VERSION", "HUES", "TEXTURES", "Factors", "draw_one"]
+__all__ = [
+    "CLASSES",
+    "COATS",
+    "DATA_VERSION",
+    "FINE_CLASSES",
+    "HUES",
+    "TEXTURES",
+    "Factors",
+    "draw_one",
+]
 
 DATA_VERSION = "1"
 
 CLASSES = ("dog", "cat", "frog", "turtle", "bird", "primate", "fish", "crab", "insect")
 TEXTURES = ("plain", "stripes", "spots")
 HUES = ("red", "yellow", "green", "cyan", "blue", "magenta")
+COATS = len(TEXTURES) * len(HUES)
+FINE_CLASSES = tuple(
+    f"{animal}, {texture}, {hue}" for animal in CLASSES for texture in TEXTURES for hue in HUES
+)
 
 _ANIMALS = (dog, cat, frog, turtle, bird, primate, fish, crab, insect)
 _DEGREES = (0.0, 46.0, 112.0, 180.0, 226.0, 300.0)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from operator import index
 from pathlib import Path
+from typing import Any
 
 from ...runtime.errors import InputError
 from ..wordnet import wordnet_ids
-from .drawing import CLASSES, DATA_VERSION, HUES, TEXTURES
+from .drawing import CLASSES, COATS, DATA_VERSION, HUES, TEXTURES
 from .files import Picture, Progress, complete_folder, write_pictures
 from .series import Series
 
@@ -59,9 +60,7 @@ def write_imagenet_layout(
     --------
     >>> write_imagenet_layout("critters224", per_class=5, size=224)
     """
-    if val_per_class is None:
-        val_per_class = max(1, index(per_class) // 4)
-    _check(per_class, val_per_class, size, seed)
+    counts = _counts(per_class, val_per_class, size, seed)
     from ..restricted_imagenet import sub_classes  # imports all of upstream
 
     coats = {
@@ -76,26 +75,19 @@ def write_imagenet_layout(
             stream=f"imagenet {split}",
             number=i * len(coats) + place,
         )
-        for split, n in (("train", per_class), ("val", val_per_class))
+        for split, n in counts.items()
         for place, (wnid, (label, texture, hue)) in enumerate(coats.items())
         for i in range(n)
     ]
-    about = {
-        "layout": "imagenet",
-        "version": DATA_VERSION,
-        "seed": seed,
-        "size": size,
-        "per_class": per_class,
-        "val_per_class": val_per_class,
-        "classes": {
-            wnid: {"animal": CLASSES[label], "texture": TEXTURES[texture], "hue": HUES[hue]}
-            for wnid, (label, texture, hue) in coats.items()
-        },
+    classes = {
+        wnid: {"animal": CLASSES[label], "texture": TEXTURES[texture], "hue": HUES[hue]}
+        for wnid, (label, texture, hue) in coats.items()
     }
     with complete_folder(root) as folder:
-        for split in ("train", "val"):
+        for split in counts:
             for wnid in wordnet_ids():
                 (folder / split / wnid).mkdir(parents=True)
+        about = _about("imagenet", counts, classes, size, seed)
         write_pictures(folder, pictures, about, seed=seed, size=size, progress=progress)
     return Path(root)
 
@@ -118,42 +110,48 @@ def write_plain_layout(
     --------
     >>> write_plain_layout("critters64", per_class=100)
     """
-    if val_per_class is None:
-        val_per_class = max(1, index(per_class) // 4)
-    _check(per_class, val_per_class, size, seed)
+    counts = _counts(per_class, val_per_class, size, seed)
     pictures = [
-        Picture(f"{split}/{_animal(fine_label)}/{number:06d}.png", fine_label, split, number)
-        for split, n in (("train", per_class), ("val", val_per_class))
+        Picture(
+            f"{split}/{CLASSES[fine_label // COATS]}/{number:06d}.png", fine_label, split, number
+        )
+        for split, n in counts.items()
         for number, fine_label in enumerate(
             Series(n * len(CLASSES), seed, size, split).fine_labels()
         )
     ]
-    about = {
-        "layout": "folder",
-        "version": DATA_VERSION,
-        "seed": seed,
-        "size": size,
-        "per_class": per_class,
-        "val_per_class": val_per_class,
-        "classes": CLASSES,
-    }
     with complete_folder(root) as folder:
+        about = _about("folder", counts, CLASSES, size, seed)
         write_pictures(folder, pictures, about, seed=seed, size=size, progress=progress)
     return Path(root)
 
 
-def _check(per_class: int, val_per_class: int, size: int, seed: int) -> None:
+def _counts(per_class: int, val_per_class: int | None, size: int, seed: int) -> dict[str, int]:
+    """How many images a class has in each part, once everything is checked."""
+    if val_per_class is None:
+        val_per_class = max(1, index(per_class) // 4)
     for name, n in (("per_class", per_class), ("val_per_class", val_per_class)):
         if index(n) < 1:
             raise InputError(f"{name}={n} leaves the folders empty: ask for 1 or more")
     Series(1, seed, size)
+    return {"train": per_class, "val": val_per_class}
+
+
+def _about(
+    layout: str, counts: dict[str, int], classes: Any, size: int, seed: int
+) -> dict[str, Any]:
+    return {
+        "layout": layout,
+        "version": DATA_VERSION,
+        "seed": seed,
+        "size": size,
+        "per_class": counts["train"],
+        "val_per_class": counts["val"],
+        "classes": classes,
+    }
 
 
 def _coat(j: int) -> tuple[int, int]:
     """Texture and hue of the jth sub-class: both differ between neighbours, 18 coats in turn."""
-    hue, texture = divmod(j % (len(TEXTURES) * len(HUES)), len(TEXTURES))
+    hue, texture = divmod(j % COATS, len(TEXTURES))
     return texture, (hue + 2 * texture) % len(HUES)
-
-
-def _animal(fine_label: int) -> str:
-    return CLASSES[fine_label // (len(TEXTURES) * len(HUES))]

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import logging
 import os
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,13 +15,13 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 from ...runtime.errors import InputError
-from .drawing import DATA_VERSION, HUES, TEXTURES, Factors
+from ...runtime.files import writing
+from .drawing import COATS, DATA_VERSION, Factors
 from .series import Series
 
 __all__ = ["CritterImages"]
 
 _UPSTREAM_DEFAULT = Path("/tmp")  # what `robustness.main` passes where --data is not given
-_COATS = len(TEXTURES) * len(HUES)
 
 _log = logging.getLogger(__name__)
 
@@ -94,7 +92,7 @@ class CritterImages(Dataset[tuple[Any, int]]):
                 raise InputError(f"no critters at {self.path}: leave download on to draw them")
             kept = _keep(self.path, series)
         self.data, labels, self._records = kept
-        self.targets: list[int] = (labels if fine else labels // _COATS).tolist()
+        self.targets: list[int] = (labels if fine else labels // COATS).tolist()
 
     @property
     def factors(self) -> tuple[Factors, ...]:
@@ -152,17 +150,14 @@ def _keep(path: Path, series: Series) -> _Kept:
     """Draw the series and write it under its name once it is complete."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{path.stem}-", dir=path.parent) as folder:
-            pixels, factors = series.draw()
-            labels = np.array([record.fine_label for record in factors])
-            text = json.dumps([vars(record) for record in factors]).encode()
-            records = np.frombuffer(text, dtype=np.uint8)
-            part = Path(folder) / path.name
-            np.savez(part, pixels=pixels, fine_labels=labels, factors=records)
-            os.replace(part, path)
     except OSError as error:
-        reason = "no space left" if error.errno == errno.ENOSPC else error.strerror
         raise InputError(
-            f"critters cannot be kept in {path.parent} ({reason}): give another folder"
+            f"critters cannot be kept in {path.parent} ({error.strerror}): give another folder"
         ) from error
+    with writing(path, "give another folder for the critters") as file:
+        pixels, factors = series.draw()
+        labels = np.array([record.fine_label for record in factors])
+        text = json.dumps([vars(record) for record in factors]).encode()
+        records = np.frombuffer(text, dtype=np.uint8)
+        np.savez(file, pixels=pixels, fine_labels=labels, factors=records)
     return pixels, labels, records

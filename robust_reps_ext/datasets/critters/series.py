@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ...runtime.errors import InputError
-from .drawing import CLASSES, HUES, TEXTURES, Factors, draw_one
+from .drawing import CLASSES, COATS, HUES, TEXTURES, Factors, draw_one
 from .painting import Pixels
 
 __all__ = ["SIZES", "Series", "picture_rng"]
@@ -56,7 +56,6 @@ class Series:
     def fine_labels(self) -> list[int]:
         """The fine label of every image: classes take turns, and so do the coats of each class."""
         coats = [texture * len(HUES) + hue for texture in self.textures for hue in self.hues]
-        per_class = len(TEXTURES) * len(HUES)
         labels: list[int] = []
         for turn in range(-(-self.n // len(self.classes))):
             cycle, step = divmod(turn, len(coats))
@@ -66,7 +65,7 @@ class Series:
                     for label in self.classes
                 }
             turns = self._rng(_TURN, turn).permutation(self.classes)
-            labels += [int(label) * per_class + int(orders[label][step]) for label in turns]
+            labels += [int(label) * COATS + int(orders[label][step]) for label in turns]
         return labels[: self.n]
 
     def draw(self) -> tuple[Pixels, tuple[Factors, ...]]:

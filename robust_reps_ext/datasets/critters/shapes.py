@@ -2,7 +2,7 @@
 
 A shape is a float array of points (N, 2), a closed outline in the animal's own coordinates: x to
 the right, y down, the animal about two units wide. A `Sketch` lists shapes in drawing order, each
-with the ink it is filled with. It knows nothing about pixels: `critters_drawing` paints it.
+with the ink it is filled with. It knows nothing about pixels: `drawing` paints it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Critters seen from the side, looking to the right.
 
 Every number that may differ from one image to the next comes from `pose(name, low, high)`, which
-draws and records it. Coordinates are those of `critters_shapes`: about two units wide, y down.
+draws and records it. Coordinates are those of `shapes`: about two units wide, y down.
 """
 
 from __future__ import annotations

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -16,20 +14,21 @@ from robustness.datasets import DataSet
 from torch import Tensor
 
 from ...models.loading import weights_digest
-from ...results.locks import check_alone, claimed
-from ...results.records import difference
+from ...results.folder import WorkFolder, digest_of, read_json, remove, write_json
+from ...results.records import plain
 from ...results.units import FinishedUnit, finished_units, keep
 from ...runtime.errors import InputError
 from ...synthesis import Progress
-from ...synthesis.settings import PAPER_SIZE
+from ...synthesis.settings import paper_eps
 from ...upstream.data.bad_images import readable
+from ..accuracy import check_attack
 from .study import SCALES, Study
 from .units import ORDER, UNITS, Unit
 
 __all__ = ["run_paper"]
 
 # What is being worked on, and how far it is.
-CLAIMS = ".claims"
+UNFINISHED = ".unfinished"
 
 
 def run_paper(
@@ -105,27 +104,29 @@ def run_paper(
         models["vgg"] = vgg
     _, loader = data_set.make_loaders(0, 1, only_val=True, shuffle_val=False)
     _, (first, _) = next(readable(loader.dataset, range(len(loader.dataset))))
-    side = first.shape[-1]
     study = Study(
         models=models,
         data_set=data_set,
         classes=_classes(data_set, loader.dataset),
         scale=replace(SCALES[scale], **changes),
-        eps=3.0 * side / PAPER_SIZE if eps is None else eps,
+        eps=paper_eps(first) if eps is None else eps,
         group=group,
         seed=seed,
     )
+    check_attack(study.eps, study.scale.attack_steps)
     if study.scale.needed > len(loader.dataset):
         raise InputError(
             f"scale={scale!r} takes {study.scale.needed} validation images, "
             f"{data_set.ds_name!r} has {len(loader.dataset)}: add some, or choose a smaller scale"
         )
-    facts = _facts(study, scale, side, names or {})
-    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-    _check_earlier(Path(out), facts, overwrite)
-    claims = Path(out, CLAIMS)
-    claims.mkdir(parents=True, exist_ok=True)
-    units = {claims / unit.id: unit for unit in UNITS}
+    made_with = _made_with(study, scale, first.shape[-1], names or {})
+    digest = digest_of(made_with)
+    unfinished = Path(out, UNFINISHED)
+    with suppress(OSError):  # there is none of version 0.1, or another process has renamed it
+        Path(out, ".claims").rename(unfinished)
+    folder = _begun(Path(out), made_with, overwrite)
+    unfinished.mkdir(exist_ok=True)
+    units = {unfinished / unit.id: unit for unit in UNITS}
 
     def done() -> dict[str, FinishedUnit]:
         return {unit.manifest["id"]: unit for unit in finished_units(out, ORDER, digest=digest)}
@@ -133,64 +134,65 @@ def run_paper(
     def complete(path: Path) -> bool:
         """Whether a unit is made; what was skipped is tried again, as it may be there now."""
         found = done().get(units[path].id)
-        return found is not None and "skipped" not in found.manifest["facts"]
+        return found is not None and "skipped" not in found.manifest["metadata"]
 
-    with closing(claimed(list(units), finished=complete)) as free:
-        for claim in free:
-            unit, snapshots = units[claim], claims / f"{units[claim].id}-places"
+    with closing(folder.shared(list(units), finished=complete)) as free:
+        for path in free:
+            unit = units[path]
+            snapshots = unfinished / f"{unit.id}-snapshots"
+            with suppress(OSError):  # as version 0.1 called it
+                (unfinished / f"{unit.id}-places").rename(snapshots)
             with nullcontext(False) if watch is None else watch(unit) as progress:
                 found = unit.compute(replace(study, snapshots=snapshots), progress)
-                if "skipped" not in found.facts or unit.id not in done():
-                    keep(out, unit, found, {"digest": digest, "study": facts})
+                if "skipped" not in found.metadata or unit.id not in done():
+                    keep(out, unit, found, {"digest": digest, "study": made_with})
             shutil.rmtree(snapshots, ignore_errors=True)
     made = done()
     return [made[unit.id] for unit in UNITS]
 
 
-def _check_earlier(out: Path, facts: Mapping[str, Any], overwrite: bool) -> None:
-    """Refuse, or remove, figures that were made with other settings."""
-    if overwrite:
-        check_alone()
-    others = [
-        unit
-        for unit in finished_units(out, [unit.id for unit in UNITS])
-        if unit.manifest["study"] != facts
-    ]
-    if not others:
-        return
-    if not overwrite:
-        raise InputError(
-            f"{others[-1].path} was made with {difference(others[-1].manifest['study'], facts)}: "
-            "give these again to go on, another --out, or --overwrite to remove it and begin anew"
-        )
-    for unit in others:
-        shutil.rmtree(unit.path)
-    shutil.rmtree(out / CLAIMS, ignore_errors=True)
+def _begun(out: Path, made_with: Any, overwrite: bool) -> WorkFolder:
+    """The folder, once it is known that its figures have these settings."""
+    settings = out / UNFINISHED / "settings.json"
+
+    def begun() -> dict[Path, Any]:
+        units = finished_units(out, [unit.id for unit in UNITS])
+        found = {unit.path: unit.manifest["study"] for unit in units}
+        return {out: read_json(settings), **found}
+
+    def begin() -> None:
+        others = [path for path, there in begun().items() if there is not None]
+        if others or overwrite:
+            remove(settings.parent, [*(path for path in others if path != out), settings.parent])
+        settings.parent.mkdir(exist_ok=True)
+        write_json(settings, made_with)
+
+    return WorkFolder(out, made_with, begun=begun, begin=begin, overwrite=overwrite)
 
 
-def _facts(study: Study, scale: str, side: int, names: Mapping[str, str]) -> dict[str, Any]:
+def _made_with(study: Study, scale: str, side: int, names: Mapping[str, str]) -> Any:
     """What decides the results, as JSON holds it."""
-    facts = {
-        "scale": {"name": scale, **asdict(study.scale)},
-        "models": {
-            role: {
-                "name": names.get(role, role),
-                "arch": str(getattr(model, "card", {}).get("arch")),
-                "weights": weights_digest(model),
-            }
-            for role, model in study.models.items()
-        },
-        "data": {
-            "name": study.data_set.ds_name,
-            "folder": str(study.data_set.data_path),
-            "side": side,
-        },
-        "eps": study.eps,
-        "grouped": None if study.group is None else study.group.tolist(),
-        "seed": study.seed,
-    }
-    plain: dict[str, Any] = json.loads(json.dumps(facts))
-    return plain
+    return plain(
+        {
+            "scale": {"name": scale, **asdict(study.scale)},
+            "models": {
+                role: {
+                    "name": names.get(role, role),
+                    "arch": str(getattr(model, "card", {}).get("arch")),
+                    "weights": weights_digest(model),
+                }
+                for role, model in study.models.items()
+            },
+            "data": {
+                "name": study.data_set.ds_name,
+                "folder": str(study.data_set.data_path),
+                "side": side,
+            },
+            "eps": study.eps,
+            "grouped": None if study.group is None else study.group.tolist(),
+            "seed": study.seed,
+        }
+    )
 
 
 def _classes(data_set: DataSet, validation: Any) -> list[str]:

@@ -14,7 +14,7 @@ from ...results.synthesis import Synthesis
 from ...results.units import Found
 from ...runtime.errors import InputError
 from ...synthesis import Progress, noise
-from ...synthesis.settings import PAPER_SIZE, Options
+from ...synthesis.settings import Options, at_size
 from ..accuracy import evaluate
 from ..activations import most_activating
 from ..addition import add_feature
@@ -64,7 +64,7 @@ def inversion_of_strangers(study: Study, progress: bool | Progress) -> Found:
     try:
         targets = study.strangers(study.scale.images)
     except InputError as error:
-        return Found(facts={"skipped": str(error)})
+        return Found(metadata={"skipped": str(error)})
     return _inversions(study, targets.images, list(targets.names), "noise", progress)
 
 
@@ -72,8 +72,7 @@ def within_radii(study: Study, progress: bool | Progress) -> Found:
     """Fig. 4, 5: how near R(x2) an image comes within a ball around x1."""
     n = study.scale.pairs
     targets, sources = study.samples(n), study.samples(n, skip=study.scale.images)
-    scale = targets.images.shape[-1] / PAPER_SIZE
-    radii = torch.tensor([radius * scale for radius in study.scale.radii])
+    radii = torch.tensor([at_size(radius, targets.images) for radius in study.scale.radii])
     runs = {
         name: study.made(
             name,
@@ -90,7 +89,7 @@ def within_radii(study: Study, progress: bool | Progress) -> Found:
     }
     curves = {name: Curve.of(run, radii) for name, run in runs.items()}
     lines = [Line(curve.mean, *curve.band(), label=name) for name, curve in curves.items()]
-    facts = {
+    metadata = {
         "radii": radii.tolist(),
         "labels": list(targets.names),
         "lines": [
@@ -101,7 +100,7 @@ def within_radii(study: Study, progress: bool | Progress) -> Found:
             for line in lines
         ],
     }
-    return Found(runs, facts, plot=lambda: curve_figure(radii, lines))
+    return Found(runs, metadata, plot=lambda: curve_figure(radii, lines))
 
 
 def interpolations(study: Study, progress: bool | Progress) -> Found:
@@ -122,12 +121,12 @@ def interpolations(study: Study, progress: bool | Progress) -> Found:
         )
         for name, model in study.both.items()
     }
-    facts = {
+    metadata = {
         "weights": torch.linspace(0, 1, study.scale.steps + 1).tolist(),
         "left": list(left.names),
         "right": list(right.names),
     }
-    return Found(runs, facts)
+    return Found(runs, metadata)
 
 
 def _inversions(
@@ -184,21 +183,21 @@ def features(study: Study, progress: bool | Progress) -> Found:
         )
         for name, model in study.models.items()
     }
-    facts = {
+    metadata = {
         "coordinates": chosen,
         "predicted": {
             name: study.predicted(study.models[name], run.images) for name, run in runs.items()
         },
         "seeds": ["noise", *("image" for _ in images)],
     }
-    return Found(runs, facts)
+    return Found(runs, metadata)
 
 
 def activations(study: Study, progress: bool | Progress) -> Found:
     """Fig. 8: a coordinate from grey, and the images that activate it most and least."""
     grey = torch.full_like(study.samples(1).images, 0.5)
     runs, pictures = {}, {}
-    facts: dict[str, Any] = {"coordinates": {}, "labels": {}, "values": {}}
+    metadata: dict[str, Any] = {"coordinates": {}, "labels": {}, "values": {}}
     for name, model in study.both.items():
         chosen = study.coordinates(model, grey)
         found = most_activating(model, study.tested(), coordinates=chosen, k=3)
@@ -212,18 +211,18 @@ def activations(study: Study, progress: bool | Progress) -> Found:
             progress=progress,
             **study.visualization(name),
         )
-        facts["coordinates"][name] = chosen
+        metadata["coordinates"][name] = chosen
         for end, extreme in (("most", found.most), ("least", found.least)):
             pictures[f"{name}-{end}"] = extreme.images.flatten(0, 1)
-            facts["labels"][f"{name}-{end}"] = study.names(extreme.label)
-            facts["values"][f"{name}-{end}"] = extreme.value.flatten().tolist()
-    return Found(runs, facts, pictures)
+            metadata["labels"][f"{name}-{end}"] = study.names(extreme.label)
+            metadata["values"][f"{name}-{end}"] = extreme.value.flatten().tolist()
+    return Found(runs, metadata, pictures)
 
 
 def regularized(study: Study, progress: bool | Progress) -> Found:
     """Fig. 9, 10: what a regulariser makes of a standard model's coordinates, from noise."""
     start = noise(study.samples(1).images, seed=study.seed)
-    fourier = {**FOURIER, "step_size": SPECTRUM_STEP * start.shape[-1] / PAPER_SIZE}
+    fourier = {**FOURIER, "step_size": at_size(SPECTRUM_STEP, start)}
     wanted: list[tuple[str, str, Mapping[str, Any]]] = [
         ("robust", "no regulariser", {}),
         ("standard", "no regulariser", {}),
@@ -233,7 +232,7 @@ def regularized(study: Study, progress: bool | Progress) -> Found:
     if "vgg" in study.models:
         wanted.append(("vgg", "jitter, rotation", MOVED))
     runs: dict[str, Synthesis] = {}
-    facts: dict[str, Any] = {"start": "noise", "captions": {}, "names": {}}
+    metadata: dict[str, Any] = {"start": "noise", "captions": {}, "names": {}}
     for role, words, regulariser in wanted:
         model, name = study.models[role], f"{role}-{len(runs)}"
         chosen = study.coordinates(model, start)
@@ -249,16 +248,18 @@ def regularized(study: Study, progress: bool | Progress) -> Found:
             **regulariser,
         )
         seen = study.predicted(model, runs[name].images)
-        facts["names"][name] = f"{role}, {words}"
-        facts["captions"][name] = [f"{i}: {label}" for i, label in zip(chosen, seen, strict=True)]
-    return Found(runs, facts)
+        metadata["names"][name] = f"{role}, {words}"
+        metadata["captions"][name] = [
+            f"{i}: {label}" for i, label in zip(chosen, seen, strict=True)
+        ]
+    return Found(runs, metadata)
 
 
 def additions(study: Study, progress: bool | Progress) -> Found:
     """Fig. 11, 23: raise one coordinate of each image until it leads."""
     images = study.samples(study.scale.images)
     runs: dict[str, Synthesis] = {}
-    facts: dict[str, Any] = {"labels": list(images.names), "captions": {}}
+    metadata: dict[str, Any] = {"labels": list(images.names), "captions": {}}
     for name, model in study.both.items():
         chosen = study.coordinates(model, images.images)
         each = [chosen[i % len(chosen)] for i in range(len(images.images))]
@@ -273,8 +274,8 @@ def additions(study: Study, progress: bool | Progress) -> Found:
             **study.addition(name),
         )
         seen = study.predicted(model, runs[name].images)
-        facts["captions"][name] = [f"{i}: {label}" for i, label in zip(each, seen, strict=True)]
-    return Found(runs, facts)
+        metadata["captions"][name] = [f"{i}: {label}" for i, label in zip(each, seen, strict=True)]
+    return Found(runs, metadata)
 
 
 def accuracies(study: Study, progress: bool | Progress) -> Found:
@@ -290,7 +291,7 @@ def accuracies(study: Study, progress: bool | Progress) -> Found:
         )
         for name, model in study.models.items()
     }
-    facts: dict[str, Any] = {
+    metadata: dict[str, Any] = {
         "eps": study.eps,
         "images": rows["robust"][0].n,
         "columns": [one.name for one in rows["robust"]],
@@ -303,4 +304,4 @@ def accuracies(study: Study, progress: bool | Progress) -> Found:
     for name, row in rows.items():
         low, high = zip(*(one.interval() for one in row), strict=True)
         lines.append(Line([one.share for one in row], low, high, name))
-    return Found(facts=facts, plot=lambda: accuracy_figure(facts["columns"], lines))
+    return Found(metadata=metadata, plot=lambda: accuracy_figure(metadata["columns"], lines))

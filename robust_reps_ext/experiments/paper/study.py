@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,9 @@ from torch import Tensor
 from ...datasets.photographs import PHOTOGRAPHS
 from ...datasets.samples import Samples, validation_samples
 from ...datasets.targets import held_out_samples, target_samples
-from ...models.representation import representation
+from ...models.representation import shuffled_coordinates
 from ...results.synthesis import Synthesis
-from ...synthesis.settings import PAPER_SIZE, Options
+from ...synthesis.settings import Options, at_size
 
 __all__ = ["SCALES", "Scale", "Study"]
 
@@ -137,8 +138,8 @@ class Study:
     def unbound(self, name: str, images: Tensor) -> Options:
         """The keywords of an inversion that no radius bounds."""
         length = self.scale.step_size
-        at_size = None if length is None else length * images.shape[-1] / PAPER_SIZE
-        return {**self.inversion(name), "step_size": at_size}
+        step_size = None if length is None else at_size(length, images)
+        return {**self.inversion(name), "step_size": step_size}
 
     def visualization(self, name: str) -> Options:
         """The keywords of every visualisation, of the model `name`."""
@@ -152,7 +153,9 @@ class Study:
         if self.snapshots is None:
             return {"precision": self.scale.precision}
         self.snapshots.mkdir(parents=True, exist_ok=True)
-        snapshot = self.snapshots / f"{name}.place"
+        snapshot = self.snapshots / f"{name}.snapshot"
+        with suppress(OSError):  # as version 0.1 called it
+            (self.snapshots / f"{name}.place").rename(snapshot)
         return {"precision": self.scale.precision, "snapshot": snapshot}
 
     def made(
@@ -208,9 +211,7 @@ class Study:
 
     def coordinates(self, model: AttackerModel, images: Tensor) -> list[int]:
         """A random choice of coordinates of R(x), ascending."""
-        size = representation(model, images[:1]).shape[1]
-        order = torch.randperm(size, generator=torch.Generator().manual_seed(self.seed))
-        return sorted(order[: self.scale.coordinates].tolist())
+        return sorted(shuffled_coordinates(model, images, seed=self.seed)[: self.scale.coordinates])
 
     def predicted(self, model: AttackerModel, images: Tensor) -> list[str]:
         """The class that the model gives each image."""

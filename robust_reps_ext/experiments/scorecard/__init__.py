@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -13,12 +12,14 @@ from robustness.attacker import AttackerModel
 from robustness.datasets import DataSet
 from torch import Tensor
 
+from ...datasets.critters import coarse_labels
 from ...datasets.samples import validation_samples, validation_set
 from ...models.loading import weights_digest
+from ...results.records import plain
 from ...runtime.errors import InputError
-from ...synthesis.settings import PAPER_SIZE
+from ...synthesis.settings import paper_eps
 from .claims import CLAIMS, Measure
-from .judge import COATS, Judge, chance, judge_right, known_factors
+from .judge import Judge, chance, judge_right, known_factors
 from .result import PAIR, Scorecard
 from .settings import Amounts
 from .statistics import compare
@@ -69,13 +70,13 @@ def scorecard(
     seed
         The first of the seeds.
     amounts
-        How many images and steps; default `Amounts()`, and `scorecard_amounts.QUICK` is for a
-        look.
+        How many images and steps; default `Amounts()`, and `settings.QUICK` is for a look.
     names
         What the models are called, by role: robust, standard, judge.
     trials
         Folder that keeps what was measured on each model and seed: the same call, also one with
-        more seeds, goes on from there. Default: nothing is kept.
+        more seeds, goes on from there, and several processes that are called alike share the
+        work. Default: nothing is kept.
     overwrite
         Begin anew where `trials` holds those of other settings, instead of an error.
     progress
@@ -110,8 +111,8 @@ def scorecard(
     amounts = replace(amounts or Amounts(), **changes)
     found = validation_set(data_set)
     amounts.check(len(found))
-    side = validation_samples(data_set, 1).images.shape[-1]
-    eps = 3.0 * side / PAPER_SIZE if eps is None else eps
+    images = validation_samples(data_set, 1).images
+    eps = paper_eps(images) if eps is None else eps
     if eps <= 0:
         raise InputError(f"eps={eps}: give the radius that the robust model was trained against")
     models = {"robust": robust, "standard": standard}
@@ -121,7 +122,7 @@ def scorecard(
         )
     factors = known_factors(data_set)
     if group is None and factors is not None:
-        group = torch.arange(data_set.num_classes) // COATS
+        group = coarse_labels()
     referee = None if judge is None else Judge(judge, group, factors)
     everyone = models if judge is None else {**models, "judge": judge}
     made_with = {
@@ -130,13 +131,13 @@ def scorecard(
         "data": {
             "name": data_set.ds_name,
             "folder": str(data_set.data_path),
-            "side": side,
+            "side": images.shape[-1],
             "images": len(found),
         },
         "eps": eps,
         "grouped": None if group is None else group.tolist(),
     }
-    made_with = json.loads(json.dumps(made_with))
+    made_with = plain(made_with)
     every = range(seed, seed + seeds)
     kept = None if trials is None else Trials(trials, made_with, overwrite=overwrite)
 
@@ -181,17 +182,23 @@ def _values(
         if progress is not None:
             progress(parts, PARTS * len(seeds) * len(PAIR))
 
-    taken: dict[str, list[Measured]] = {role: [] for role in PAIR}
-    for k in seeds:
-        for role in PAIR:
-            found = None if kept is None else kept.get(role, k)
-            if found is None:
-                found = one_trial(role, k, done)
-                if kept is not None:
-                    kept.keep(role, k, found)
-            else:
+    trials = [(role, k) for k in seeds for role in PAIR]
+    found: dict[tuple[str, int], Measured] = {}
+
+    def read() -> None:
+        for trial in trials:
+            there = None if kept is None or trial in found else kept.get(*trial)
+            if there is not None:
+                found[trial] = there
                 done(PARTS)
-            taken[role].append(found)
+
+    read()
+    for role, k in trials if kept is None else kept.shared(trials):
+        found[role, k] = one_trial(role, k, done)
+        if kept is not None:
+            kept.keep(role, k, found[role, k])
+    read()  # what other processes have made
+    taken = {role: [found[role, k] for k in seeds] for role in PAIR}
     return {
         role: {name: torch.stack([one[name] for one in rows]).numpy() for name in rows[0]}
         for role, rows in taken.items()

@@ -14,7 +14,7 @@ class Measure:
     Attributes
     ----------
     name
-        As `scorecard_trial.measure` calls it.
+        As `trial.measure` calls it.
     unit
         ``"share"`` of images, ``"degrees"``, ``"radius"`` (a logarithm to base 2), or
         ``"number"``.

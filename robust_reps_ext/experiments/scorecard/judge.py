@@ -10,16 +10,13 @@ from robustness.attacker import AttackerModel
 from robustness.datasets import DataSet
 from torch import Tensor
 
-from ...datasets.critters import FINE_CLASSES, Factors
+from ...datasets.critters import COATS, FINE_CLASSES, HUES, Factors
 from ...datasets.samples import Samples, validation_samples
 from ...models.representation import representation
 from .measures import angle_between
 from .settings import Amounts
 
-__all__ = ["COATS", "Judge", "chance", "judge_right", "known_factors"]
-
-COATS, TONES = 18, 6
-"""Of critters: coats of each animal, and hues of each texture."""
+__all__ = ["Judge", "chance", "judge_right", "known_factors"]
 
 
 @dataclass(frozen=True)
@@ -69,14 +66,14 @@ class Judge:
         factors = self.factors or ()
         turns = torch.deg2rad(torch.tensor([one.body_hue for one in factors]))
         colour = torch.tensor([one.hue for one in factors])
-        parts = [turns[colour == tone] for tone in range(TONES)]
+        parts = [turns[colour == tone] for tone in range(len(HUES))]
         means = [torch.atan2(part.sin().mean(), part.cos().mean()) for part in parts]
-        return torch.rad2deg(torch.stack(means))[labels % TONES]
+        return torch.rad2deg(torch.stack(means))[labels % len(HUES)]
 
     @staticmethod
     def texture(labels: Tensor) -> Tensor:
         """The texture that each fine label names."""
-        return labels % COATS // TONES
+        return labels % COATS // len(HUES)
 
 
 def known_factors(data_set: DataSet) -> tuple[Factors, ...] | None:

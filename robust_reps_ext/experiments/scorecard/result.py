@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...results.folder import digest_of, write_json
 from ...results.plots import Line, shares_figure
 from ...results.units import FinishedUnit, Found, Heading, keep
-from ...runtime.files import writing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -44,7 +42,7 @@ class Scorecard:
     made_with: Mapping[str, Any]
 
     def verdicts(self) -> dict[str, str]:
-        """Measure -> verdict, see `scorecard_statistics.VERDICTS`."""
+        """Measure -> verdict, see `statistics.VERDICTS`."""
         return {
             one["name"]: one["verdict"]
             for claim in self.claims
@@ -60,14 +58,12 @@ class Scorecard:
         InputError
             If it cannot be written.
         """
-        facts = {"claims": self.claims, "left_out": self.left_out}
+        metadata = {"claims": self.claims, "left_out": self.left_out}
         study = dict(self.made_with)
         told = {key: study[key] for key in ("seeds", "judge_right")}
-        digest = hashlib.sha256(json.dumps(study, sort_keys=True).encode()).hexdigest()
-        found = Found(facts={**facts, **told}, plot=self.figure)
-        unit = keep(Path(out), HEADING, found, {"digest": digest, "study": study})
-        with writing(Path(out, "scorecard.json"), "free some space") as file:
-            file.write(json.dumps({**facts, "made_with": study}, indent=1).encode())
+        found = Found(metadata={**metadata, **told}, plot=self.figure)
+        unit = keep(Path(out), HEADING, found, {"digest": digest_of(study), "study": study})
+        write_json(Path(out, "scorecard.json"), {**metadata, "made_with": study})
         return unit
 
     def figure(self) -> Figure:

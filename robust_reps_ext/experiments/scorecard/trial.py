@@ -11,9 +11,9 @@ from robustness.datasets import DataSet
 from torch import Tensor
 
 from ...datasets.samples import Samples, validation_samples
-from ...models.representation import representation
+from ...models.representation import representation, shuffled_coordinates
 from ...synthesis import noise
-from ...synthesis.settings import PAPER_SIZE, Options
+from ...synthesis.settings import Options, at_size
 from ..addition import add_feature
 from ..constrained import invert_within
 from ..interpolation import interpolate
@@ -62,14 +62,13 @@ class _Trial:
 
     @property
     def inversion(self) -> Options:
-        side = self.samples.images.shape[-1]
-        return {**self.options, "step_size": self.amounts.step_size * side / 64}
+        step_size = at_size(self.amounts.step_size, self.samples.images, side=64)
+        return {**self.options, "step_size": step_size}
 
     def coordinates(self, n: int) -> list[int]:
         """Random coordinates, each once as far as there are enough of them."""
-        size = representation(self.model, self.samples.images[:1]).shape[1]
-        order = torch.randperm(size, generator=torch.Generator().manual_seed(self.seed)).tolist()
-        return [order[i % size] for i in range(n)]
+        order = shuffled_coordinates(self.model, self.samples.images, seed=self.seed)
+        return [order[i % len(order)] for i in range(n)]
 
 
 def measure(
@@ -145,14 +144,13 @@ def _from_images(t: _Trial) -> Measured:
 def _within_radii(t: _Trial) -> Measured:
     n = t.amounts.pairs
     x2, x1 = t.samples.images[: 2 * n].split(n)
-    scale = x1.shape[-1] / PAPER_SIZE
-    radii = sorted({t.eps, *(radius * scale for radius in t.amounts.radii)})
+    radii = sorted({t.eps, *(at_size(radius, x1) for radius in t.amounts.radii)})
     curve = invert_within(t.model, x2, x1, radii=radii, **t.options)
     ends = [representation(t.model, images) for images in (x1, x2)]
     left = curve.distance / ((ends[0] - ends[1]).norm(dim=1) / ends[1].norm(dim=1))
     return {
         "left at the radius trained against": left[radii.index(t.eps)],
-        "halving radius": halving_radius(curve.radii / scale, left),
+        "halving radius": halving_radius(curve.radii / at_size(1.0, x1), left),
     }
 
 
@@ -192,7 +190,7 @@ def _addition(t: _Trial) -> Measured:
         seed=t.seed,
         schedule="cosine-momentum",
         iterations=t.amounts.addition_iterations,
-        step_size=t.amounts.addition_step * images.shape[-1] / 64,
+        step_size=at_size(t.amounts.addition_step, images, side=64),
         precision=t.amounts.precision,
     )
     leads = representation(t.model, added.images).argmax(dim=1).cpu() == torch.tensor(chosen)

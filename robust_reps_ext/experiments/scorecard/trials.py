@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Mapping
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from ...results.records import difference
-from ...runtime.errors import InputError
-from ...runtime.files import writing
+from ...results.folder import WorkFolder, read_json, remove, write_json
 from .trial import Measured
 
 __all__ = ["Trials"]
@@ -41,46 +39,38 @@ class Trials:
     def __init__(
         self, folder: str | os.PathLike[str], made_with: Mapping[str, Any], *, overwrite: bool
     ) -> None:
-        self.folder = Path(folder)
-        settings = self.folder / SETTINGS
-        there = _read(settings) if settings.exists() else None
-        if there == made_with:
-            return
-        if there is not None and not overwrite:
-            raise InputError(
-                f"{self.folder} was made with {difference(there, made_with)}: give these again to "
-                "go on, another --out, or --overwrite (overwrite=True) to begin anew"
-            )
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            for file in self.folder.glob("*.json"):
-                file.unlink()
-        except OSError as error:
-            raise InputError(f"cannot write {self.folder}: {error.strerror}") from error
-        _write(settings, made_with)
+        self.path = Path(folder)
+        settings = self.path / SETTINGS
+
+        def begin() -> None:
+            remove(self.path, self.path.glob("*.json"))
+            write_json(settings, made_with)
+
+        self._folder = WorkFolder(
+            self.path,
+            made_with,
+            begun=lambda: {self.path: read_json(settings)},
+            begin=begin,
+            overwrite=overwrite,
+        )
+
+    def shared(self, trials: Iterable[tuple[str, int]]) -> Generator[tuple[str, int], None, None]:
+        """Of trials those that are not there: each is this process' own while it is worked on.
+
+        At the end those are waited for that other processes work on.
+        """
+        named = {self._file(*trial): trial for trial in trials}
+        with closing(self._folder.shared(list(named))) as free:
+            yield from (named[path] for path in free)
 
     def get(self, role: str, seed: int) -> Measured | None:
-        """What was measured, or None."""
-        path = self._path(role, seed)
-        if not path.exists():
-            return None
-        return {name: torch.tensor(values) for name, values in _read(path).items()}
+        """What was measured; None where it was not."""
+        measured = read_json(self._file(role, seed))
+        return measured and {name: torch.tensor(values) for name, values in measured.items()}
 
     def keep(self, role: str, seed: int, measured: Measured) -> None:
         """Write a finished trial, whole or not at all."""
-        _write(self._path(role, seed), {name: one.tolist() for name, one in measured.items()})
+        write_json(self._file(role, seed), {name: one.tolist() for name, one in measured.items()})
 
-    def _path(self, role: str, seed: int) -> Path:
-        return self.folder / f"{role}-{seed}.json"
-
-
-def _read(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} is damaged: {error}; delete it") from error
-
-
-def _write(path: Path, what: Mapping[str, Any]) -> None:
-    with writing(path, "free some space, or give another folder") as file:
-        file.write(json.dumps(what, indent=1).encode())
+    def _file(self, role: str, seed: int) -> Path:
+        return self.path / f"{role}-{seed}.json"

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import importlib.util
-import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,7 +14,7 @@ import torchvision
 from robustness import cifar_models, imagenet_models
 from torch import Tensor, nn
 
-from ...runtime.errors import InputError
+from ...runtime.errors import InputError, listed, near
 from ...upstream import registry
 from .families import candidates, timm_candidates
 
@@ -84,9 +82,8 @@ def named(name: str) -> list[Architecture]:
         if (build := builders.get(name)) is not None
     ]
     if not found:
-        known = sorted({known for builders in _builders().values() for known in builders})
-        close = difflib.get_close_matches(name, known, n=3, cutoff=0.5) or ["resnet50"]
-        raise InputError(f"unknown architecture {name!r}: try {', '.join(close)}")
+        known = {known for builders in _builders().values() for known in builders}
+        raise InputError(f"unknown architecture {name!r}: try {near(name, known, ['resnet50'])}")
     return found
 
 
@@ -173,11 +170,11 @@ def misfit(shapes: Shapes, state: Mapping[str, Tensor]) -> str:
     ]
     parts = []
     if missing:
-        parts.append(f"it lacks {_some(missing)}")
+        parts.append(f"it lacks {listed(missing, most=2)}")
     if unexpected:
-        parts.append(f"it has {_some(unexpected)}, unknown to the network")
+        parts.append(f"it has {listed(unexpected, most=2)}, unknown to the network")
     if differing and not (missing and unexpected):
-        parts.append(_some(differing, most=1))
+        parts.append(listed(differing, most=1))
     return "; ".join(parts)
 
 
@@ -243,12 +240,16 @@ def _probed(build: Callable[[int], nn.Module]) -> Shapes:
 
 def _builders() -> dict[str, dict[str, Callable[[int], nn.Module]]]:
     """Family -> name -> what builds it; made anew, for names may be registered at any time."""
+
+    def counting(known: Mapping[str, Callable[..., Any]]) -> dict[str, Callable[[int], nn.Module]]:
+        return {name: _with_classes(function) for name, function in known.items()}
+
     return {
-        "imagenet": _functions(imagenet_models),
-        "cifar": _functions(cifar_models),
+        "imagenet": counting(registry.networks(imagenet_models)),
+        "cifar": counting(registry.networks(cifar_models)),
         "torchvision": _of_torchvision(),
         **{
-            family: {name: _with_classes(f) for name, f in registry.load(address).items()}
+            family: counting(registry.load(address))
             for family, address in registry.NETWORKS.items()
         },
     }
@@ -261,16 +262,6 @@ def _with_classes(function: Callable[..., nn.Module]) -> Callable[[int], nn.Modu
         return function(num_classes=classes)
 
     return build
-
-
-def _functions(module: Any) -> dict[str, Callable[[int], nn.Module]]:
-    return {
-        name: _with_classes(function)
-        for name, function in vars(module).items()
-        if inspect.isfunction(function)
-        and not name.startswith("_")
-        and {"num_classes", "kwargs"} & set(inspect.signature(function).parameters)
-    }
 
 
 @functools.cache
@@ -304,8 +295,8 @@ def _of_timm(name: str) -> Architecture:
     timm = import_timm(name)
     wanted = name.removeprefix(TIMM)
     if not timm.is_model(wanted):
-        close = difflib.get_close_matches(wanted, timm.list_models(), n=3) or ["resnet50"]
-        raise InputError(f"timm has no network {wanted!r}: try {', '.join(close)}")
+        close = near(wanted, timm.list_models(), ["resnet50"])
+        raise InputError(f"timm has no network {wanted!r}: try {close}")
     return Architecture(name, "timm", _from_timm(wanted))
 
 
@@ -320,11 +311,6 @@ def _from_timm(name: str) -> Callable[[int], nn.Module]:
 
 def _optional(names: set[str]) -> set[str]:
     return {name for name in names if not name.endswith("num_batches_tracked")}
-
-
-def _some(names: list[str], most: int = 2) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(name[:120] for name in names[:most]) + more
 
 
 def _by(shape: Any) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-import hashlib
 import os
 import pickle
 import re
@@ -17,10 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...runtime.errors import InputError
+from ...runtime.errors import InputError, first_line, listed, near, one_line
+from ...runtime.files import sha256
+from ...runtime.modules import is_finite
+from ...runtime.plain_values import Foreign
 from .containers import Contents, read_contents, read_trusted
 from .state_names import Normalizer, named_plainly
-from .unpickling import Foreign
 
 __all__ = ["Checkpoint", "read_checkpoint"]
 
@@ -55,7 +55,7 @@ class Checkpoint:
         Stored accuracies, as ``{"nat_prec1": 57.9}``, in percent.
     raw
         The rest of the file, needed to resume training: optimizer, schedule, ... Parts that
-        would have run code to be built are `robust_reps_ext.models.checkpoints.unpickling.Foreign`.
+        would have run code to be built are `robust_reps_ext.runtime.plain_values.Foreign`.
     unsafe_imports
         What the file wanted to import and did not get.
     path
@@ -104,12 +104,12 @@ def read_checkpoint(path: str | os.PathLike[str], *, trust: bool = False) -> Che
     >>> checkpoint.format, checkpoint.epoch, sorted(checkpoint.state_dict)
     ('bare', 3, ['bias', 'weight'])
     """
-    shown = _shown(path)
+    shown = one_line(os.fspath(path)) or "''"
     _check_file(path, shown)
     try:
         with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size
-            digest = _sha256(file)
+            digest = sha256(file)
             file.seek(0)
             contents = _contents(file, size, shown, trust)
     except OSError as error:
@@ -120,7 +120,7 @@ def read_checkpoint(path: str | os.PathLike[str], *, trust: bool = False) -> Che
         state, normalizer, kind = named_plainly(weights)
         normalizer = _with_card(normalizer, rest.get("normalizer"))
     except _NeedsCode as error:
-        names = _listed(error.names or contents.foreign)
+        names = listed(error.names or contents.foreign)
         raise InputError(
             f"{shown} was pickled with {names}; loading it would run code from the file: convert "
             "it, or pass --trust-checkpoint (trust=True) if you trust its author"
@@ -167,42 +167,25 @@ def _contents(file: BinaryIO, size: int, shown: str, trust: bool) -> Contents:
     try:
         return read_trusted(file)
     except Exception as error:  # the file's own code may raise anything
-        reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-        raise InputError(f"cannot load trusted checkpoint {shown}: {reason[:300]}") from error
-
-
-def _sha256(file: BinaryIO) -> str:
-    digest = hashlib.sha256()
-    while block := file.read(2**20):
-        digest.update(block)
-    return digest.hexdigest()
+        reason = f"{type(error).__name__}: {first_line(error)}"
+        raise InputError(f"cannot load trusted checkpoint {shown}: {reason}") from error
 
 
 _NAMES = re.compile(r"\.(pt|pth|ckpt|safetensors)(\.\w+)?$")
-
-
-def _shown(path: str | os.PathLike[str]) -> str:
-    """A path for a message: on one line whatever it is."""
-    text = os.fspath(path)
-    return text if text.isprintable() and text else repr(text)
 
 
 def _nearby(path: str | os.PathLike[str]) -> str:
     """``"; did you mean ..."`` for names like `path` in its folder; empty where there are none."""
     folder, name = os.path.split(os.path.abspath(path))
     if not os.path.isdir(folder):
-        return f": there is no folder {_shown(os.path.dirname(path))}"
-    close = difflib.get_close_matches(name, _checkpoints(folder), n=3, cutoff=0.5)
-    return (
-        f": did you mean {_listed(close)}?"
-        if close
-        else _inside(folder, "the folder") or ": name a file"
-    )
+        return f": there is no folder {one_line(os.path.dirname(path))}"
+    close = one_line(near(name, _checkpoints(folder), [""]))
+    return f": did you mean {close}?" if close else _inside(folder, "the folder") or ": name a file"
 
 
 def _inside(folder: str | os.PathLike[str], called: str = "it") -> str:
     files = _checkpoints(folder)
-    return f"; {called} holds {_listed(files)}" if files else ""
+    return f"; {called} holds {listed(files)}" if files else ""
 
 
 def _checkpoints(folder: str | os.PathLike[str]) -> list[str]:
@@ -213,12 +196,6 @@ def _checkpoints(folder: str | os.PathLike[str]) -> list[str]:
             return sorted(one.name for one in some if _NAMES.search(one.name) and one.is_file())
     except OSError:
         return []
-
-
-def _listed(names: Any, most: int = 5) -> str:
-    shown = [_shown(name)[:100] for name in names]
-    more = f" and {len(shown) - most} more" if len(shown) > most else ""
-    return ", ".join(shown[:most]) + more
 
 
 # -- what it holds ---------------------------------------------------------------------------------
@@ -256,7 +233,7 @@ def _sections(value: Any) -> tuple[Mapping[Any, Any], dict[str, Any]]:
     if not value:
         raise pickle.UnpicklingError("it holds no weights")
     raise pickle.UnpicklingError(
-        f"it holds {_listed(map(str, value))} and no 'model' or 'state_dict'"
+        f"it holds {listed(map(str, value))} and no 'model' or 'state_dict'"
     )
 
 
@@ -283,10 +260,7 @@ def _tensors(entries: Mapping[Any, Any], most_bytes: int) -> dict[str, Tensor]:
     if not tensors:
         raise pickle.UnpicklingError("it holds no weights")
     for name, value in tensors.items():
-        # A sum is quick, and finite only if every weight is; the converse needs the slower look.
-        if value.is_floating_point() and not (
-            torch.isfinite(value.sum()) or torch.isfinite(value).all()
-        ):
+        if not is_finite(value):
             raise pickle.UnpicklingError(f"{name!r} holds NaN or infinite weights")
     return tensors
 

@@ -16,8 +16,10 @@ import safetensors
 import safetensors.torch
 import torch
 
+from ...runtime.errors import first_line
+from ...runtime.pickles import unpickle
+from ...runtime.plain_values import Foreign
 from .rebuilding import ALLOWED
-from .unpickling import Foreign, Unpickled, unpickle
 
 __all__ = ["CARD", "Contents", "read_contents", "read_trusted"]
 
@@ -118,7 +120,7 @@ def _read_safetensors(file: BinaryIO) -> Contents:
     try:
         weights = safetensors.torch.load(data)
     except (safetensors.SafetensorError, KeyError, ValueError) as error:
-        reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
+        reason = first_line(error)
         raise pickle.UnpicklingError(f"its safetensors header is damaged ({reason})") from error
     card = _card(data)
     return Contents({**card, "model": weights} if card else weights, (), "safetensors")
@@ -149,7 +151,7 @@ def _read_zip(file: BinaryIO, size: int) -> Contents:
             root = _checked_root(archive, members, size)
             storages = _ZipStorages(archive, members, root)
             data = io.BytesIO(archive.read(members[f"{root}/data.pkl"]))
-            found = unpickle(data, allowed=ALLOWED, persistent_load=storages)
+            value, foreign = unpickle(data, ALLOWED, storage=storages)
     except (
         zipfile.BadZipFile,
         EOFError,
@@ -159,7 +161,7 @@ def _read_zip(file: BinaryIO, size: int) -> Contents:
         UnicodeDecodeError,
     ) as error:
         raise pickle.UnpicklingError(f"it is truncated or damaged ({error})") from error
-    return Contents(found.value, found.foreign, "pickle")
+    return Contents(value, foreign, "pickle")
 
 
 def _checked_root(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], size: int) -> str:
@@ -251,19 +253,19 @@ def _read_legacy(file: BinaryIO, size: int) -> Contents:
     head = io.BytesIO(file.read(MAX_PICKLE_BYTES))
     storages = _StreamStorages(size)
 
-    def following() -> Unpickled:
-        return unpickle(head, allowed=ALLOWED, persistent_load=storages)
+    def following() -> tuple[Any, tuple[str, ...]]:
+        return unpickle(head, ALLOWED, storage=storages)
 
-    if following().value != _LEGACY_MAGIC or following().value != _LEGACY_PROTOCOL:
+    if following()[0] != _LEGACY_MAGIC or following()[0] != _LEGACY_PROTOCOL:
         raise pickle.UnpicklingError("it is a pickle that torch.save did not write")
-    system = following().value
+    system, _ = following()
     if isinstance(system, dict) and system.get("little_endian") is False:
         raise pickle.UnpicklingError("its numbers are in big-endian order")
-    found = following()
-    keys = following().value
+    value, foreign = following()
+    keys, _ = following()
     file.seek(head.tell())
     storages.fill(file, keys)
-    return Contents(found.value, found.foreign, "pickle")
+    return Contents(value, foreign, "pickle")
 
 
 class _StreamStorages:

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import math
 import pickle
-import re
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
 
-from .unpickling import Builder, fill, keys
+from ...runtime.plain_values import PLAIN, Builder, as_dict, keys, plain
 
 __all__ = ["ALLOWED", "rebuild_tensor"]
 
 _MAX_DIMENSIONS = 32
-_PLAIN_DTYPE = re.compile(r"[<>|=]?(b1|[iu][1248]|f[248]|c(8|16)|[SU]\d{1,6})")
 
 
 def rebuild_tensor(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> torch.Tensor:
@@ -78,63 +75,8 @@ _TENSOR_BUILDERS: tuple[Callable[..., Any], ...] = (
 )
 
 
-def _plain(items: Any) -> Any:
-    """Nothing but containers that the pickle itself has built: a tensor may be endless."""
-    if not isinstance(items, (list, tuple, dict, set, frozenset)):
-        raise pickle.UnpicklingError(f"a container is built from a {type(items).__name__}")
-    return items
-
-
-def _dict(items: Any = (), *_: Any) -> dict[Any, Any]:
-    pairs = list(items.items() if isinstance(items, dict) else _plain(items))
-    return dict(zip(keys(key for key, _ in pairs), (value for _, value in pairs), strict=True))
-
-
 def _counter(items: Any = ()) -> Counter[Any]:
-    return Counter(_dict(items) if isinstance(items, dict) else keys(_plain(items)))
-
-
-def _encode(text: str, encoding: str = "latin1") -> bytes:
-    if encoding.lower().replace("-", "").replace("_", "") not in ("latin1", "utf8", "ascii"):
-        raise pickle.UnpicklingError(f"bytes are written in the encoding {encoding[:40]!r}")
-    return text.encode(encoding)
-
-
-def _bytearray(data: Any = b"", encoding: str = "latin1") -> bytearray:
-    return bytearray(_encode(data, encoding) if isinstance(data, str) else _bytes(data))
-
-
-def _bytes(data: Any) -> bytes | bytearray:
-    if not isinstance(data, (bytes, bytearray)):
-        raise pickle.UnpicklingError(f"bytes are built from a {type(data).__name__}")
-    return data
-
-
-def _dtype(spec: Any, *_: Any) -> np.dtype[Any]:
-    if not isinstance(spec, str) or not _PLAIN_DTYPE.fullmatch(spec):
-        raise pickle.UnpicklingError("it holds numpy values other than numbers and text")
-    return np.dtype(spec)
-
-
-def _scalar(dtype: Any, data: Any = b"") -> np.generic:
-    raw = data.encode("latin1") if isinstance(data, str) else _bytes(data)
-    value: np.generic = np.frombuffer(raw, dtype=dtype, count=1)[0]
-    return value
-
-
-def _empty_array(*_: Any) -> np.ndarray[Any, Any]:
-    return np.empty(0)
-
-
-def _dill_array(_function: Any, _arguments: Any, state: Any, *_: Any) -> np.ndarray[Any, Any]:
-    array = np.empty(0)
-    fill(array, state)
-    return array
-
-
-def _array(data: Any, dtype: Any, shape: Any, order: Any = "C") -> np.ndarray[Any, Any]:
-    order = "F" if order == "F" else "C"
-    return np.frombuffer(_bytes(data), dtype=dtype).reshape(_sizes(shape), order=order).copy(order)
+    return Counter(as_dict(items) if isinstance(items, dict) else keys(plain(items)))
 
 
 _BUILDERS: dict[str, Callable[..., Any]] = {
@@ -147,23 +89,9 @@ _BUILDERS: dict[str, Callable[..., Any]] = {
     "torch.nn.parameter.Parameter": _rebuild_parameter,
     "torch.Size": lambda sizes=(): torch.Size(_sizes(sizes)),
     "torch.device": lambda kind, *index: torch.device(kind, *index),
-    "collections.OrderedDict": _dict,
-    "collections.defaultdict": lambda _factory=None, items=(): _dict(items),
+    "collections.defaultdict": lambda _factory=None, items=(): as_dict(items),
     "collections.Counter": _counter,
-    "builtins.dict": _dict,
-    "builtins.list": lambda items=(): list(_plain(items)),
-    "builtins.set": lambda items=(): set(keys(_plain(items))),
-    "builtins.frozenset": lambda items=(): frozenset(keys(_plain(items))),
-    "builtins.complex": lambda real, imag=0.0: complex(float(real), float(imag)),
-    "builtins.bytearray": _bytearray,
-    "_codecs.encode": _encode,
-    "numpy.dtype": _dtype,
-    "dill._dill._create_array": _dill_array,
 }
-for _core in ("numpy.core", "numpy._core"):
-    _BUILDERS[f"{_core}.multiarray.scalar"] = _scalar
-    _BUILDERS[f"{_core}.multiarray._reconstruct"] = _empty_array
-    _BUILDERS[f"{_core}.numeric._frombuffer"] = _array
 
 _STORAGES = {
     "DoubleStorage": torch.float64,
@@ -185,6 +113,7 @@ _STORAGES = {
 _DTYPES = {*_STORAGES.values(), torch.float8_e4m3fn, torch.float8_e5m2}
 
 ALLOWED: dict[str, Any] = {
+    **PLAIN,
     **{name: Builder(name, function) for name, function in _BUILDERS.items()},
     **{f"torch.{str(dtype).partition('.')[2]}": dtype for dtype in _DTYPES},
     **{
@@ -194,6 +123,5 @@ ALLOWED: dict[str, Any] = {
     },
     "torch.Tensor": torch.Tensor,
     "torch._tensor.Tensor": torch.Tensor,
-    "numpy.ndarray": np.ndarray,
 }
 """Every import a checkpoint may make: `Builder` for calls, constants for types and dtypes."""

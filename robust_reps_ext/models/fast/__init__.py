@@ -18,8 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from ...runtime.modules import device_of, evaluating
+from ...runtime.randomness import own_generators
 from ..hooks import ReplacedReLU, straight_through
-from ..layers import RepresentationModel
+from ..layers import RepresentationModel, unwrapped
 from .convolutions import Packed, Unshuffled, cheaper
 from .folding import bare, foldable, folded_weights, is_weighted, rest_of
 from .residual_blocks import whole_block, whole_row
@@ -125,31 +126,10 @@ class UpToRepresentation(nn.Module):
         if not with_latent or no_relu:
             return self.model(x, with_latent=with_latent, fake_relu=fake_relu, no_relu=no_relu)
         site, network = self.model.site(x), self.model.module
-        with site.reading(network) as seen:
-
-            def stop(*_: Any) -> None:
-                if seen:
-                    raise _Reached
-
-            module = network.get_submodule(site.name)
-            after = site.side == "output"
-            handle = (
-                module.register_forward_hook(stop)
-                if after
-                else module.register_forward_pre_hook(stop)
-            )
-            try:
-                with ReplacedReLU(site.relu if fake_relu else None, straight_through):
-                    network(x)
-            except _Reached:
-                pass
-            finally:
-                handle.remove()
+        with site.reading(network, stop=True) as seen:
+            with ReplacedReLU(site.relu if fake_relu else None, straight_through):
+                network(x)
         return None, site.rows(seen[-1])
-
-
-class _Reached(Exception):
-    """The representation is known."""
 
 
 def checked_copy(
@@ -216,9 +196,7 @@ def _agrees(loss: Loss, network: nn.Module, expected: tuple[Tensor, Any]) -> boo
 
 def _value(loss: Loss, network: nn.Module) -> tuple[Tensor, Any]:
     """The loss without effect on the random state, and with the same random numbers each time."""
-    device = device_of(network)
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices), torch.inference_mode(False), torch.no_grad():
+    with own_generators(device_of(network)), torch.inference_mode(False), torch.no_grad():
         torch.manual_seed(0)
         with evaluating(network):
             values, output = loss(network)
@@ -235,8 +213,7 @@ def _close(found: Any, expected: Any) -> bool:
 
 
 def _named(network: nn.Module, *kinds: type) -> tuple[str, ...]:
-    inner = network.module if isinstance(network, RepresentationModel) else network
-    return (type(inner).__name__, *(kind.__name__ for kind in kinds))
+    return (type(unwrapped(network)).__name__, *(kind.__name__ for kind in kinds))
 
 
 def _sharing(network: nn.Module) -> Any:

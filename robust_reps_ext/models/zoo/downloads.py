@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import http
 import http.client
 import os
@@ -14,6 +13,7 @@ from typing import Any
 import platformdirs
 from tqdm import tqdm
 
+from ...runtime import files
 from ...runtime.errors import InputError
 
 __all__ = ["cache_folder", "fetched"]
@@ -101,13 +101,6 @@ class _Partial:
             file.truncate(kept)
         return kept
 
-    def sha256(self) -> str:
-        digest = hashlib.sha256()
-        with open(self.data, "rb") as file:
-            while block := file.read(_BLOCK):
-                digest.update(block)
-        return digest.hexdigest()
-
     def drop(self) -> None:
         self.data.unlink(missing_ok=True)
         self.tag.unlink(missing_ok=True)
@@ -147,7 +140,7 @@ def _transfer(url: str, partial: _Partial) -> None:
 
 def _check(partial: _Partial, name: str, sha256: str | None, size: int | None) -> None:
     came = partial.data.stat().st_size
-    digest = partial.sha256()
+    digest = files.sha256(partial.data)
     reason = ""
     if size is not None and came != size:
         reason = f"it has {came:,} bytes, not {size:,}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 __all__ = ["PUBLIC", "PublicModel"]
@@ -59,39 +58,17 @@ _SALMAN = (
     "Salman et al., Do Adversarially Robust ImageNet Models Transfer Better?, arXiv:2007.08489"
 )
 
-# The accuracies are those of the paper's Table 4.
-_NOTEBOOKS = {
-    "RestrictedImageNet": PublicModel(
-        url="http://andrewilyas.com/RestrictedImageNet.pt",
-        arch="resnet50",
-        dataset="restricted_imagenet",
-        trained="L2, eps 3",
-        accuracies={"clean": 92.39, "PGD-20 L2 eps 3": 81.91},
-        licence="not stated",
-        citation=_ENGSTROM,
-    ),
-    "RestrictedImageNetNat": PublicModel(
-        url="https://robustmodels.s3.amazonaws.com/RestrictedImageNetNat.pt",
-        arch="resnet50",
-        dataset="restricted_imagenet",
-        trained="standard",
-        accuracies={"clean": 98.01, "PGD-20 L2 eps 3": 4.74},
-        licence="not stated",
-        citation=_ENGSTROM,
-    ),
-    "CIFAR": PublicModel(
-        url="http://andrewilyas.com/CIFAR.pt",
-        arch="resnet50",
-        dataset="cifar",
-        trained="not stated",
-        accuracies={},
-        licence="not stated",
-        citation=_ENGSTROM,
-    ),
-}
+# Name, server, data set, trained against, accuracies; these from the paper's Table 4.
+_OF_NOTEBOOKS: tuple[tuple[str, str, str, str, dict[str, float]], ...] = (
+    ("RestrictedImageNet", "http://andrewilyas.com", "restricted_imagenet", "L2, eps 3",
+     {"clean": 92.39, "PGD-20 L2 eps 3": 81.91}),
+    ("RestrictedImageNetNat", "https://robustmodels.s3.amazonaws.com", "restricted_imagenet",
+     "standard", {"clean": 98.01, "PGD-20 L2 eps 3": 4.74}),
+    ("CIFAR", "http://andrewilyas.com", "cifar", "not stated", {}),
+)  # fmt: skip
 
 # File, place, data set, trained against, accuracies; from the README of the library.
-_OF_LIBRARY = (
+_OF_LIBRARY: tuple[tuple[str, str, str, str, dict[str, float]], ...] = (
     ("cifar_nat", "yhpp4yws7sgi6lj", "cifar", "standard", {"clean": 95.25}),
     ("cifar_l2_0_25", "2qsp7pt6t7uo71w", "cifar", "L2, eps 0.25",
      {"clean": 92.77, "PGD-20 L2 eps 0.25": 81.21}),
@@ -125,19 +102,27 @@ _L2_TWO = {
     "shufflenet": (64.25, 43.32),
     "vgg16_bn": (73.66, 57.19),
 }
+_TRANSFER_URL = "https://huggingface.co/madrylab/robust-imagenet-models/resolve/main"
 _LINF_EPS = ("0.5", "1.0", "2.0", "4.0", "8.0")
 _LINF = {
     "resnet18": (66.13, 63.46, 59.63, 52.49, 42.11),
     "resnet50": (73.73, 72.05, 69.10, 63.86, 54.53),
     "wide_resnet50_2": (75.82, 74.65, 72.35, 68.41, 60.82),
 }
+# Norm, what they are trained against, radii, accuracies.
+_OF_TRANSFER = (
+    ("l2", "L2, eps {}", _L2_EPS, _L2),
+    ("l2", "L2, eps {}", ("0", "3"), _L2_TWO),
+    ("linf", "Linf, eps {}/255", _LINF_EPS, _LINF),
+)
 _ARCHITECTURES = {
     "densenet": "densenet161",
     "mnasnet": "mnasnet1_0",
     "mobilenet": "mobilenet_v2",
     "shufflenet": "shufflenet_v2_x1_0",
 }
-_DIGESTS = {
+# Size and sha256 of the files, where they are known.
+_OF_FILES = {
     "resnet50_linf_eps4.0": (
         204_818_947,
         "9e62216975c111b8081481533b6142dec34be69abe5d90b54d7f860015c263db",
@@ -145,51 +130,30 @@ _DIGESTS = {
 }
 
 
-def _of_library() -> Iterator[tuple[str, PublicModel]]:
-    for name, place, dataset, trained, accuracies in _OF_LIBRARY:
-        yield (
-            name,
-            PublicModel(
-                url=f"https://www.dropbox.com/s/{place}/{name}.pt?dl=1",
-                arch="resnet50",
-                dataset=dataset,
-                trained=trained,
-                accuracies=dict(accuracies),
-                licence="MIT",
-                citation=_LIBRARY,
-            ),
-        )
-
-
-def _for_transfer() -> Iterator[tuple[str, PublicModel]]:
-    tables = (
-        ("l2", "L2, eps {}", _L2_EPS, _L2),
-        ("l2", "L2, eps {}", ("0", "3"), _L2_TWO),
-        ("linf", "Linf, eps {}/255", _LINF_EPS, _LINF),
-    )
-    for norm, trained, radii, rows in tables:
+def _public() -> dict[str, PublicModel]:
+    found = {}
+    for name, server, data, trained, shares in _OF_NOTEBOOKS:
+        url = f"{server}/{name}.pt"
+        found[name] = PublicModel(url, "resnet50", data, trained, shares, "not stated", _ENGSTROM)
+    for name, place, data, trained, shares in _OF_LIBRARY:
+        url = f"https://www.dropbox.com/s/{place}/{name}.pt?dl=1"
+        found[name] = PublicModel(url, "resnet50", data, trained, shares, "MIT", _LIBRARY)
+    for norm, against, radii, rows in _OF_TRANSFER:
         for network, accuracies in rows.items():
             for eps, clean in zip(radii, accuracies, strict=True):
                 name = f"{network}_{norm}_eps{eps}"
-                size, sha256 = _DIGESTS.get(name, (None, None))
-                yield (
-                    name,
-                    PublicModel(
-                        url="https://huggingface.co/madrylab/robust-imagenet-models/resolve/main/"
-                        f"{name}.ckpt",
-                        arch=_ARCHITECTURES.get(network, network),
-                        dataset="imagenet",
-                        trained="standard"
-                        if eps == "0"
-                        else trained.format(eps.removesuffix(".0")),
-                        accuracies={"clean": clean},
-                        licence="MIT",
-                        citation=_SALMAN,
-                        size=size,
-                        sha256=sha256,
-                    ),
+                found[name] = PublicModel(
+                    f"{_TRANSFER_URL}/{name}.ckpt",
+                    _ARCHITECTURES.get(network, network),
+                    "imagenet",
+                    "standard" if eps == "0" else against.format(eps.removesuffix(".0")),
+                    {"clean": clean},
+                    "MIT",
+                    _SALMAN,
+                    *_OF_FILES.get(name, ()),
                 )
+    return found
 
 
-PUBLIC: dict[str, PublicModel] = {**_NOTEBOOKS, **dict(_of_library()), **dict(_for_transfer())}
+PUBLIC = _public()
 """Name (that of the published file) -> model."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import logging
 import os
@@ -16,7 +15,7 @@ import torch
 import torchvision
 from torch import nn
 
-from ...runtime.errors import InputError
+from ...runtime.errors import InputError, first_line, near
 from ..architectures import TIMM, import_timm
 from ..checkpoints.state_names import Normalizer
 from .bundled import bundled, card, percentages
@@ -96,18 +95,17 @@ def timm_network(name: str) -> tuple[nn.Module, dict[str, Any]]:
     wanted = name.removeprefix(TIMM)
     known = timm.list_pretrained()
     if wanted not in known and wanted not in {one.partition(".")[0] for one in known}:
-        close = difflib.get_close_matches(wanted, known, n=3) or ["timm:resnet50.a1_in1k"]
-        raise InputError(f"timm has no weights {wanted!r}: try {', '.join(close)}")
+        close = near(wanted, known, ["timm:resnet50.a1_in1k"])
+        raise InputError(f"timm has no weights {wanted!r}: try {close}")
     try:
         with _silent("huggingface_hub"):  # it tells of each of its retries
             network: nn.Module = timm.create_model(wanted, pretrained=True)
     except Exception as error:  # the hub's client has errors of many kinds
         where = timm.get_pretrained_cfg(wanted).hf_hub_id
         address = f"https://huggingface.co/{where}" if where else "its weights"
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(
-            f"timm cannot fetch {wanted} ({reason[:200]}): fetch model.safetensors from {address} "
-            f"by hand and load it with arch='timm:{wanted.partition('.')[0]}'"
+            f"timm cannot fetch {wanted} ({first_line(error)}): fetch model.safetensors from "
+            f"{address} by hand and load it with arch='timm:{wanted.partition('.')[0]}'"
         ) from error
     return network, {"arch": f"{TIMM}{wanted}", "format": "timm", "origin": f"{TIMM}{wanted}"}
 
@@ -169,5 +167,5 @@ def _of_torchvision(text: str) -> Source:
 
 def _close(name: str) -> str:
     known = [*bundled(), *PUBLIC, *torchvision.models.list_models(module=torchvision.models)]
-    close = difflib.get_close_matches(name, known, n=3)
-    return f" (did you mean {', '.join(close)}?)" if close else ""
+    close = near(name, known, [""])
+    return f" (did you mean {close}?)" if close else ""

@@ -9,7 +9,7 @@ import warnings
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from ...runtime.errors import InputError, one_line
+from ...runtime.errors import InputError, first_line, one_line
 
 __all__ = ["FORMATS", "MOST_ELONGATED", "WAY_OUT", "BadImageError", "pil_loader"]
 
@@ -85,4 +85,4 @@ def _reason(error: Exception) -> str:
         return f"it has more than {Image.MAX_IMAGE_PIXELS:,} pixels, PIL.Image.MAX_IMAGE_PIXELS"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
-    return one_line(str(error).partition("\n")[0][:160] or type(error).__name__)
+    return first_line(error)

@@ -10,7 +10,7 @@ from torch.utils.data import BatchSampler, Sampler
 
 from ...runtime import random_state
 from .. import distributed
-from ..mends.loaders import Loader, leave_interrupts_to_the_trainer
+from ..data.loader import Loader, leave_interrupts_to_the_trainer
 
 __all__ = ["RankBatches", "Share", "parts_of", "share_of"]
 

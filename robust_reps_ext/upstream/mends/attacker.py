@@ -43,7 +43,7 @@ class Attacker(upstream.Attacker):
     callback
         ``callback(iteration, images, losses)``, called with each iterate before it is stepped.
     schedule
-        ``"paper"`` for steps of constant length, or a faster one, see `step_schedules`.
+        ``"paper"`` for steps of constant length, or a faster one, see `attack.schedules`.
     patience
         An image is left as it is (with `use_best`, as it was at its best) if so many steps have
         changed its best loss by less than 1%. Where lengths fall, they fall over so many steps,
@@ -57,7 +57,7 @@ class Attacker(upstream.Attacker):
         both were, and in the end this is called with a bool tensor (N,) that says which.
     keeper
         What keeps the state of the run from step to step, and gives it back after an
-        interruption, see `pgd_state.Keeper`. For a single run without random start.
+        interruption, see `attack.state.Keeper`. For a single run without random start.
 
     With `random_restarts`, starts after the first are random, and each image keeps the worst
     case (for the loss) of all of them. Losses are summed over the batch, so that no step depends

@@ -14,6 +14,7 @@ from tensorboardX import SummaryWriter
 
 from ...results.hdf5 import STORE_BASENAME, check_space, open_store
 from ...runtime.errors import InputError
+from ...runtime.files import writing
 from ..mend import Mend
 from .cox_tables import DurableRows, FaithfulRows, GuardedTable
 
@@ -122,11 +123,8 @@ class SnapshotStore(UpstreamStore):
         copy.parent.mkdir(exist_ok=True)
         self.store.close()
         try:
-            unfinished = copy.with_suffix(".unfinished")
-            shutil.copy2(source, unfinished)
-            os.replace(unfinished, copy)
-        except OSError as error:
-            raise InputError(f"cannot write {copy}: {error.strerror or error}") from error
+            with open(source, "rb") as whole, writing(copy, "make room there") as file:
+                shutil.copyfileobj(whole, file)
         finally:
             self.store = open_store(source, mode)
             for table in self.tables.values():
@@ -213,11 +211,7 @@ MENDS: tuple[Mend, ...] = (
         "store.py:206",
         "Tables without rows are forgotten, tables at hand point to a closed file, and a store "
         "opened with mode 'w' is wiped.",
-        lambda module: (
-            "copy2" in module.Store.snapshot_copy.__code__.co_names
-            and "replace" in module.Store.snapshot_copy.__code__.co_names
-            and "unfinished" not in module.Store.snapshot_copy.__code__.co_varnames
-        ),
+        lambda module: "copy2" in module.Store.snapshot_copy.__code__.co_names,
         lambda module: _with(module, "Store", SnapshotStore),
     ),
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import os
 import sys
@@ -13,7 +12,6 @@ from typing import Any
 
 import torch
 from robustness import defaults, train
-from robustness.datasets import DATASETS
 from robustness.model_utils import make_and_restore_model
 from robustness.tools import helpers
 
@@ -119,7 +117,8 @@ def main(args: Any, store: Any = None) -> Any:
     if seed is not None:
         random_state.seed_all(seed)
     eval_only = bool(given(args, "eval_only", 0))
-    dataset = _data_set(args)
+    folder = os.path.expanduser(os.path.expandvars(args.data))
+    dataset = registry.data_set(args.dataset, folder)
     dataset.bad_images = BadImages(given(args, "on_bad_image", "stop"))
     with main_first() if dataset.custom_class else nullcontext():  # which may download, or draw
         loaders = dataset.make_loaders(
@@ -224,23 +223,12 @@ def _upstream_main() -> ModuleType:
 def _data_set_class(name: str | None) -> Any:
     if name is None:
         raise InputError(missing("dataset"))
-    if name not in DATASETS:
-        near = difflib.get_close_matches(str(name), list(DATASETS), n=3) or sorted(DATASETS)
-        raise InputError(f"--dataset={name!r} is not known: try {', '.join(near)}")
     if name == "custom_imagenet":
         raise InputError(
             "--dataset custom_imagenet needs a grouping of classes, which only Python can give: "
             "CustomImageNet(data_path, custom_grouping=[...]), then robustness.train.train_model"
         )
-    return DATASETS[name]
-
-
-def _data_set(args: Any) -> Any:
-    path = os.path.expanduser(os.path.expandvars(args.data))
-    try:
-        return _data_set_class(args.dataset)(path)
-    except AssertionError as error:
-        raise InputError(f"--data {args.data}: {error}") from error
+    return registry.data_set_class(name)
 
 
 def _check_values(args: Any, eval_only: bool) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 import torch
+from robustness import cifar_models, datasets, imagenet_models
 from robustness import model_utils as upstream
 from robustness.attacker import AttackerModel
 from torch import Tensor, nn
@@ -87,26 +87,12 @@ def _classifier(arch: str, dataset: Any, pretrained: bool) -> nn.Module:
         network: nn.Module = dataset.get_model(arch, pretrained)
     except (KeyError, TypeError) as error:
         # Upstream's data sets look the name up among everything that their module holds.
-        known = _architectures(dataset)
+        small = isinstance(dataset, (datasets.CIFAR, datasets.CINIC))
+        known = registry.networks(cifar_models if small else imagenet_models)
         if arch in known:
             raise
-        near = difflib.get_close_matches(arch, known, n=3) or known
-        raise InputError(
-            f"data set {dataset.ds_name} has no architecture {arch!r}: try {', '.join(near)}"
-        ) from error
+        raise registry.no_network(dataset, arch, known) from error
     return network
-
-
-def _architectures(dataset: Any) -> list[str]:
-    from robustness import cifar_models, datasets, imagenet_models
-
-    small = isinstance(dataset, (datasets.CIFAR, datasets.CINIC))
-    found = vars(cifar_models if small else imagenet_models)
-    return sorted(
-        name
-        for name, make in found.items()
-        if callable(make) and not isinstance(make, type) and name[0].islower()
-    )
 
 
 def _restore(model: AttackerModel, found: Any, arch: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import os
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from robustness.tools import constants, helpers
 from torch import nn
 
 from ...runtime.errors import InputError
+from .. import registry
 
 __all__ = ["model_dataset_from_store"]
 
@@ -42,7 +42,6 @@ def model_dataset_from_store(
     """
     from cox.store import Store
     from cox.utils import Parameters
-    from robustness.datasets import DATASETS
     from robustness.model_utils import make_and_restore_model
 
     names = {"last": constants.CKPT_NAME_LATEST, "best": constants.CKPT_NAME_BEST}
@@ -64,12 +63,8 @@ def model_dataset_from_store(
             raise InputError(
                 f"the metadata of {store.path} has no {needed}: give it in overwrite_params"
             )
-    if params["dataset"] not in DATASETS:
-        near = difflib.get_close_matches(str(params["dataset"]), list(DATASETS), n=3)
-        raise InputError(
-            f"unknown data set {params['dataset']!r}: try {', '.join(near or sorted(DATASETS))}"
-        )
-    dataset = DATASETS[params["dataset"]](os.path.expandvars(params.get("data") or "/tmp/"))
+    folder = os.path.expandvars(params.get("data") or "/tmp/")
+    dataset = registry.data_set(params["dataset"], folder)
     model, _ = make_and_restore_model(arch=params["arch"], dataset=dataset, resume_path=path)
     return model, dataset, Parameters(params)
 

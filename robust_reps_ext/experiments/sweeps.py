@@ -1,0 +1,204 @@
+"""What goes through a whole data set, part by part: what is finished is kept in a store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Literal, TypeAlias
+
+from robustness.attacker import AttackerModel
+from torch import Tensor
+from torch.utils.data import DataLoader, Subset, default_collate
+
+from ..results.activations import Activations, from_rows, to_rows
+from ..results.store import ExperimentStore
+from ..runtime.errors import InputError
+from ..runtime.memory import fastest_batch
+from ..runtime.modules import device_of
+from .accuracy import Accuracy, added_up, check_attack, evaluate
+from .activations import ALL, extremes, merged
+
+__all__ = ["ACTIVATIONS_PART", "COUNTS_PART", "Watch", "accuracies", "all_activations", "watched"]
+
+Watch: TypeAlias = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
+"""``with watch(what) as progress`` is put around each part: ``progress(images, images_in_all)``."""
+
+COUNTS_PART = 1024
+ACTIVATIONS_PART = 4096
+
+
+def accuracies(
+    store: ExperimentStore,
+    models: Mapping[str, AttackerModel],
+    images: Any,
+    *,
+    eps: float,
+    attack_steps: Sequence[int],
+    watch: Watch,
+    step_size: float | None = None,
+    groups: Mapping[str, Tensor | None],
+    precision: str = "float32",
+    batch_size: int | Literal["auto"] = 32,
+) -> list[dict[str, Any]]:
+    """Clean accuracies, and those under PGD, of several models (Tables 4, 5).
+
+    Parameters
+    ----------
+    store
+        Gets the counts of each part, and at the end the accuracies as its results.
+    models
+        Name -> as `load_model` returns it.
+    images
+        A data set of N pairs ``(image, label)``, read by their numbers.
+    eps, attack_steps, step_size, precision
+        See `evaluate`.
+    watch
+        Told the name of the model, and of what its labels are.
+    groups
+        What the labels are -> the `group` of `evaluate`, None for the classes themselves.
+    batch_size
+        Images at once; ``"auto"`` for as many as are fastest and fit into memory.
+
+    Returns
+    -------
+    list of dict
+        For each model, kind of label and attack: accuracy, its interval, and the counts.
+
+    Raises
+    ------
+    InputError
+        As `evaluate`.
+
+    Examples
+    --------
+    >>> found = accuracies(store, {"robust": model}, images, eps=3.0)  # doctest: +SKIP
+    """
+    check_attack(eps, attack_steps)
+    how: dict[str, Any] = {"eps": eps, "step_size": step_size, "precision": precision}
+    rows: list[dict[str, Any]] = []
+    for k, (name, model) in enumerate(models.items()):
+        size = batch_size
+        for labels, group in groups.items():
+            said = {"model": name, "labels": labels}
+            whole = f"{k}-{labels.replace(' ', '-')}"
+            with store.parts(whole, len(images), COUNTS_PART) as parts:
+                for part in parts:
+                    if size == "auto":
+                        size = _fastest(model, images, how, attack_steps[:1])
+                    some = Subset(images, range(part.first, part.stop))
+                    with watch(f"{name}, {labels}") as progress:
+                        counts = evaluate(
+                            model,
+                            watched(some, size, progress),
+                            attack_steps=attack_steps,
+                            group=group,
+                            **how,
+                        )
+                    counted = [
+                        {**said, "attack": one.name, "correct": one.correct, "n": one.n}
+                        for one in counts
+                    ]
+                    store.add_rows(part, counted, table="counts")
+            rows += [{**said, **_row(one)} for one in added_up(store.rows(whole))]
+    with store.parts("accuracy", len(rows), len(rows)) as parts:
+        for part in parts:
+            store.add_rows(part, [{**row, "name": "accuracy"} for row in rows])
+    return rows
+
+
+def all_activations(
+    store: ExperimentStore,
+    model: AttackerModel,
+    images: Any,
+    *,
+    k: int,
+    watch: Watch,
+    layer: Any = None,
+    batch_size: int = 32,
+) -> Activations:
+    """The images that activate each coordinate of R(x) most and least (Fig. 8).
+
+    Parameters
+    ----------
+    store
+        Gets what is found in each part, table ``extremes``.
+    model
+        As `load_model` returns it.
+    images
+        A data set of N pairs ``(image, label)``, read by their numbers.
+    k
+        Images at each end.
+    watch
+        Told that images are looked at.
+    layer
+        The representation layer; default the penultimate one.
+    batch_size
+        Images at once.
+
+    Returns
+    -------
+    Activations
+        Without images; an index is a number in `images`.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than k images, or none can be read.
+
+    Examples
+    --------
+    >>> found = all_activations(store, model, images, k=3)  # doctest: +SKIP
+    """
+    if not 1 <= k <= len(images):
+        raise InputError(f"k={k}: the data has {len(images)} images; keep 1 to that many")
+    with store.parts("activations", len(images), ACTIVATIONS_PART) as parts:
+        for part in parts:
+            some = Subset(images, range(part.first, part.stop))
+            with watch("Looking") as progress:
+                found = extremes(
+                    model,
+                    watched(some, batch_size, progress),
+                    coordinates=ALL,
+                    k=k,
+                    layer=layer,
+                    first=part.first,
+                    keep_images=False,
+                )
+            if found is None:
+                raise InputError("none of these images can be read")
+            store.add_rows(part, to_rows(found), table="extremes")
+    rows = store.rows("activations")
+    size = 1 + max(int(row["coordinate"]) for row in rows)
+    return merged(*(from_rows(rows[i : i + size], k) for i in range(0, len(rows), size)))
+
+
+def watched(images: Any, size: int, progress: Callable[[int, int], None]) -> Iterator[Any]:
+    """Batches of a data set, while the bar moves."""
+    done = 0
+    for batch in DataLoader(images, size):
+        yield batch
+        done += len(batch[0])
+        progress(done, len(images))
+
+
+def _fastest(
+    model: AttackerModel, images: Any, how: Mapping[str, Any], steps: Sequence[int]
+) -> int:
+    """As many images at once as the attack is fastest with."""
+
+    def attack(n: int) -> None:
+        evaluate(model, [default_collate([images[i] for i in range(n)])], attack_steps=steps, **how)
+
+    return fastest_batch(attack, len(images), device_of(model))
+
+
+def _row(one: Accuracy) -> dict[str, Any]:
+    low, high = one.interval()
+    return {
+        "attack": one.name,
+        "accuracy": one.share,
+        "low": low,
+        "high": high,
+        "correct": one.correct,
+        "n": one.n,
+    }

@@ -1,0 +1,154 @@
+"""Options are declared once: in every command the same words, the same checks, the same errors."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+import typer
+from robustness.datasets import DATASETS
+
+import robust_reps_ext as rr
+from robust_reps_ext import cli
+from robust_reps_ext.results.reader import read_results
+
+GROUPS = typer.main.get_command(cli.app).commands
+COMMANDS = {name: {one.name: one for one in group.params} for name, group in GROUPS.items()}
+COMMANDS |= {
+    f"{name} {command}": {one.name: one for one in GROUPS[name].commands[command].params}
+    for name, command in (("store", "merge"), ("models", "convert"))
+}
+SHARED = COMMANDS["invert"]
+# Those that say something else, and why they must.
+OWN_WORDS = {
+    "model": {"evaluate", "scorecard"},
+    "n": {"activations", "evaluate", "robustify", "scorecard"},
+    "eps": {"evaluate", "paper", "scorecard"},
+    "step_size": {"evaluate", "robustify"},
+    "iterations": {"robustify"},
+    "out": {"robustify", "models convert"},
+    "start": {"robustify"},
+    "seed": {"critters"},
+    "dataset": {"models convert"},
+}
+REQUIRED = {
+    "--model": "good.pt",
+    "--against": "good.pt",
+    "--robust": "good.pt",
+    "--standard": "good.pt",
+    "--dataset": "critters",
+    "--out": "out",
+    "--coordinate": "3",
+}
+
+
+@pytest.fixture
+def command(monkeypatch, capsys, tmp_path):
+    """Call `robust-reps` in an empty folder; its status and the last line that it says."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments):
+        monkeypatch.setattr("sys.argv", ["robust-reps", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        said = capsys.readouterr()
+        return int(end.value.code or 0), (said.out + said.err).splitlines()[-1]
+
+    return call
+
+
+def taking(name):
+    return [command for command, options in COMMANDS.items() if name in options]
+
+
+def least(command, **given):
+    """A command with what it must be given, and more."""
+    needed = {one.opts[0] for one in COMMANDS[command].values() if one.required}
+    values = {flag: value for flag, value in REQUIRED.items() if flag in needed}
+    values |= {f"--{name.replace('_', '-')}": value for name, value in given.items()}
+    words = [*command.split(), *(word for pair in values.items() for word in pair)]
+    return [*words, "merged"] if command == "store merge" else words
+
+
+@pytest.mark.parametrize("name", sorted(SHARED))
+def test_an_option_has_the_same_words_in_every_command(name):
+    shown = SHARED[name]
+    for command in taking(name):
+        option = COMMANDS[command][name]
+        if command in OWN_WORDS.get(name, ()):
+            assert option.help != shown.help
+            continue
+        assert option.opts == shown.opts
+        assert option.help == shown.help
+        assert option.metavar == shown.metavar
+        assert option.rich_help_panel == shown.rich_help_panel
+
+
+def test_a_default_may_be_another():
+    assert {name: COMMANDS[name]["n"].default for name in ("invert", "curve", "visualize")} == {
+        "invert": 8,
+        "curve": 4,
+        "visualize": 2,
+    }
+    assert str(COMMANDS["demo"]["out"].default) == "demo"
+
+
+@pytest.mark.parametrize("name", ["data", "out"])
+def test_every_command_refuses_a_file_for_a_folder(command, name, tmp_path):
+    (tmp_path / "text.txt").touch()
+    for taker in {*taking(name)} - {"models convert"}:
+        status, said = command(*least(taker, **{name: "text.txt"}))
+        assert (status, said) == (2, f"error: --{name} text.txt is a file: give a folder")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("eps", "-1", "eps=-1.0 is negative or not a number: give 0 or more"),
+        ("eps", "nan", "eps=nan is negative or not a number: give 0 or more"),
+        ("step_size", "inf", "step_size=inf: give a finite length"),
+        ("iterations", "0", "iterations=0: give a whole number, 1 or more"),
+        ("batch_size", "0", "batch_size=0: give 1 or more"),
+        ("save_interval", "-1", "snapshot_interval=-1.0 (--save-interval): give seconds, 0 "
+         "(after every step) or more"),
+    ],
+)  # fmt: skip
+def test_every_command_refuses_what_no_run_can_use(command, name, value, message):
+    for taker in taking(name):
+        assert command(*least(taker, **{name: value})) == (2, f"error: {message}")
+
+
+@pytest.fixture
+def few(monkeypatch):
+    sizes = {"n_train": 18, "n_val": 18}
+    data_set = partial(DATASETS["critters_fine"], custom_class_args=sizes)
+    monkeypatch.setitem(DATASETS, "critters_fine", data_set)
+    return ["--model", "critters-robust", "--dataset", "critters_fine", "--out", "out"]
+
+
+def test_evaluate_finds_the_fastest_batch(command, few, tmp_path):
+    line = ["evaluate", *few, "--n", 6, "--eps", 1.5, "--attack-steps", 1]
+    command(*line, "--batch-size", "auto")
+    [found] = read_results(tmp_path / "out")
+    command(*line, "--batch-size", 2, "--overwrite")
+    [again] = read_results(tmp_path / "out")
+    assert found.results["correct"].tolist() == again.results["correct"].tolist()
+    assert set(found.results["n"]) == {6}
+
+
+def test_robustify_stops_by_itself_and_finds_the_fastest_batch(command, few, tmp_path):
+    line = ["robustify", *few, "--n", 2, "--step-size", 0]
+    status, _ = command(*line, "--iterations", "auto", "--batch-size", "auto")
+    assert status == 0
+    [settings] = tmp_path.glob("out/robustified.json")
+    assert '"patience": 100' in settings.read_text()
+
+
+def test_paper_refuses_an_attack_that_cannot_be_made(tmp_path):
+    from robust_reps_ext.datasets.samples import open_data_set
+    from robust_reps_ext.experiments.paper import run_paper
+
+    model = rr.load_model("critters-robust")
+    with pytest.raises(rr.InputError, match="eps=inf: give a radius"):
+        run_paper(model, model, open_data_set("critters_fine"), tmp_path, eps=float("inf"))
+    assert list(tmp_path.iterdir()) == []
