@@ -133,12 +133,15 @@ def load_model(
         model = model.to(target)
     model.eval()
     if check:
-        model.card = model.card | check_output(
+        told = check_output(
             model,
             None if data is None else data.num_classes,
             size=getattr(data, "size", _SIZES.get(getattr(data, "ds_name", ""))),
             logits_needed=layer is None,
         )
+        if not told and given is not None:
+            normalizers.check_channels(normalize, model)
+        model.card = model.card | told
     if model is not source:
         _report(model.card)
     return model
