@@ -55,7 +55,7 @@ class Experiment(RunOptions, PgdOptions, DataOptions, ModelOptions):
     @cached_property
     def network(self) -> AttackerModel:
         """The model, on its device, which has the layer that is asked for."""
-        from ..models.representation import at_layer
+        from ..models.layers import at_layer
 
         found = self.load(self.model, self)
         at_layer(found, self.layer)

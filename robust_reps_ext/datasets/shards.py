@@ -304,7 +304,7 @@ def _index(said: Any) -> Index:
             raise ValueError(f"{shard.name!r} is no name of a shard")
     height, width = (int(side) for side in said["size"])
     mean, std = (tuple(float(value) for value in said[name]) for name in ("mean", "std"))
-    if len(mean) != 3 or len(std) != 3:
+    if not len(mean) or len(mean) != len(std):
         raise ValueError("mean and std have three values each")
     return Index(
         shards=shards,

@@ -13,7 +13,9 @@ from robustness.attacker import AttackerModel
 from torch import Tensor, nn
 
 from ..models.fast import fast_network
+from ..models.loading import Model, as_model, channels_of
 from ..runtime.errors import InputError
+from ..runtime.images import as_labels, batches
 from ..runtime.modules import device_of, evaluating
 from ..runtime.precision import amp_dtype, reduced
 
@@ -50,8 +52,8 @@ class Accuracy:
 
 
 def evaluate(
-    model: AttackerModel,
-    loader: Iterable[tuple[Tensor, Tensor]],
+    model: Model,
+    loader: Iterable[Any],
     *,
     eps: float = 3.0,
     attack_steps: Sequence[int] = (20, 100),
@@ -66,9 +68,10 @@ def evaluate(
     Parameters
     ----------
     model
-        As `load_model` returns it.
+        As `load_model` returns it, or anything that it takes.
     loader
-        Batches ``(images, labels)``, images (B, C, H, W) in [0, 1].
+        Batches ``(images, labels)``, images (B, C, H, W) in [0, 1] and integer labels (B,) or
+        (B, 1); dicts of such, or a data set, see `robust_reps_ext.runtime.images.batches`.
     eps
         Radius of the ball; the paper's is 3 at 224 pixels.
     attack_steps
@@ -94,7 +97,8 @@ def evaluate(
     Raises
     ------
     InputError
-        If the data is empty, or eps, step_size or attack_steps are out of range.
+        If the data is empty or no images in [0, 1], labels are no classes of the model, or eps,
+        step_size or attack_steps are out of range.
 
     Examples
     --------
@@ -106,6 +110,7 @@ def evaluate(
     ['clean', 'PGD-2']
     """
     check_attack(eps, attack_steps)
+    model = as_model(model)
     pgd = {
         "constraint": constraint,
         "eps": eps,
@@ -118,10 +123,17 @@ def evaluate(
     correct = [0] * (1 + len(attack_steps))
     n = 0
     with evaluating(model):
-        for batch in loader:
-            if not isinstance(batch, (tuple, list)) or len(batch) < 2:
+        for images, given in batches(loader, channels_of(model)):
+            if given is None:
                 raise InputError("the data has no labels: give batches (images, labels)")
-            images, fine = batch[:2]
+            with torch.no_grad():
+                scores = model(images)[0]
+            if not isinstance(scores, Tensor) or scores.dim() != 2 or len(scores) != len(images):
+                raise InputError(
+                    "the model gives no logits (N, classes), so it has no accuracy: "
+                    "load_model(network, output=...) makes logits of what it gives"
+                )
+            fine = as_labels(given, len(images), scores.shape[1])
             labels = fine if group is None else group.to(fine.device)[fine]
             if network is None:
                 network = attacked_network(model, images, labels, group, dtype)
@@ -129,10 +141,12 @@ def evaluate(
                 model(images, labels, make_adv=True, iterations=steps, network=network, **pgd)[1]
                 for steps in attack_steps
             )
-            for i, x in enumerate((images, *attacked)):
-                with torch.no_grad():
-                    scores = _coarse(model(x)[0], group)
-                correct[i] += int((scores.argmax(dim=1).to(labels.device) == labels).sum())
+            for i, x in enumerate((None, *attacked)):
+                if x is not None:
+                    with torch.no_grad():
+                        scores = model(x)[0]
+                found = _coarse(scores, group).argmax(dim=1)
+                correct[i] += int((found.to(labels.device) == labels).sum())
             n += len(images)
             if progress is not None:
                 progress(n)

@@ -7,13 +7,14 @@ from functools import reduce
 from typing import Any
 
 import torch
-from robustness.attacker import AttackerModel
 from torch import Tensor
 
+from ..models.loading import Model, as_model, channels_of
 from ..models.representation import representation
 from ..results.activations import Activations, Extreme
 from ..runtime.errors import InputError
-from ..synthesis.objectives import check_coordinates
+from ..runtime.images import as_labels, batches
+from ..synthesis.objectives import ALL, check_coordinates
 
 __all__ = [
     "ALL",
@@ -22,14 +23,12 @@ __all__ = [
     "most_activating",
 ]
 
-ALL = "all"
-
 
 def most_activating(
-    model: AttackerModel,
+    model: Model,
     loader: Iterable[Any],
     *,
-    coordinates: Sequence[int] | str,
+    coordinates: int | Sequence[int] | str,
     k: int = 3,
     layer: Any = None,
     first: int = 0,
@@ -95,10 +94,10 @@ def most_activating(
 
 
 def extremes(
-    model: AttackerModel,
+    model: Model,
     loader: Iterable[Any],
     *,
-    coordinates: Sequence[int] | str,
+    coordinates: int | Sequence[int] | str,
     k: int,
     layer: Any,
     first: int,
@@ -107,16 +106,14 @@ def extremes(
     """As `most_activating`, of a part of the data that may be smaller than k; None of nothing."""
     if k < 1:
         raise InputError(f"k={k}: keep at least one image")
-    if isinstance(coordinates, str) and coordinates != ALL:
-        raise InputError(f'coordinates={coordinates!r}: give numbers, or "{ALL}"')
     found: Activations | None = None
-    for batch in loader:
-        images, labels = batch[:2] if isinstance(batch, (tuple, list)) else (batch, None)
+    model = as_model(model)
+    for images, labels in batches(loader, channels_of(model)):
         latent = representation(model, images, layer=layer, batch_size=max(1, len(images))).cpu()
-        wanted = range(latent.shape[1]) if isinstance(coordinates, str) else coordinates
-        chosen = check_coordinates(wanted, latent.shape[1])
+        chosen = check_coordinates(coordinates, latent.shape[1])
         index = torch.arange(len(images)) + first + (0 if found is None else found.seen)
-        label = torch.full((len(images),), -1) if labels is None else labels.cpu().long()
+        none = labels is None
+        label = torch.full((len(images),), -1) if none else as_labels(labels, len(images)).cpu()
         kept = images.cpu() if keep_images else torch.empty(len(images), 0)
         most, least = (
             _of_batch(kept, latent[:, chosen].T, index, label, k, largest=largest)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from robustness.attacker import AttackerModel
 from torch import Tensor
 from typing_extensions import Unpack
 
+from ..models.loading import Model, as_model, channels_of
 from ..models.representation import representation
 from ..results.synthesis import Synthesis
-from ..runtime.images import check_images
+from ..runtime.images import Images, as_images
 from ..synthesis import Progress, optimize
 from ..synthesis.objectives import CoordinateMaximization, check_coordinates
 from ..synthesis.settings import Options, Settings
@@ -19,8 +19,8 @@ __all__ = ["add_feature"]
 
 
 def add_feature(
-    model: AttackerModel,
-    images: Tensor,
+    model: Model,
+    images: Images,
     coordinate: int | Sequence[int],
     *,
     early_stop: bool = True,
@@ -33,7 +33,7 @@ def add_feature(
     Parameters
     ----------
     model
-        As `load_model` returns it.
+        As `load_model` returns it, or anything that it takes.
     images
         (N, C, H, W) in [0, 1].
     coordinate
@@ -67,14 +67,15 @@ def add_feature(
     >>> added.images.shape
     torch.Size([2, 3, 64, 64])
     """
-    images = check_images("images", images)
+    model = as_model(model)
+    images = as_images("images", images, channels_of(model))
     settings = Settings.paper(images, options, step_size=0.1, iterations=800)
-    chosen = [coordinate] * len(images) if isinstance(coordinate, int) else coordinate
     size = representation(model, images[:1], layer=settings.layer).shape[1]
+    chosen = check_coordinates(coordinate, size)
     return optimize(
         model,
         CoordinateMaximization(fake_relu=settings.fake_relu),
-        target=check_coordinates(chosen, size),
+        target=chosen.expand(len(images)) if len(chosen) == 1 else chosen,
         start=images,
         settings=settings,
         stop_when=_leads if early_stop else None,

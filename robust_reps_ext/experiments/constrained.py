@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from robustness.attacker import AttackerModel
 from torch import Tensor
 from typing_extensions import Unpack
 
+from ..models.loading import Model, as_model, channels_of
 from ..models.representation import representation
 from ..results.synthesis import Synthesis
 from ..runtime.errors import InputError
-from ..runtime.images import check_images
+from ..runtime.images import Images, as_images
 from ..synthesis import Progress, optimize
 from ..synthesis.objectives import RepresentationMatching
 from ..synthesis.settings import Options, Settings
@@ -93,9 +93,9 @@ class Curve:
 
 
 def invert_within(
-    model: AttackerModel,
-    targets: Tensor,
-    sources: Tensor,
+    model: Model,
+    targets: Images,
+    sources: Images,
     *,
     radii: Sequence[float] = (2, 8, 32, 128),
     seed: int = 0,
@@ -107,7 +107,7 @@ def invert_within(
     Parameters
     ----------
     model
-        As `load_model` returns it.
+        As `load_model` returns it, or anything that it takes.
     targets, sources
         The images x2 and x1, (N, C, H, W) in [0, 1].
     radii
@@ -140,7 +140,9 @@ def invert_within(
     >>> curve.distance.shape
     torch.Size([2, 2])
     """
-    targets, sources = check_images("targets", targets), check_images("sources", sources)
+    model = as_model(model)
+    targets = as_images("targets", targets, channels_of(model))
+    sources = as_images("sources", sources, channels_of(model))
     if targets.shape != sources.shape:
         raise InputError(
             f"targets have shape {tuple(targets.shape)}, sources {tuple(sources.shape)}: "

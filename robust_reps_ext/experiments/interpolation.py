@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from robustness.attacker import AttackerModel
 from torch import Tensor
 from typing_extensions import Unpack
 
+from ..models.loading import Model, as_model, channels_of
 from ..models.representation import representation
 from ..results.synthesis import Synthesis
 from ..runtime.errors import InputError
-from ..runtime.images import check_images
+from ..runtime.images import Images, as_images
 from ..synthesis import Progress, optimize
 from ..synthesis.objectives import InterpolationTarget
 from ..synthesis.settings import Options, Settings
@@ -46,9 +46,9 @@ class Interpolation:
 
 
 def interpolate(
-    model: AttackerModel,
-    left: Tensor,
-    right: Tensor,
+    model: Model,
+    left: Images,
+    right: Images,
     *,
     steps: int = 10,
     seed: int = 0,
@@ -60,7 +60,7 @@ def interpolate(
     Parameters
     ----------
     model
-        As `load_model` returns it.
+        As `load_model` returns it, or anything that it takes.
     left, right
         The images x1 and x2, (N, C, H, W) in [0, 1].
     steps
@@ -91,7 +91,9 @@ def interpolate(
     >>> rr.interpolate(model, x1, x2, steps=2, iterations=2).images.shape
     torch.Size([1, 3, 3, 64, 64])
     """
-    left, right = check_images("left", left), check_images("right", right)
+    model = as_model(model)
+    left = as_images("left", left, channels_of(model))
+    right = as_images("right", right, channels_of(model))
     if left.shape != right.shape:
         raise InputError(
             f"left has shape {tuple(left.shape)}, right {tuple(right.shape)}: "

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import torch
-from robustness.attacker import AttackerModel
 from torch import Tensor
 from typing_extensions import Unpack
 
+from ..models.loading import Model, as_model, channels_of
 from ..models.representation import representation
 from ..results.synthesis import Synthesis
 from ..runtime.errors import InputError
-from ..runtime.images import check_images
+from ..runtime.images import Images, as_images
 from ..synthesis import Progress, noise, optimize
 from ..synthesis.objectives import RepresentationMatching
 from ..synthesis.settings import Options, Settings
@@ -19,10 +19,10 @@ __all__ = ["invert"]
 
 
 def invert(
-    model: AttackerModel,
-    targets: Tensor,
+    model: Model,
+    targets: Images,
     *,
-    start: str | Tensor = "noise",
+    start: str | Images = "noise",
     seed: int = 0,
     progress: bool | Progress = False,
     **options: Unpack[Options],
@@ -34,9 +34,9 @@ def invert(
     Parameters
     ----------
     model
-        As `load_model` returns it.
+        As `load_model` returns it, or anything that it takes.
     targets
-        The images x2, (N, C, H, W) in [0, 1].
+        The images x2, (N, C, H, W) in [0, 1]; see `robust_reps_ext.runtime.images.as_images`.
     start
         The sources x1: ``"noise"`` for N(0, 1) / 20 + 0.5 (Fig. 6), ``"grey"`` for 0.5
         everywhere, or images of the shape of `targets` (Fig. 3).
@@ -70,7 +70,8 @@ def invert(
     >>> result.images.shape, result.objective.shape
     (torch.Size([2, 3, 64, 64]), torch.Size([2]))
     """
-    targets = check_images("targets", targets)
+    model = as_model(model)
+    targets = as_images("targets", targets, channels_of(model))
     settings = Settings.paper(targets, options)
     return optimize(
         model,
@@ -84,15 +85,16 @@ def invert(
     )
 
 
-def sources(start: str | Tensor, targets: Tensor, *, seed: int, first: int = 0) -> Tensor:
+def sources(start: str | Images, targets: Tensor, *, seed: int, first: int = 0) -> Tensor:
     """The images x1 that an inversion starts from."""
-    if isinstance(start, Tensor):
+    if not isinstance(start, str):
+        start = as_images("start", start, targets.shape[1])
         if start.shape != targets.shape:
             raise InputError(
                 f"start has shape {tuple(start.shape)}, targets {tuple(targets.shape)}: "
                 "give as many sources as targets, of the same size"
             )
-        return check_images("start", start)
+        return start
     if start == "noise":
         return noise(targets, seed=seed, first=first)
     if start == "grey":

@@ -11,7 +11,7 @@ from typing_extensions import Unpack
 
 from ..results.synthesis import Synthesis
 from ..runtime.errors import InputError
-from ..runtime.images import check_images
+from ..runtime.images import as_images
 from ..synthesis import Progress
 from ..synthesis.settings import Options
 from .inversion import invert
@@ -66,7 +66,7 @@ def near_pairs(
     Parameters
     ----------
     model
-        As `load_model` returns it.
+        As `load_model` returns it, or anything that it takes.
     images
         The images x2, (N, C, H, W) in [0, 1].
     sources
@@ -99,7 +99,7 @@ def near_pairs(
     >>> pairs.found.shape, pairs.distance.shape
     (torch.Size([2, 3, 64, 64]), torch.Size([2]))
     """
-    images = check_images("images", images)
+    images = as_images("images", images)
     if sources is None:
         if len(images) < 2:
             raise InputError("one image has no other to start from: give two or more, or sources")

@@ -124,7 +124,7 @@ def robustify(
     (18, ['shard-000000.tar', 'shard-000001.tar'])
     """
     _check(start, shard_size, options)
-    check_seed(seed)
+    seed = check_seed(seed)
     images = training_set(data_set)
     chosen = _chosen(len(images), n, seed, start)
     first = _pair(images[chosen[0]])[0][None]

@@ -11,10 +11,12 @@ from robustness.attacker import AttackerModel
 from torch import Tensor, nn
 from typing_extensions import Unpack
 
+from ..models.loading import Model, as_model, channels_of
 from ..models.representation import representation
 from ..results.synthesis import Synthesis
-from ..runtime.errors import InputError
-from ..runtime.images import check_images
+from ..runtime.errors import InputError, warn
+from ..runtime.images import Images, as_images
+from ..runtime.modules import evaluating
 from ..synthesis import Progress, optimize
 from ..synthesis.objectives import CoordinateMaximization, check_coordinates
 from ..synthesis.settings import Options, Settings
@@ -38,7 +40,7 @@ class Visualization:
     value
         (S, K), R(x)_i.
     predicted
-        (S, K), the class the model gives each image (Fig. 19, 20).
+        (S, K), the class the model gives each image (Fig. 19, 20); -1 where it gives no logits.
     synthesis
         The one run behind them, S * K images.
     """
@@ -73,10 +75,10 @@ class _Transformed:
 
 
 def visualize(
-    model: AttackerModel,
+    model: Model,
     *,
-    coordinates: Sequence[int],
-    seeds: Tensor,
+    coordinates: int | Sequence[int] | str,
+    seeds: Images,
     transform: str | Callable[[Tensor], Tensor] | None = None,
     parameterization: str = "pixels",
     seed: int = 0,
@@ -88,9 +90,9 @@ def visualize(
     Parameters
     ----------
     model
-        As `load_model` returns it.
+        As `load_model` returns it, or anything that it takes.
     coordinates
-        Which coordinates i of R(x).
+        Which coordinates i of R(x); ``"all"`` for every one.
     seeds
         Images x0 to start from, (S, C, H, W) in [0, 1]; noise and grey are images too, see
         `robust_reps_ext.synthesis.noise`.
@@ -130,7 +132,8 @@ def visualize(
     >>> rr.visualize(model, coordinates=[3, 50, 7], seeds=seeds, iterations=2).images.shape
     torch.Size([2, 3, 3, 64, 64])
     """
-    seeds = check_images("seeds", seeds)
+    model = as_model(model)
+    seeds = as_images("seeds", seeds, channels_of(model))
     settings = Settings.paper(seeds, options, iterations=200)
     moves = (
         random_transform(transform, min(seeds.shape[-2:]))
@@ -155,16 +158,30 @@ def visualize(
         seed=seed,
         progress=progress,
     )
-    with torch.no_grad():
-        logits = [model(batch)[0] for batch in result.images.split(result.settings["batch_size"])]
     return Visualization(
         coordinates=chosen,
         seeds=seeds,
         images=result.images.view(s, k, *seeds.shape[1:]),
         value=result.objective.view(s, k),
-        predicted=torch.cat(logits).argmax(1).cpu().view(s, k),
+        predicted=predicted_classes(model, result.images, result.settings["batch_size"]).view(s, k),
         synthesis=result,
     )
+
+
+def predicted_classes(model: AttackerModel, images: Tensor, batch_size: int) -> Tensor:
+    """The class of each image, (N,); -1 where the model gives no logits (N, classes)."""
+    found = []
+    try:
+        with evaluating(model), torch.no_grad():
+            for batch in images.split(batch_size):
+                logits = model(batch, with_image=False)
+                if not isinstance(logits, Tensor) or logits.dim() != 2 or len(logits) != len(batch):
+                    return torch.full((len(images),), -1)
+                found.append(logits.argmax(1).cpu())
+    except Exception as error:  # the images are made already: they count more than their classes
+        warn(f"no class is told: {type(error).__name__}: {error}")
+        return torch.full((len(images),), -1)
+    return torch.cat(found)
 
 
 def _of_all(transform: Callable[[Tensor], Tensor], images: Tensor, numbers: Tensor) -> Tensor:

@@ -14,8 +14,8 @@ from torch import nn
 from ..runtime.errors import InputError
 from ..runtime.files import writing
 from .checkpoints.containers import CARD
+from .layers import unwrapped
 from .loading import load_model
-from .representation import unwrapped
 
 __all__ = ["convert"]
 

@@ -5,7 +5,7 @@ Hooks live for one call: nothing is left in the network, not even after an error
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,7 +19,9 @@ from ..runtime.errors import InputError, near
 __all__ = [
     "Layer",
     "ReplacedReLU",
+    "RowsError",
     "Site",
+    "first_tensor",
     "left_out",
     "nobody_sees",
     "split_pool",
@@ -28,7 +30,7 @@ __all__ = [
     "trace",
 ]
 
-Layer = str | Callable[[nn.Module], nn.Module]
+Layer = str | nn.Module | Callable[[nn.Module], nn.Module]
 
 
 class Site:
@@ -46,10 +48,13 @@ class Site:
         Which call of a ReLU in one forward pass shapes it, None where none does.
     pool
         One of `POOLS`, or empty: how a value of more than two dimensions becomes rows.
+    axis
+        Along which the value has an entry for each image: 1 where tokens come first, (T, N, C).
     """
 
     def __init__(self, name: str, side: str, call: int, relu: int | None, pool: str = "") -> None:
         self.name, self.side, self.call, self.relu, self.pool = name, side, call, relu, pool
+        self.axis = 0
 
     def __str__(self) -> str:
         of = self.name or "the network"
@@ -69,10 +74,10 @@ class Site:
         def keep(value: Any) -> None:
             nonlocal calls
             if calls == self.call:
-                if not isinstance(value, Tensor):
+                value = first_tensor(value)
+                if value is None:
                     raise InputError(
-                        f"{self.side} of layer {self.name!r} is a {type(value).__name__}, not a "
-                        "tensor: name a layer inside it"
+                        f"{self.side} of layer {self.name!r} holds no tensor: name one inside it"
                     )
                 # What follows may write into an output in place.
                 seen.append(value.clone() if self.side == "output" else value)
@@ -94,9 +99,21 @@ class Site:
 
     def rows(self, value: Tensor) -> Tensor:
         """The representation of each image as a row, (N, k)."""
+        value = value.movedim(self.axis, 0)
         if self.pool and value.dim() > 2:
             value = POOLS[self.pool](value)
         return value.flatten(1)
+
+
+def first_tensor(value: Any) -> Tensor | None:
+    """The first tensor of what a layer gives: attention, GRUs and others give tuples and dicts."""
+    if isinstance(value, Tensor):
+        return value
+    if isinstance(value, Mapping):
+        value = tuple(value.values())
+    if isinstance(value, (tuple, list)):
+        return next((one for one in map(first_tensor, value) if one is not None), None)
+    return None
 
 
 class _Reached(Exception):
@@ -246,17 +263,20 @@ class _Tracer(TorchFunctionMode):
 def trace(network: nn.Module, x: Tensor, layer: Layer | None) -> Site:
     """Find the representation of `network` by one forward pass with the images `x`.
 
-    It is the input of the linear layer that runs last, or the output of `layer`.
+    It is the input of the linear layer that runs last, or the output of `layer`. Where that linear
+    layer is not what the network ends with, as in encoders without a head, it is the network's
+    own output.
 
     Raises
     ------
     InputError
-        If there is no such layer, or it is not used.
+        If there is no such layer, it is not used, or its value has no entry for each image.
     """
     wanted, pool = split_pool(layer)
     tracer = _Tracer()
     site: Site | None = None
     counts: dict[str, int] = {}
+    ended: list[torch.Size] = []
 
     def visit(name: str, side: str) -> None:
         nonlocal site
@@ -266,6 +286,8 @@ def trace(network: nn.Module, x: Tensor, layer: Layer | None) -> Site:
 
     if wanted is None:
         linears = [(n, m) for n, m in network.named_modules() if isinstance(m, nn.Linear)]
+        if not linears and next(network.parameters(), None) is None:
+            return _checked(network, x, Site("", "output", 0, None, pool))
         if not linears:
             raise InputError(
                 f"{type(network).__name__} has no linear layer, so no penultimate layer: "
@@ -275,12 +297,16 @@ def trace(network: nn.Module, x: Tensor, layer: Layer | None) -> Site:
             module.register_forward_pre_hook(lambda _m, _a, name=name: visit(name, "input"))
             for name, module in linears
         ]
+        handles += [
+            module.register_forward_hook(lambda _m, _a, output: ended.append(output.shape))
+            for _, module in linears
+        ]
     else:
         name, module = submodule(network, wanted)
         handles = [module.register_forward_hook(lambda _m, _a, _o: visit(name, "output"))]
     try:
         with tracer:
-            network(x)
+            output = first_tensor(network(x))
     finally:
         for handle in handles:
             handle.remove()
@@ -289,12 +315,58 @@ def trace(network: nn.Module, x: Tensor, layer: Layer | None) -> Site:
             f"layer {layer!r} of {type(network).__name__} is not used in its forward pass: "
             "name another layer"
         )
+    if wanted is None and output is not None and output.dim() == 2 and output.shape != ended[-1]:
+        site = Site("", "output", 0, tracer.last_relu, pool)
+    return _checked(network, x, site)
+
+
+def _checked(network: nn.Module, x: Tensor, site: Site) -> Site:
+    """The site with the axis along which its value has an entry for each image.
+
+    One image tells nothing where tokens come first, (T, 1, C): two and three are tried.
+    """
+    with site.reading(network) as seen:
+        network(x[:1])
+    shape = tuple(seen[-1].shape)
+    if len(shape) > 1 and shape[0] == 1 and len(shape) != 3:
+        return site
+    shapes = []
+    for n in (2, 3):
+        with site.reading(network) as seen:
+            network(x[:1].repeat(n, *(1,) * (x.dim() - 1)))
+        shapes.append(tuple(seen[-1].shape))
+    axes = [i for i, (two, three) in enumerate(zip(*shapes, strict=True)) if (two, three) == (2, 3)]
+    if not axes or len(shape) < 2:
+        raise RowsError(
+            f"{site.side} of {site.name or 'the network'} in {type(network).__name__} has shape "
+            f"{shapes[0]} for 2 images: it has no entry for each; name another layer with layer="
+        )
+    site.axis = axes[0]
     return site
+
+
+class RowsError(InputError):
+    """The value of a layer has no entry for each image, at this size of images at least."""
 
 
 def submodule(network: nn.Module, layer: Layer) -> tuple[str, nn.Module]:
     """The module that `layer` means, and its name; `InputError` where there is none."""
     names = dict(network.named_modules())
+    if isinstance(layer, (list, tuple, set)):
+        raise InputError(f"layer={layer!r} names {len(layer)} layers: give one, and call for each")
+    if not isinstance(layer, str) and not callable(layer):
+        raise InputError(
+            f"layer is a {type(layer).__name__}: give a name, a module of the network, or a "
+            "function of the network that returns one"
+        )
+    if isinstance(layer, nn.Module):
+        for name, module in names.items():
+            if module is layer:
+                return name, module
+        raise InputError(
+            f"layer= is a {type(layer).__name__} that is no module of this "
+            f"{type(network).__name__}: give its name"
+        )
     if callable(layer):
         wanted = layer(network)
         for name, module in names.items():

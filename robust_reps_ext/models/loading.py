@@ -5,28 +5,32 @@ from __future__ import annotations
 import inspect
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from robustness.attacker import AttackerModel
-from torch import nn
+from torch import Tensor, nn
 
 from ..runtime.errors import InputError
-from ..runtime.modules import digest
+from ..runtime.modules import digest, modes_of
 from ..upstream import registry
 from . import normalizers
 from .architectures import TIMM
 from .architectures.fitting import check_classes, classes_of, fitted, kind
 from .checkpoints import read_checkpoint
 from .checkpoints.state_names import Normalizer, bare_name
+from .layers import Layer, RepresentationModel, at_layer, unwrapped
 from .normalizers import Statistics
-from .representation import Layer, RepresentationModel, at_layer, unwrapped
 from .self_check import check_output, check_weights
 from .zoo.sources import find_source, timm_network
 
-__all__ = ["load_model", "weights_digest"]
+__all__ = ["Model", "as_model", "channels_of", "load_model", "weights_digest"]
+
+Output: TypeAlias = Callable[[Any], Tensor] | None
+Model: TypeAlias = AttackerModel | nn.Module | str | os.PathLike[str]
+"""What every call takes: see the ``source`` of `load_model`."""
 
 logger = logging.getLogger("robust_reps_ext")
 
@@ -41,6 +45,7 @@ def load_model(
     trust: bool = False,
     device: str | torch.device | None = None,
     check: bool = True,
+    output: Callable[[Any], Tensor] | None = None,
 ) -> AttackerModel:
     """Make the model that every experiment takes: normaliser, network and attacker, in eval mode.
 
@@ -51,7 +56,7 @@ def load_model(
         (``"critters-robust"``) or public model (``"resnet50_l2_eps3"``, see ``robust-reps
         models``), of torchvision's weights (``"resnet50"``,
         ``"torchvision:resnet50.IMAGENET1K_V1"``) or timm's (``"timm:resnet50.a1_in1k"``), which
-        are fetched once; any network whose input is images (N, 3, H, W) already normalised; or an
+        are fetched once; any network whose input is images (N, C, H, W) already normalised; or an
         `AttackerModel`, which is returned itself.
     arch
         Name of the architecture of a checkpoint (upstream's, torchvision's, ours,
@@ -66,7 +71,7 @@ def load_model(
         over positions) or as a function of the network; default the penultimate layer, the
         paper's R (section 2).
     normalize
-        (mean, std) of three channels for images in [0, 1]; wins over every other normaliser. By
+        (mean, std) of each channel for images in [0, 1]; wins over every other normaliser. By
         default the checkpoint's or that published with it, else the data set's, else timm's for
         its networks, else ImageNet's where there are 1000 classes.
     trust
@@ -76,6 +81,9 @@ def load_model(
     check
         Run one grey image through the model, and see that its logits are finite and as many as
         the data set has classes.
+    output
+        From what the network gives to logits (N, classes), where it gives something else; default:
+        what it gives, or its attribute ``logits``.
 
     Returns
     -------
@@ -113,22 +121,64 @@ def load_model(
         model = at_layer(source, layer)
         model.card = getattr(source, "card", None) or _card(source, "the model")
     elif isinstance(source, nn.Module):
-        model = _from_network(source, data, layer, given)
+        model = _from_network(source, data, layer, given, output=output)
     elif isinstance(source, str) and source.startswith(TIMM) and not os.path.exists(source):
         network, facts = timm_network(source)
-        model = _from_network(network, data, layer, given, facts)
+        model = _from_network(network, data, layer, given, facts, output=output)
     elif isinstance(source, (str, os.PathLike)):
-        model = _from_file(source, arch, data, layer, given, trust)
+        model = _from_file(source, arch, data, layer, given, trust, output)
     else:
         raise TypeError(f"source is a {type(source).__name__}, not a path or a network")
     if target is not None:
         model = model.to(target)
     model.eval()
     if check:
-        model.card = model.card | check_output(model, None if data is None else data.num_classes)
+        told = check_output(
+            model,
+            None if data is None else data.num_classes,
+            size=getattr(data, "size", _SIZES.get(getattr(data, "ds_name", ""))),
+            logits_needed=layer is None,
+        )
+        if not told and given is not None:
+            normalizers.check_channels(normalize, model)
+        model.card = model.card | told
     if model is not source:
         _report(model.card)
     return model
+
+
+def as_model(model: Model) -> AttackerModel:
+    """`model` itself, or what `load_model` makes of it; a network keeps its mode.
+
+    Raises
+    ------
+    InputError
+        As `load_model`; where no normaliser is known, load the network with ``normalize=``.
+    """
+    if isinstance(model, AttackerModel):
+        return model
+    if not isinstance(model, (nn.Module, str, os.PathLike)):
+        raise InputError(
+            f"model is a {type(model).__name__}: give what load_model returns, a network, a file "
+            "or a name"
+        )
+    modes = modes_of(model) if isinstance(model, nn.Module) else {}
+    try:
+        return load_model(model)
+    except InputError as error:
+        if "normalize=" not in str(error):
+            raise
+        raise InputError(
+            f"{error}: load_model(network, normalize=(mean, std)) makes a model of it"
+        ) from error
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+
+
+def channels_of(model: AttackerModel) -> int:
+    """How many channels its images have."""
+    return int(model.normalizer.new_mean.numel())
 
 
 def weights_digest(model: nn.Module) -> str:
@@ -151,6 +201,10 @@ def weights_digest(model: nn.Module) -> str:
     return digest({bare_name(name): value for name, value in model.state_dict().items()})
 
 
+# Side of the images of upstream's data sets that are not of 224 pixels.
+_SIZES = {"cifar": 32, "cinic": 32}
+
+
 # -- from a file -----------------------------------------------------------------------------------
 
 
@@ -161,6 +215,7 @@ def _from_file(
     layer: Layer | None,
     given: Normalizer | None,
     trust: bool,
+    output: Output,
 ) -> AttackerModel:
     source = find_source(name)
     checkpoint = read_checkpoint(source.path, trust=trust)
@@ -181,7 +236,7 @@ def _from_file(
         published=source.normalizer,
         network=network,
     )
-    model = _attackable(network, layer, normalizer)
+    model = _attackable(network, layer, normalizer, output)
     facts = source.facts
     model.card = {
         "arch": source.arch or found,
@@ -207,6 +262,8 @@ def _from_network(
     layer: Layer | None,
     given: Normalizer | None,
     facts: Mapping[str, Any] | None = None,
+    *,
+    output: Output = None,
 ) -> AttackerModel:
     check_weights(network)
     classes = classes_of(network)
@@ -214,7 +271,7 @@ def _from_network(
     normalizer, origin = normalizers.chosen(
         kind(network), given=given, stored=None, data=data, classes=classes, network=network
     )
-    model = _attackable(network, layer, normalizer)
+    model = _attackable(network, layer, normalizer, output)
     model.card = _card(model, origin) | dict(facts or {})
     return model
 
@@ -257,9 +314,18 @@ def _report(card: Mapping[str, Any]) -> None:
 # -- the parts -------------------------------------------------------------------------------------
 
 
-def _attackable(network: nn.Module, layer: Layer | None, normalizer: Normalizer) -> AttackerModel:
-    if layer is not None or "with_latent" not in inspect.signature(network.forward).parameters:
-        network = RepresentationModel(network, layer=layer)
+def _attackable(
+    network: nn.Module, layer: Layer | None, normalizer: Normalizer, output: Output = None
+) -> AttackerModel:
+    if isinstance(network, torch.jit.ScriptModule):
+        raise InputError(
+            f"{kind(network)} is a traced or scripted network, whose layers cannot be read: give "
+            "the network that it was made of"
+        )
+    types = {one.dtype for one in network.parameters() if one.is_floating_point()}
+    own = "with_latent" in inspect.signature(network.forward).parameters
+    if layer is not None or output is not None or not own or types - {torch.float32}:
+        network = RepresentationModel(network, layer=layer, output=output)
     mean, std = normalizer
     model = AttackerModel(network, SimpleNamespace(mean=mean, std=std))
     parameter = next(network.parameters(), None)
@@ -283,6 +349,15 @@ def _device(device: str | torch.device | None) -> torch.device | None:
         raise InputError(f"unknown device {device!r}: use cpu, cuda or cuda:<number>") from error
     if target.type == "meta":
         raise InputError(f"device {device!r} computes nothing: use cpu, cuda or cuda:<number>")
+    if target.type not in ("cpu", "cuda"):
+        try:
+            torch.empty(1, device=target)
+        except (RuntimeError, NotImplementedError, AssertionError, ImportError) as error:
+            raise InputError(f"device {device!r} is not on this machine: use cpu") from error
     if target.type == "cuda" and not torch.cuda.is_available():
         raise InputError(f"device {device!r} needs CUDA, which this machine lacks: use cpu")
+    if target.type == "cuda" and (target.index or 0) >= torch.cuda.device_count():
+        raise InputError(
+            f"device {device!r}: this machine has {torch.cuda.device_count()} cards, from cuda:0 on"
+        )
     return target

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..runtime.errors import InputError
 from .checkpoints.state_names import Normalizer
 
-__all__ = ["Statistics", "chosen", "described", "from_argument"]
+__all__ = ["Statistics", "check_channels", "chosen", "described", "from_argument"]
 
 logger = logging.getLogger("robust_reps_ext")
 
@@ -72,13 +72,13 @@ def chosen(
 def _of_timm(network: Any) -> Normalizer | None:
     """What timm says of images for one of its networks."""
     noted = getattr(network, "pretrained_cfg", None)
-    if not isinstance(noted, dict) or len(noted.get("mean", ())) != 3:
+    if not isinstance(noted, dict) or not noted.get("mean"):
         return None
     return torch.tensor(noted["mean"]), torch.tensor(noted["std"])
 
 
 def from_argument(normalize: tuple[Statistics, Statistics] | None) -> Normalizer | None:
-    """Check ``normalize=(mean, std)``: three numbers each, std above 0."""
+    """Check ``normalize=(mean, std)``: a number for each channel, std above 0."""
     if normalize is None:
         return None
     try:
@@ -86,11 +86,23 @@ def from_argument(normalize: tuple[Statistics, Statistics] | None) -> Normalizer
     except (TypeError, ValueError, RuntimeError):
         mean = std = torch.zeros(0)
     finite = bool(torch.isfinite(mean).all() and torch.isfinite(std).all())
-    if len(mean) != 3 or len(std) != 3 or not finite or not bool((std > 0).all()):
-        raise InputError(
-            f"normalize={normalize!r}: give (mean, std), three numbers each, std above 0"
-        )
+    if not len(mean) or len(mean) != len(std) or not finite or not bool((std > 0).all()):
+        raise _no_normalizer(normalize)
     return mean, std
+
+
+def check_channels(normalize: Any, network: nn.Module) -> None:
+    """Raise `InputError` if a network that takes no images takes another number of channels."""
+    first = next((one for one in network.modules() if isinstance(one, nn.Conv2d)), None)
+    if first is not None and first.in_channels != len(normalize[0]):
+        raise _no_normalizer(normalize)
+
+
+def _no_normalizer(normalize: Any) -> InputError:
+    return InputError(
+        f"normalize={normalize!r}: give (mean, std), three numbers each for colour images and as "
+        "many as there are channels for others, std above 0"
+    )
 
 
 def described(normalizer: Normalizer, origin: str) -> dict[str, Any]:
@@ -100,5 +112,5 @@ def described(normalizer: Normalizer, origin: str) -> dict[str, Any]:
 
 
 def rounded(values: Tensor) -> list[float]:
-    """Three numbers as they are printed in papers."""
+    """Numbers as they are printed in papers."""
     return [round(value, 6) for value in values.flatten().tolist()]

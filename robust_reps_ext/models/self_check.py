@@ -14,14 +14,15 @@ from ..runtime.errors import InputError, first_line
 from ..runtime.modules import device_of, evaluating, is_finite
 from ..runtime.randomness import shuffled
 from ..upstream.data.bad_images import readable
-from .representation import RepresentationModel, unwrapped
+from .hooks import RowsError
+from .layers import RepresentationModel, unwrapped
 
 __all__ = ["check_accuracy", "check_output", "check_weights"]
 
 logger = logging.getLogger("robust_reps_ext")
 
 IMAGES = 200
-_SIZES = (224, 64, 32)
+_SIZES = (224, 64, 32, 96, 28, 384)
 _SIGNIFICANT = 3.0
 
 
@@ -39,8 +40,14 @@ def check_weights(network: nn.Module) -> None:
             )
 
 
-def check_output(model: AttackerModel, classes: int | None) -> dict[str, Any]:
-    """Run a grey image through `model`, of 224 pixels or, where it takes none, of 64 or 32.
+def check_output(
+    model: AttackerModel,
+    classes: int | None,
+    *,
+    size: int | None = None,
+    logits_needed: bool = True,
+) -> dict[str, Any]:
+    """Run a grey image through `model`, of the first size for which it gives one row of logits.
 
     Parameters
     ----------
@@ -48,6 +55,10 @@ def check_output(model: AttackerModel, classes: int | None) -> dict[str, Any]:
         In evaluation mode.
     classes
         How many the model should have, None where that is not known.
+    size
+        Of the data set's images, which is tried first; then 224, 64, 32, 96, 28 and 384 pixels.
+    logits_needed
+        Whether to warn of a model without logits: with ``layer=`` it needs none.
 
     Returns
     -------
@@ -58,20 +69,28 @@ def check_output(model: AttackerModel, classes: int | None) -> dict[str, Any]:
     Raises
     ------
     InputError
-        If the model gives something else than a row of finite logits, one for each class.
+        If logits are not finite, or not as many as there are classes, or if the representation
+        has no row for each image.
     """
     what = type(unwrapped(model.model)).__name__
-    found, reason = _logits_and_latent(model)
+    sizes = tuple(dict.fromkeys([*([] if size is None else [size]), *_SIZES]))
+    found, reason = _logits_and_latent(model, sizes)
     if found is None:
-        logger.warning("%s was not checked: it takes no images of %s (%s)", what, _SIZES, reason)
+        logger.warning("%s was not checked: it takes no images of %s (%s)", what, sizes, reason)
         return {}
     logits, latent = found
-    if not isinstance(logits, Tensor) or logits.dim() != 2 or len(logits) != 1:
+    told = {
+        "representation": f"{_site(model)}, {latent.flatten(1).shape[1]} coordinates",
+    }
+    if not _are_logits(logits):
         shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise InputError(
-            f"{what} gives {shape} for one image, not logits of shape (1, classes): wrap it in a "
-            "module that returns those"
-        )
+        if logits_needed:
+            logger.warning(
+                "%s gives %s for one image, no logits of shape (1, classes): it is not evaluated "
+                "or asked for classes; output= of load_model makes logits of it",
+                *(what, shape),
+            )
+        return told
     if not torch.isfinite(logits).all():
         raise InputError(f"{what} gives logits that are not finite for a grey image")
     if classes is not None and logits.shape[1] != classes:
@@ -79,29 +98,44 @@ def check_output(model: AttackerModel, classes: int | None) -> dict[str, Any]:
             f"{what} gives {logits.shape[1]} logits, the data set has {classes} classes: pass the "
             "data set that the network was trained on"
         )
-    site = "penultimate layer"
+    return {"classes": logits.shape[1], **told}
+
+
+def _site(model: AttackerModel) -> str:
     if isinstance(model.model, RepresentationModel):
-        site = str(model.model.site(torch.empty(0)))
-    return {
-        "classes": logits.shape[1],
-        "representation": f"{site}, {latent.flatten(1).shape[1]} coordinates",
-    }
+        return str(model.model.site(torch.empty(0)))
+    return "penultimate layer"
 
 
-def _logits_and_latent(model: AttackerModel) -> tuple[tuple[Any, Tensor] | None, str]:
-    reason = ""
-    for size in _SIZES:
-        grey = torch.full((1, 3, size, size), 0.5, device=device_of(model))
+def _are_logits(found: Any) -> bool:
+    return isinstance(found, Tensor) and found.dim() == 2 and len(found) == 1
+
+
+def _logits_and_latent(
+    model: AttackerModel, sizes: tuple[int, ...]
+) -> tuple[tuple[Any, Tensor] | None, str]:
+    """Of the first size that gives logits, else of the first that gives anything."""
+    reason, other, refused = "", None, None
+    channels = model.normalizer.new_mean.numel()
+    for size in sizes:
+        grey = torch.full((1, channels, size, size), 0.5, device=device_of(model))
         try:
             with torch.no_grad():
                 logits, latent = model(grey, with_latent=True, with_image=False)
+        except RowsError as error:
+            refused = refused or error
+            model.model.forget()
         except InputError:
             raise
         except Exception as error:  # a network may raise anything for an image it cannot take
-            reason = first_line(error)
+            reason = reason or first_line(error)
         else:
-            return (logits, latent), ""
-    return None, reason
+            if _are_logits(logits):
+                return (logits, latent), ""
+            other = other or (logits, latent)
+    if other is None and refused is not None:
+        raise refused
+    return other, reason
 
 
 def check_accuracy(

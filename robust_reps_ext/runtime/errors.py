@@ -7,9 +7,20 @@ import sys
 import unicodedata
 import warnings
 from collections.abc import Iterable
+from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
-__all__ = ["InputError", "first_line", "listed", "near", "one_line", "warn"]
+__all__ = [
+    "InputError",
+    "OptionError",
+    "first_line",
+    "listed",
+    "near",
+    "one_line",
+    "plain_number",
+    "warn",
+]
 
 _PACKAGE = str(Path(__file__).parents[1])
 
@@ -23,6 +34,39 @@ class InputError(ValueError):
     The message is one line that names the value, the reason and the way out. The command line
     prints that line alone and exits with status 2; from Python it is an ordinary `ValueError`.
     """
+
+
+class OptionError(InputError, TypeError):
+    """A keyword that a call does not take."""
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        close = get_close_matches(name, known, n=2, cutoff=0.6) or sorted(known)
+        super().__init__(f"{name}= is not an option here: did you mean {' or '.join(close)}?")
+
+
+def plain_number(name: str, value: Any) -> Any:
+    """A number of Python for one of any library; what is no number, or many, stays as it is.
+
+    Raises
+    ------
+    InputError
+        If it is a text that says a number.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> plain_number("eps", np.float32(3))
+    3.0
+    """
+    if isinstance(value, str):
+        try:
+            float(value)
+        except ValueError:
+            return value
+        raise InputError(f"{name}={value!r} is a text: give the number, {name}={value}")
+    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
+        return value.item()
+    return value
 
 
 def one_line(text: object) -> str:

@@ -1,25 +1,218 @@
-"""Images as every call takes them: what can be known of them is checked where they come in."""
+"""Images and labels as every call takes them: what can be known of them is checked at the door."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from .errors import InputError
 
-__all__ = ["check_images"]
+__all__ = ["Images", "as_images", "as_labels", "batches"]
+
+Images = Tensor | np.ndarray[Any, Any] | Sequence[Any] | Any
+"""What `as_images` takes; `Any` is a PIL image, which is imported where it is used."""
+
+# What batches that are dicts call their images and labels, in the libraries that make such.
+IMAGES = ("image", "images", "pixel_values", "img", "inputs", "x")
+LABELS = ("label", "labels", "target", "targets", "fine_label", "y")
+# Of a data set that was given in a loader's place.
+BATCH = 32
 
 
-def check_images(name: str, images: Tensor) -> Tensor:
-    """`images` as float32; `InputError` unless they are (N, C, H, W) with values in [0, 1]."""
-    if images.dim() != 4 or not len(images):
+def as_images(name: str, images: Any, channels: int | None = None) -> Tensor:
+    """Images as float32, (N, C, H, W) in [0, 1], on the device that they are on.
+
+    Parameters
+    ----------
+    name
+        What the caller calls them, for errors.
+    images
+        A tensor (N, C, H, W), of floats in [0, 1] or of uint8; a NumPy array, also (N, H, W, C);
+        a PIL image; or a list of images of one size, (C, H, W) each if they are tensors.
+    channels
+        How many the model takes; default: any number.
+
+    Raises
+    ------
+    InputError
+        If they are anything else, or values leave [0, 1].
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> as_images("targets", np.full((2, 8, 8, 3), 255, dtype=np.uint8)).shape
+    torch.Size([2, 3, 8, 8])
+    """
+    images = _tensor(name, images)
+    if images.dim() == 3:
+        raise InputError(
+            f"{name} has shape {tuple(images.shape)}, which is one image: give {name}[None], "
+            "(N, C, H, W) with N = 1"
+        )
+    if images.dim() != 4 or not images.numel():
         raise InputError(
             f"{name} has shape {tuple(images.shape)}: give images as (N, C, H, W) with N >= 1"
         )
+    if channels is not None and images.shape[1] != channels:
+        last = images.shape[-1] == channels
+        way_out = (
+            "they look like (N, H, W, C): give them as permute(0, 3, 1, 2)"
+            if last
+            else f"grey ones are given as {name}.expand(-1, {channels}, -1, -1)"
+            if images.shape[1] == 1
+            else "convert them"
+        )
+        raise InputError(
+            f"{name} has shape {tuple(images.shape)}, and the model takes images of {channels} "
+            f"channel{'s' * (channels != 1)}, (N, {channels}, H, W): {way_out}"
+        )
+    if images.dtype == torch.uint8:
+        return images.float() / 255
     images = images.detach().float()
     low, high = float(images.min()), float(images.max())
     if not (low >= 0 and high <= 1):
         raise InputError(
             f"{name} has values from {low:.4g} to {high:.4g}: bring images into [0, 1] "
-            "(uint8 images: divide by 255; normalised images: give them before normalisation)"
+            "(0 to 255: divide by 255; normalised images: give them before normalisation)"
         )
     return images
+
+
+def as_labels(labels: Any, n: int, classes: int | None = None) -> Tensor:
+    """Labels as int64, (n,).
+
+    Parameters
+    ----------
+    labels
+        Integers of any type, (n,) or (n, 1), as a tensor, an array or a list.
+    n
+        How many images there are.
+    classes
+        Labels are 0 to `classes` - 1; default: not known.
+
+    Raises
+    ------
+    InputError
+        If they are anything else; one-hot labels are told apart.
+    """
+    try:
+        found = torch.as_tensor(np.asarray(labels) if isinstance(labels, list) else labels)
+    except (TypeError, ValueError, RuntimeError):
+        raise InputError(
+            f"labels are a {type(labels).__name__}: give integers, one for each image"
+        ) from None
+    told = f"labels have shape {tuple(found.shape)} and type {str(found.dtype)[6:]}"
+    if found.shape == (n, 1):
+        found = found[:, 0]
+    if found.shape != (n,):
+        hot = found.dim() == 2 and len(found) == n
+        way_out = "one-hot labels are given as labels.argmax(1)" if hot else "give one for each"
+        raise InputError(f"{told}, for {n} images: {way_out}, ({n},) of integers")
+    if found.dtype.is_floating_point or found.dtype.is_complex or found.dtype == torch.bool:
+        raise InputError(f"{told}: give integers, labels.long() if they are whole numbers")
+    found = found.long()
+    low, high = int(found.min()), int(found.max())
+    if low < 0 or (classes is not None and high >= classes):
+        there = "0 or more" if classes is None else f"0 to {classes - 1}, as the model has classes"
+        raise InputError(f"{told}, and values from {low} to {high}: give {there}")
+    return found
+
+
+def batches(loader: Any, channels: int | None = None) -> Iterator[tuple[Tensor, Any]]:
+    """The batches of a loader: images as `as_images` gives them, and labels, None without any.
+
+    Parameters
+    ----------
+    loader
+        Gives batches ``images``, ``(images, labels, ...)``, or dicts with a key such as
+        ``image`` or ``pixel_values`` and one such as ``label``; or a data set, which is gone
+        through 32 images at a time.
+    channels
+        See `as_images`.
+
+    Raises
+    ------
+    InputError
+        If it gives anything else.
+    """
+    if isinstance(loader, (str, bytes)) or not isinstance(
+        loader, Iterable | torch.utils.data.Dataset
+    ):
+        raise InputError(
+            f"the data is a {type(loader).__name__}: give a loader, whose batches are "
+            "(images, labels)"
+        )
+    if isinstance(loader, Dataset) and not isinstance(loader, IterableDataset):
+        loader = DataLoader(loader, BATCH)
+    for batch in loader:
+        images, labels = _pair(batch)
+        yield as_images("images", images, channels), labels
+
+
+def _pair(batch: Any) -> tuple[Any, Any]:
+    if isinstance(batch, Mapping):
+        images = next((batch[key] for key in IMAGES if key in batch), None)
+        if images is None:
+            raise InputError(
+                f"a batch has the keys {', '.join(map(str, batch))}, and none of "
+                f"{', '.join(IMAGES)}: give batches (images, labels)"
+            )
+        return images, next((batch[key] for key in LABELS if key in batch), None)
+    if isinstance(batch, (tuple, list)):
+        if not batch:
+            raise InputError("a batch is empty: give batches (images, labels)")
+        return batch[0], batch[1] if len(batch) > 1 else None
+    return batch, None
+
+
+def _tensor(name: str, images: Any) -> Tensor:
+    if isinstance(images, Tensor):
+        return images
+    if isinstance(images, np.ndarray):
+        return _from_array(name, images)
+    if hasattr(images, "convert") and hasattr(images, "getbands"):
+        images = [images]
+    if isinstance(images, (list, tuple)) and images:
+        made = [_one(name, one) for one in images]
+        sizes = {tuple(one.shape) for one in made}
+        if len(sizes) > 1:
+            told = ", ".join(str(size) for size in sorted(sizes)[:3])
+            raise InputError(f"{name} are of several sizes ({told}): resize them to one")
+        return torch.stack(made)
+    raise InputError(
+        f"{name} is a {type(images).__name__}: give images as a tensor (N, C, H, W) in [0, 1], a "
+        "NumPy array, or a list of images"
+    )
+
+
+def _one(name: str, image: Any) -> Tensor:
+    """One image of a list, (C, H, W)."""
+    if isinstance(image, Tensor):
+        made = image
+    elif isinstance(image, np.ndarray):
+        made = _from_array(name, image[None])[0]
+    elif hasattr(image, "convert") and hasattr(image, "getbands"):
+        grey = image.mode in ("1", "L", "I", "F", "I;16")
+        made = _from_array(name, np.asarray(image.convert("L" if grey else "RGB"))[None])[0]
+    else:
+        raise InputError(f"{name} holds a {type(image).__name__}: give a list of images")
+    if made.dim() != 3:
+        raise InputError(f"{name} holds an image of shape {tuple(made.shape)}: give (C, H, W) each")
+    return made.float() / 255 if made.dtype == torch.uint8 else made
+
+
+def _from_array(name: str, array: np.ndarray[Any, Any]) -> Tensor:
+    """(N, C, H, W) from (N, C, H, W), or from (N, H, W, C) and (N, H, W) as NumPy's users have."""
+    if array.dtype == object or not np.issubdtype(array.dtype, np.number):
+        raise InputError(f"{name} is an array of {array.dtype}: give numbers")
+    made = torch.from_numpy(np.array(array))
+    if made.dim() == 3 and made.shape[0] == 1:
+        return made[:, None]
+    if made.dim() == 4 and made.shape[-1] in (1, 3, 4) and made.shape[1] not in (1, 3, 4):
+        return made.permute(0, 3, 1, 2).contiguous()
+    return made

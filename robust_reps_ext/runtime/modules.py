@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-__all__ = ["device_of", "digest", "evaluating", "is_finite", "own_device"]
+__all__ = ["device_of", "digest", "evaluating", "is_finite", "modes_of", "own_device"]
 
 
 @contextmanager
@@ -19,13 +19,18 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
     `model.train()` afterwards would also switch submodules that were frozen in evaluation mode.
     """
-    flags = [(module, module.training) for module in model.modules()]
+    modes = modes_of(model)
     model.eval()
     try:
         yield
     finally:
-        for module, training in flags:
+        for module, training in modes.items():
             module.training = training
+
+
+def modes_of(model: nn.Module) -> dict[nn.Module, bool]:
+    """Whether each module is in training mode."""
+    return {module: module.training for module in model.modules()}
 
 
 def device_of(model: nn.Module) -> torch.device:

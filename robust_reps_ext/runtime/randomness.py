@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .errors import InputError
+from .errors import InputError, plain_number
 
 __all__ = [
     "NOISE",
@@ -27,10 +28,14 @@ __all__ = [
 NOISE, NUDGE, OTHER = 0, 1, 2
 
 
-def check_seed(seed: int) -> None:
-    """`InputError` unless a generator can be seeded with `seed`."""
-    if isinstance(seed, bool) or int(seed) != seed or not 0 <= seed < 2**63:
+def check_seed(seed: Any) -> int:
+    """`seed` as an int; `InputError` unless a generator can be seeded with it."""
+    seed = plain_number("seed", seed)
+    if isinstance(seed, bool) or not isinstance(seed, (int, float)) or seed != seed // 1:
+        raise InputError(f"seed={seed!r}: give a whole number from 0 to 2^63 - 1")
+    if not 0 <= seed < 2**63:
         raise InputError(f"seed={seed}: give a whole number from 0 to 2^63 - 1")
+    return int(seed)
 
 
 def normal(numbers: Sequence[int], shape: Sequence[int], *, seed: int, stream: int) -> Tensor:
@@ -44,7 +49,7 @@ def normal(numbers: Sequence[int], shape: Sequence[int], *, seed: int, stream: i
     >>> torch.equal(both[1:], normal([5], (3, 2, 2), seed=1, stream=NOISE))
     True
     """
-    check_seed(seed)
+    seed = check_seed(seed)
     drawn = torch.empty(len(numbers), *shape)
     for row, number in zip(drawn, numbers, strict=True):
         generator = np.random.default_rng((seed, stream, number))
@@ -61,7 +66,7 @@ def another(number: int, count: int, *, seed: int) -> int:
     >>> another(0, 2, seed=5), another(1, 2, seed=5)
     (1, 0)
     """
-    check_seed(seed)
+    seed = check_seed(seed)
     drawn = int(np.random.default_rng((seed, OTHER, number)).integers(count - 1))
     return drawn + (drawn >= number)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from robustness.attacker import AttackerModel
 from torch import Tensor
 
+from ..models.loading import Model, as_model, channels_of
 from ..results.synthesis import Synthesis
-from ..runtime.images import check_images
+from ..runtime.images import Images, as_images
 from ..runtime.randomness import NOISE, normal
 from .objectives import Objective
 from .run import optimize
@@ -46,13 +46,13 @@ def noise(like: Tensor, *, seed: int = 0, first: int = 0) -> Tensor:
 
 
 def synthesize(
-    model: AttackerModel,
+    model: Model,
     objective: Objective,
     target: Tensor,
-    start: Tensor,
+    start: Images,
     settings: Settings,
     *,
-    origin: Tensor | None = None,
+    origin: Images | None = None,
     stop_when: Callable[[Tensor, Any], Tensor] | None = None,
     target_images: Tensor | None = None,
     numbers: Tensor | None = None,
@@ -64,7 +64,7 @@ def synthesize(
     Parameters
     ----------
     model
-        As `load_model` returns it.
+        As `load_model` returns it, or anything that it takes.
     objective
         What is optimised, see `robust_reps_ext.synthesis.objectives`.
     target
@@ -120,8 +120,9 @@ def synthesize(
     >>> brighter.images.shape
     torch.Size([2, 3, 64, 64])
     """
-    start = check_images("start", start)
-    origin = start if origin is None else check_images("origin", origin)
+    model = as_model(model)
+    start = as_images("start", start, channels_of(model))
+    origin = start if origin is None else as_images("origin", origin, channels_of(model))
     return optimize(
         model,
         objective,

@@ -12,7 +12,7 @@ from ..runtime.memory import in_batches
 from ..runtime.modules import device_of
 from ..runtime.precision import amp_dtype, reduced
 from ..runtime.randomness import NUDGE, normal, seed_generators
-from .objectives import Objective
+from .objectives import Objective, complete
 
 __all__ = ["Network"]
 
@@ -42,7 +42,12 @@ class Network:
         precision: str,
         seed: int,
     ) -> None:
-        self.model, self.objective, self.target, self.seed = model, objective, target, seed
+        self.model, self.objective, self.target, self.seed = (
+            model,
+            complete(objective),
+            target,
+            seed,
+        )
         self.device = device_of(model)
         self.reduced = reduced(precision, self.device)
         self.may_fall_back = precision == "auto"
@@ -123,7 +128,9 @@ class Network:
                 values, _ = self.objective(self.model.model, x, t)
                 (gradient,) = torch.autograd.grad(values.sum(), [leaf])
             values = values.detach()
-            return (gradient.flatten(1) == 0).all(dim=1) & (values != 0) & values.isfinite()
+            # What is matched exactly has no gradient, and needs none.
+            open_ = values != 0 if self.objective.targeted else torch.ones_like(values).bool()
+            return (gradient.flatten(1) == 0).all(dim=1) & open_ & values.isfinite()
 
         nudged = in_batches(len(start), GRADIENTS_AT_ONCE, flat).to(start.device)
         if nudged.any():

@@ -6,7 +6,6 @@ targeted=objective.targeted, ...)``, and by name as ``--adv-objective`` in train
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Protocol
 
 import torch
@@ -15,20 +14,25 @@ from torch import Tensor, nn
 from ..runtime.errors import InputError
 
 __all__ = [
+    "ALL",
     "CoordinateMaximization",
     "InterpolationTarget",
     "Objective",
     "RepresentationMatching",
     "check_coordinates",
+    "complete",
     "relative_distance",
 ]
 
-
+ALL = "all"
 SMALLEST_NORM = 1e-12
 
 
 class Objective(Protocol):
     """What PGD optimises, one value per image.
+
+    A plain function ``(model, inp, target) -> (N,)`` does too where `synthesize` takes one: it is
+    maximised, and bears its own name.
 
     Attributes
     ----------
@@ -53,16 +57,29 @@ class Objective(Protocol):
         ...
 
 
-def check_coordinates(coordinates: Sequence[int], size: int) -> Tensor:
-    """`coordinates` as int64, (K,); `InputError` unless they are coordinates of R(x) in R^size."""
-    if not len(coordinates):
+def check_coordinates(coordinates: Any, size: int) -> Tensor:
+    """`coordinates` as int64, (K,); `InputError` unless they are coordinates of R(x) in R^size.
+
+    One number is one coordinate, ``"all"`` every one.
+    """
+    if isinstance(coordinates, str):
+        if coordinates != ALL:
+            raise InputError(f'coordinates={coordinates!r}: give numbers, or "{ALL}"')
+        return torch.arange(size)
+    try:
+        found = torch.as_tensor(coordinates).flatten()
+    except (TypeError, ValueError, RuntimeError):
+        raise InputError(
+            f"coordinates={coordinates!r}: give whole numbers, 0 to {size - 1}"
+        ) from None
+    if not len(found):
         raise InputError(f"no coordinates: give some of 0 to {size - 1}")
-    for i in coordinates:
+    for i in found.tolist():
         if int(i) != i or not 0 <= i < size:
             raise InputError(
                 f"coordinate {i} is out of range: R(x) has coordinates 0 to {size - 1}"
             )
-    return torch.tensor([int(i) for i in coordinates])
+    return found.long()
 
 
 def relative_distance(representation: Tensor, target: Tensor) -> Tensor:
@@ -73,6 +90,47 @@ def relative_distance(representation: Tensor, target: Tensor) -> Tensor:
     distance = torch.linalg.vector_norm(representation - target, dim=1)
     norm = torch.linalg.vector_norm(target, dim=1)
     return distance / norm.where(norm > SMALLEST_NORM, norm.new_ones(()))
+
+
+class _Complete:
+    """An objective that lacks something: a name, a direction, or the representation it saw."""
+
+    def __init__(self, objective: Any) -> None:
+        self.objective = objective
+        named = getattr(objective, "__name__", type(objective).__name__)
+        self.name: str = getattr(objective, "name", named)
+        self.targeted = bool(getattr(objective, "targeted", False))
+
+    def __call__(self, model: nn.Module, inp: Tensor, target: Any) -> tuple[Tensor, Tensor]:
+        found = self.objective(model, inp, target)
+        values, seen = found if isinstance(found, (tuple, list)) else (found, None)
+        if not isinstance(values, Tensor) or values.shape != (len(inp),):
+            what = f"shape {tuple(values.shape)}" if isinstance(values, Tensor) else type(values)
+            raise InputError(
+                f"the objective {self.name} gives {what} for {len(inp)} images: give one value "
+                "for each, (N,), alone or before the representation that it saw"
+            )
+        return values, values[:, None] if seen is None else seen
+
+    def training_target(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+        made: Tensor = self.objective.training_target(model, images, labels)
+        return made
+
+
+def complete(objective: Any) -> Objective:
+    """`objective`, which may be a plain function or give its values alone; those are maximised.
+
+    Raises
+    ------
+    InputError
+        If it cannot be called; and at its first call, if it gives no value for each image.
+    """
+    if not callable(objective):
+        raise InputError(
+            f"objective is a {type(objective).__name__}: give a function of network, input and "
+            "target"
+        )
+    return _Complete(objective)
 
 
 class RepresentationMatching:

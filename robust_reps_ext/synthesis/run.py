@@ -13,8 +13,8 @@ import torch
 from robustness.attacker import AttackerModel
 from torch import Tensor
 
+from ..models.layers import at_layer
 from ..models.loading import weights_digest
-from ..models.representation import at_layer
 from ..results.snapshot import Snapshot, described
 from ..results.synthesis import Synthesis
 from ..runtime.errors import InputError, warn
@@ -24,7 +24,7 @@ from ..runtime.randomness import check_seed, own_generators
 from ..runtime.signals import Pending, deferred
 from ..upstream.attack.state import State
 from .network import Network
-from .objectives import Objective
+from .objectives import Objective, complete
 from .settings import Settings, recorded
 from .trace import Progress, Recorder
 
@@ -55,11 +55,17 @@ def optimize(
             f"{len(start)} starts, {len(target)} targets, {len(origin)} origins: "
             "give as many of each, and origins of the size of the starts"
         )
-    check_seed(seed)
+    seed = check_seed(seed)
     numbers = torch.arange(len(start)) + settings.first if numbers is None else numbers.cpu()
     read = at_layer(model, settings.layer)
     network = Network(read, objective, target, precision=settings.precision, seed=seed)
     recorder = Recorder(settings, progress)
+    provenance = {
+        "weights": weights_digest(model),
+        "seed": seed,
+        "device": str(network.device),
+        "versions": _versions(),
+    }
     snapshot = None
     if settings.snapshot is not None:
         run = _described(
@@ -73,10 +79,10 @@ def optimize(
         network.prepare(begin)
         images = Run(network, recorder, settings, origin, stop_when, snapshot, pending, kept)
         final = images.run()
-        value = network.values(final, images.size)
+        value = _whatever_happens(partial(network.values, final, images.size), recorder.last)
         images.keep()
     if snapshot is not None:
-        snapshot.remove()
+        _whatever_happens(snapshot.remove, None)
     failed = images.non_finite()
     if any(failed):
         left = [str(i) for i, one in enumerate(failed) if one]
@@ -91,23 +97,28 @@ def optimize(
         trace=torch.cat([torch.cat(recorder.traces, dim=1), value[None]]),
         trace_steps=torch.tensor([*recorder.trace_steps, settings.iterations]),
         settings={
-            "objective": objective.name,
-            "targeted": objective.targeted,
+            "objective": network.objective.name,
+            "targeted": network.objective.targeted,
             **_plain(recorded(settings)),
             "batch_size": images.size,
             "zero_gradient_starts": int(nudged.sum()),
             "non_finite": any(failed) and failed,
+            **({"stopped": True} if recorder.stopped else {}),
         },
-        provenance={
-            "weights": weights_digest(model),
-            "seed": seed,
-            "device": str(next(model.parameters()).device),
-            "versions": _versions(),
-        },
+        provenance=provenance,
         target_images=target_images,
         frames=torch.cat(recorder.frames, dim=1) if recorder.frames else None,
         frame_steps=torch.tensor(recorder.frame_steps) if recorder.frames else None,
     )
+
+
+def _whatever_happens(made: Callable[[], Any], instead: Any) -> Any:
+    """What `made` gives; where it fails, a warning: the images that are there count more."""
+    try:
+        return made()
+    except Exception as error:
+        warn(f"after the last step: {type(error).__name__}: {error}; the images are kept")
+        return instead() if callable(instead) else instead
 
 
 class Run:
@@ -219,7 +230,7 @@ class Run:
             orig_input=self.origin[rows],
             use_best=settings.use_best,
             mixed_precision=network.reduced,
-            stop_when=self.stop_when,
+            stop_when=self._stops if self.recorder.may_stop else self.stop_when,
             schedule=settings.schedule,
             patience=settings.patience,
             drop_finished=True,
@@ -227,6 +238,14 @@ class Run:
             **watched,
         )
         return found
+
+    def _stops(self, values: Tensor, seen: Any) -> Tensor:
+        """Every image once `progress` has said so; else those that `stop_when` says."""
+        if self.recorder.stopped:
+            return torch.ones_like(values).bool()
+        if self.stop_when is None:
+            return torch.zeros_like(values).bool()
+        return self.stop_when(values, seen)
 
     def _tensors(self, state: State | None) -> dict[str, Tensor]:
         device = self.network.device
@@ -285,7 +304,7 @@ def _described(
         **{name: described(value) for name, value in recorded(settings).items()},
         "weights": weights_digest(model),
         "normalizer": described(model.normalizer),
-        "objective": objective.name,
+        "objective": complete(objective).name,
         "objective's parts": described(objective),
         "target": described(target),
         "start": described(start),

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, TypedDict
 
 import torch
 from torch import Tensor, nn
 
 from ..results.snapshot import check_snapshot
-from ..runtime.errors import InputError, warn
+from ..runtime.errors import InputError, OptionError, plain_number, warn
 from ..upstream.attack.schedules import SCHEDULES
 
 __all__ = ["PAPER_SIZE", "Options", "Settings", "at_size", "paper_eps", "recorded"]
@@ -24,6 +24,18 @@ PAPER_SIZE = 224
 PERIOD = 100
 WIDTHS = 3.5
 LONGEST = 0.07
+
+# What is a number, or with a text in place of it.
+NUMBERS = (
+    "eps",
+    "step_size",
+    "iterations",
+    "batch_size",
+    "frames",
+    "patience",
+    "first",
+    "snapshot_interval",
+)
 
 _RENAMED = {"place": "snapshot", "place_interval": "snapshot_interval"}
 
@@ -197,10 +209,15 @@ class Settings:
             wanted |= {"iterations": iterations, "patience": PERIOD}
         if wanted.get("schedule", "paper") != "paper":
             wanted = _faster(paper, wanted, width=math.sqrt(math.prod(images.shape[-3:])))
+        known = {field.name for field in fields(cls)}
+        for name in wanted.keys() - known:
+            raise OptionError(name, known | {"seed", "progress"})
         return replace(paper, **wanted)
 
     def __post_init__(self) -> None:
-        """Raise `InputError` for values that no run can use."""
+        """Raise `InputError` for values that no run can use; numbers of any library are taken."""
+        for name in NUMBERS:
+            object.__setattr__(self, name, plain_number(name, getattr(self, name)))
         if self.iterations < 1 or self.iterations != int(self.iterations):
             raise InputError(f"iterations={self.iterations}: give a whole number, 1 or more")
         if isinstance(self.batch_size, str) and self.batch_size != "auto":

@@ -13,8 +13,8 @@ from .settings import Settings
 
 __all__ = ["Progress", "Recorder", "frame_steps"]
 
-Progress = Callable[[int, int, float], None]
-"""``progress(steps_done, steps_in_all, mean_objective)``."""
+Progress = Callable[[int, int, float], Any]
+"""``progress(steps_done, steps_in_all, mean_objective)``; the run ends where it returns True."""
 
 RECORDED_STEPS = 100
 
@@ -59,6 +59,7 @@ class Recorder:
         self._images: list[Tensor] = []
         self._bar = tqdm(unit="step", disable=progress is not True)
         self._tell = progress if callable(progress) else None
+        self.may_stop, self.stopped = self._tell is not None, False
 
     def __enter__(self) -> Recorder:
         return self
@@ -83,7 +84,9 @@ class Recorder:
         if iteration in self.trace_steps[len(self._values) : len(self._values) + 1]:
             self._values.append(losses)
             if self._tell is not None and (losses.is_cpu or iteration % TOLD_EVERY == 0):
-                self._tell(self.done + iteration + 1, self.total, float(losses.mean()))
+                done = self.done + iteration + 1
+                if self._tell(done, self.total, float(losses.mean())) is True:
+                    self.stopped = True
 
     def end_batch(self, result: Tensor) -> None:
         """Complete the batch: where all images stopped early, their last values and frames stay."""
@@ -96,6 +99,10 @@ class Recorder:
         if self.frame_steps:
             images = _padded(self._images, len(self.frame_steps) - 1)
             self.frames.append(torch.stack([*images, _as_bytes(result)]))
+
+    def last(self) -> Tensor:
+        """The objective of each image as it was last recorded."""
+        return torch.cat([trace[-1] for trace in self.traces])
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything recorded so far, by name."""

@@ -17,8 +17,8 @@ from robust_reps_ext import InputError
 from robust_reps_ext.datasets.critters import networks
 from robust_reps_ext.models import architectures
 from robust_reps_ext.models.architectures import families
+from robust_reps_ext.models.layers import RepresentationModel
 from robust_reps_ext.models.loading import load_model, weights_digest
-from robust_reps_ext.models.representation import RepresentationModel
 
 HALF = ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
 

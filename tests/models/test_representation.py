@@ -201,7 +201,6 @@ def test_maps_are_averaged_on_request(layer):
     ("layer", "message"),
     [
         ("first:median", "layer 'first:median': pool by mean or mean-last"),
-        ("pair", "output of layer 'pair' is a tuple, not a tensor"),
         ("furst:mean", "layer 'furst' is not in Maps: try first"),
     ],
 )
@@ -210,6 +209,13 @@ def test_a_layer_that_gives_no_rows_is_named(layer, message):
     with pytest.raises(rr.InputError, match=message):
         rr.representation(model, torch.rand(1, 3, 8, 8), layer=layer)
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
+
+
+def test_of_several_outputs_the_first_is_taken():
+    model = wrapped(Maps())
+    x = torch.rand(2, 3, 8, 8)
+    expected = model.normalizer(x).flatten(1)
+    torch.testing.assert_close(rr.representation(model, x, layer="pair"), expected)
 
 
 def test_where_there_is_no_relu_fake_relu_changes_nothing_and_says_so_once(caplog):

@@ -40,7 +40,6 @@ def test_a_sound_network_is_described(caplog):
     [
         (lambda network: network.fc.weight.data.fill_(torch.nan), "fc.weight of Network holds NaN"),
         (lambda network: network.fc.bias.data.fill_(torch.inf), "fc.bias of Network holds NaN"),
-        (lambda network: setattr(network, "shape", (9, 1)), "not logits of shape"),
     ],
 )
 def test_a_broken_network_is_refused(broken, message):
@@ -48,6 +47,14 @@ def test_a_broken_network_is_refused(broken, message):
     broken(network)
     with pytest.raises(InputError, match=message):
         rr.load_model(network, normalize=HALF)
+
+
+def test_a_network_without_logits_is_loaded_with_a_warning(caplog):
+    network = Network()
+    network.shape = (9, 1)
+    model = rr.load_model(network, normalize=HALF)
+    assert "no logits of shape (1, classes)" in caplog.text
+    assert rr.representation(model, torch.rand(2, 3, 32, 32)).shape == (2, 3)
 
 
 def test_the_look_at_the_output_can_be_switched_off():

@@ -45,7 +45,7 @@ class Checkpoint:
         Weights of the bare classifier by plain name (``"conv1.weight"``), on the CPU, in the
         precision in which they are stored.
     normalizer
-        (mean, std), each of shape (3,), float32, for images in [0, 1]; None where none is stored.
+        (mean, std), each of shape (C,), float32, for images in [0, 1]; None where none is stored.
     format
         ``"robustness"``, ``"robust-models-transfer"``, ``"model_metamers"``, ``"robustbench"``,
         ``"bare"`` or ``"safetensors"``.
@@ -273,8 +273,13 @@ def _with_card(stored: Normalizer | None, card: Any) -> Normalizer | None:
         mean, std = (torch.tensor(card[name], dtype=torch.float32) for name in ("mean", "std"))
     except (TypeError, ValueError, RuntimeError) as error:
         raise pickle.UnpicklingError("its card has a normaliser that is no numbers") from error
-    if mean.shape != (3,) or std.shape != (3,) or not bool((std > 0).all() & (mean < 1e3).all()):
-        raise pickle.UnpicklingError("its card has no mean and deviation of three channels")
+    if (
+        mean.dim() != 1
+        or not len(mean)
+        or mean.shape != std.shape
+        or not bool((std > 0).all() & (mean < 1e3).all())
+    ):
+        raise pickle.UnpicklingError("its card has no mean and deviation of channels")
     if stored is not None and not all(
         torch.allclose(one, other, atol=1e-4)
         for one, other in zip(stored, (mean, std), strict=True)

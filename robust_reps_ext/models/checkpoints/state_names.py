@@ -13,6 +13,7 @@ __all__ = ["Normalizer", "bare_name", "named_plainly"]
 
 Normalizer = tuple[Tensor, Tensor]
 
+_STATISTICS = (("new_mean", "new_std"), ("mean", "std"), ("mu", "sigma"))
 # Where the formats keep mean and standard deviation.
 _NORMALIZERS = tuple(
     (f"{place}{mean}", f"{place}{std}")
@@ -26,7 +27,7 @@ _NORMALIZERS = tuple(
         "attacker.preproc.normalize.",
         "attacker.preproc.normalizer.",
     )
-    for mean, std in (("new_mean", "new_std"), ("mean", "std"), ("mu", "sigma"))
+    for mean, std in _STATISTICS
 )
 
 
@@ -52,7 +53,7 @@ def named_plainly(
         no known wrapper; the message is one phrase.
     """
     state = _stripped(_without_compile(state))
-    state = _renamed(state)
+    state = _renamed(_without_sequence(state))
     places = {name.partition(".")[0] for name in state}
     normalizer, state = _split_normalizer(state)
     groups = {name.partition(".")[0] for name in state}
@@ -105,6 +106,19 @@ _OLD_NAMES = (
 )
 
 
+def _without_sequence(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """``nn.Sequential(Normalize(...), network)``: 0.mean, 0.std and 1.<name>."""
+    first = {name[2:] for name in state if name.startswith("0.")}
+    if first not in map(set, _STATISTICS) or not all(
+        name.startswith(("0.", "1.")) for name in state
+    ):
+        return state
+    return {
+        name[2:] if name.startswith("1.") else f"normalize.{name[2:]}": value
+        for name, value in state.items()
+    }
+
+
 def _renamed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     renamed = {}
     for name, value in state.items():
@@ -135,9 +149,9 @@ def _split_normalizer(
         if mean not in state or std not in state:
             continue
         pair = state[mean].flatten().float(), state[std].flatten().float()
-        if any(len(values) != 3 for values in pair) or not bool((pair[1] > 0).all()):
+        if len(pair[0]) != len(pair[1]) or not len(pair[0]) or not bool((pair[1] > 0).all()):
             raise pickle.UnpicklingError(
-                f"{mean!r} and {std!r} are no mean and deviation of three channels"
+                f"{mean!r} and {std!r} are no mean and deviation of channels"
             )
         if found is not None and not all(map(torch.equal, pair, found)):
             raise pickle.UnpicklingError(f"it holds two normalisers, and {mean!r} differs")

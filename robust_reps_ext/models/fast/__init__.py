@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 from ...runtime.modules import device_of, evaluating
 from ...runtime.randomness import own_generators
 from ..hooks import ReplacedReLU, straight_through
-from ..representation import RepresentationModel, unwrapped
+from ..layers import RepresentationModel, unwrapped
 from .convolutions import Packed, Unshuffled, cheaper
 from .folding import bare, foldable, folded_weights, is_weighted, rest_of
 from .residual_blocks import whole_block, whole_row
@@ -70,7 +71,8 @@ class FastCopy:
             if isinstance(network, RepresentationModel):
                 network.site(x)
             self.network = _sharing(network).eval()
-            self.folded = foldable(self.network, x)
+            with _untouched(network):
+                self.folded = foldable(self.network, x)
             for layer, norm in self.folded.items():
                 _fold(self.network, layer, norm)
             if self.on_cpu:
@@ -225,6 +227,25 @@ def _sharing(network: nn.Module) -> Any:
         for hooks in (module._forward_hooks, module._forward_pre_hooks):
             memo |= {id(hook): hook for hook in hooks.values()}
     return copy.deepcopy(network, memo)
+
+
+@contextmanager
+def _untouched(network: nn.Module) -> Iterator[None]:
+    """Refuse a copy that calls the network itself: a ``forward`` set on the instance does."""
+
+    def refuse(module: nn.Module, _args: Any) -> None:
+        raise NoCopyError(f"what was copied calls the {type(module).__name__} it was copied from")
+
+    handles = [module.register_forward_pre_hook(refuse) for module in network.modules()]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+class NoCopyError(RuntimeError):
+    """A deep copy of a network is not a network of its own."""
 
 
 def _tensors(module: nn.Module) -> dict[str, Tensor]:

@@ -119,6 +119,12 @@ def attack(
                 f"schedule='lbfgs' follows the gradient, constraint={constraint!r} uses none: "
                 "choose schedule='paper'"
             )
+        if schedule == "lbfgs" and not _moves_freely(step):
+            raise InputError(
+                "schedule='lbfgs' moves along directions of its own, "
+                f"{type(step).__name__}.step restricts the moves: restrict them in project, or "
+                "choose schedule='paper'"
+            )
         if keeper is not None and (random_start or random_restarts):
             raise InputError(
                 f"random_start={random_start}, random_restarts={random_restarts}: a run that "
@@ -230,6 +236,13 @@ def _start(step: Any, x: Tensor, random: bool | str) -> Tensor:
             raise InputError('random_start="sphere" is for constraint "2": use random_start=True')
         return step.project(step.random_on_sphere(x)).detach()
     return step.project(step.random_perturb(x) if random else x).detach()
+
+
+def _moves_freely(step: Any) -> bool:
+    """Whether any direction is a move: for upstream's sets, not where a set has its own step."""
+    from robustness.attacker import STEPS
+
+    return type(step).step in {vars(one).get("step") for one in STEPS.values()}
 
 
 def _step_class(constraint: Any) -> Callable[..., Any]:

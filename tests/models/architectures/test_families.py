@@ -11,7 +11,7 @@ from torch import nn
 
 import robust_reps_ext as rr
 from robust_reps_ext.models.architectures import recognized
-from robust_reps_ext.models.representation import RepresentationModel
+from robust_reps_ext.models.layers import RepresentationModel
 
 DOCS = Path(__file__).parents[3] / "docs" / "models.md"
 
