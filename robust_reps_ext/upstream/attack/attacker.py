@@ -242,7 +242,7 @@ def _moves_freely(step: Any) -> bool:
     """Whether any direction is a move: for upstream's sets, not where a set has its own step."""
     from robustness.attacker import STEPS
 
-    return type(step).step in {vars(one).get("step") for one in STEPS.values()}
+    return type(step).step in {getattr(one, "step", None) for one in STEPS.values()}
 
 
 def _step_class(constraint: Any) -> Callable[..., Any]:
