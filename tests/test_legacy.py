@@ -44,6 +44,8 @@ from robustness.datasets import DATASETS
 
 import robust_reps_ext as rr
 
+pytestmark = pytest.mark.filterwarnings("ignore:the objective has no gradient")
+
 
 @pytest.fixture(scope="module")
 def tiny(one_thread):

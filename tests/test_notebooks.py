@@ -8,6 +8,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from IPython.core.inputtransformer2 import TransformerManager
 from nbclient import NotebookClient
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "examples").glob("*.ipynb"))
@@ -18,12 +19,17 @@ def test_there_are_three():
     assert names == ["own_checkpoint", "own_objective", "quick_tour"]
 
 
+def python(source):
+    """A cell without its magic."""
+    return TransformerManager().transform_cell(source)
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_is_python_and_imports_what_is_there(path):
     notebook = nbformat.read(path, as_version=4)
     nbformat.validate(notebook)
     assert not any(cell.get("outputs") for cell in notebook.cells)
-    cells = [ast.parse(cell.source) for cell in notebook.cells if cell.cell_type == "code"]
+    cells = [ast.parse(python(cell.source)) for cell in notebook.cells if cell.cell_type == "code"]
     imports = [one for cell in cells for one in cell.body if hasattr(one, "names")]
     assert imports
     exec(compile(ast.Module(imports, []), path.name, "exec"), {})

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
-from robustness.tools.custom_modules import FakeReLU
 from torch import Tensor, nn
+
+from ..small_network import SmallNetwork
 
 __all__ = ["ARCHITECTURES", "CrittersResNet", "CrittersVGG", "critters_resnet", "critters_vgg"]
 
@@ -46,34 +46,7 @@ class _ResidualBlock(nn.Module):
         return self.bn2(self.conv2(out)) + self.shortcut(x)
 
 
-class _Network(nn.Module):
-    """A body of blocks, a ReLU, averages over the four quadrants, and one linear layer.
-
-    Each coordinate of the representation is one channel in one quadrant, so that it says roughly
-    where things are, as larger networks do on larger images.
-    """
-
-    body: nn.Sequential
-    fc: nn.Linear
-
-    def forward(
-        self, x: Tensor, with_latent: bool = False, fake_relu: bool = False, no_relu: bool = False
-    ) -> Any:
-        before_relu = self.body(x)
-        relu = FakeReLU.apply if fake_relu else torch.relu
-        representation = _quadrants(relu(before_relu))
-        logits = self.fc(representation)
-        if with_latent:
-            return logits, _quadrants(before_relu) if no_relu else representation
-        return logits
-
-
-def _quadrants(x: Tensor) -> Tensor:
-    """Averages over the quadrants of each channel: (N, C, H, W) to (N, 4 C)."""
-    return nn.functional.adaptive_avg_pool2d(x, 2).flatten(1)
-
-
-class CrittersResNet(_Network):
+class CrittersResNet(SmallNetwork):
     """A ResNet of four stages for images of 32 to 128 pixels.
 
     Parameters
@@ -107,7 +80,7 @@ class CrittersResNet(_Network):
         self.fc = nn.Linear(4 * channels, num_classes)
 
 
-class CrittersVGG(_Network):
+class CrittersVGG(SmallNetwork):
     """A VGG of four stages with batch normalisation for images of 32 to 128 pixels."""
 
     def __init__(self, num_classes: int = 9, width: int = 32) -> None:

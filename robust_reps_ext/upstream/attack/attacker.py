@@ -18,7 +18,10 @@ from .pgd import PGD, Callback, OnNonFinite, StopWhen
 from .schedules import SCHEDULES
 from .state import Keeper, where
 
-__all__ = ["attack", "respond"]
+__all__ = ["RANDOM_STARTS", "attack", "respond"]
+
+# Words on the command line, and what `random_start` is then.
+RANDOM_STARTS: dict[str, bool | str] = {"ball": True, "uniform": "radius", "surface": "sphere"}
 
 Loss = Callable[[nn.Module, Tensor, Any], tuple[Tensor, Any]]
 
@@ -231,10 +234,13 @@ def _loss(
 
 def _start(step: Any, x: Tensor, random: bool | str) -> Tensor:
     """A start inside the set: `x` itself, or a random point."""
-    if random == "sphere":
-        if not hasattr(step, "random_on_sphere"):
-            raise InputError('random_start="sphere" is for constraint "2": use random_start=True')
-        return step.project(step.random_on_sphere(x)).detach()
+    if random in ("sphere", "radius"):
+        draw = getattr(step, f"random_on_{random}", None)
+        if draw is None:
+            raise InputError(
+                f'random_start="{random}" is for constraint "2": use random_start=True'
+            )
+        return step.project(draw(x)).detach()
     return step.project(step.random_perturb(x) if random else x).detach()
 
 

@@ -67,6 +67,11 @@ class L2Step(_Ball):
         """A point at distance eps, clamped to [0, 1]: upstream's random start."""
         return self._at_radius(x, 1.0)
 
+    def random_on_radius(self, x: Tensor) -> Tensor:
+        """A point whose distance is uniform in [0, eps], clamped to [0, 1]."""
+        radius = torch.rand_like(x.flatten(1)[:, :1])
+        return self._at_radius(x, radius.view(-1, *[1] * (x.dim() - 1)))
+
     def _at_radius(self, x: Tensor, radius: Tensor | float) -> Tensor:
         noise = torch.randn_like(x)
         return (self.orig_input + radius * self.eps * noise / norms(noise)).clamp(0, 1)

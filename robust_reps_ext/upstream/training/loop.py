@@ -16,14 +16,16 @@ from ...runtime.errors import InputError
 from ...runtime.modules import device_of, evaluating
 from ...runtime.precision import amp_dtype
 from .. import distributed, registry
-from ..arguments import given, mixed, whole_number
+from ..arguments import given, mixed, number, whole_number
+from ..attack.attacker import RANDOM_STARTS
 from ..attack.network_copy import AttackCopy
 from ..distributed.batches import Share
 from ..distributed.replicas import average_statistics, bare, for_evaluation, gradients_kept
+from .course import Course
 from .progress import EpochProgress, Pass, over_ranks
 from .schedules import eps_multiplier
 
-__all__ = ["model_loop"]
+__all__ = ["length", "model_loop"]
 
 _IMAGES_SHOWN = 15
 
@@ -42,6 +44,7 @@ def model_loop(
     rest: Iterable[Any] | None = None,
     after_step: Callable[[EpochProgress], None] | None = None,
     share: Callable[[int, int], Share] | None = None,
+    course: Course | None = None,
 ) -> tuple[float, float]:
     """Train for one epoch, or evaluate.
 
@@ -72,6 +75,8 @@ def model_loop(
         Called with the progress after every step of training.
     share
         What this rank has of a batch, from the number of the step and of the images at hand.
+    course
+        How far the run is, which says how long the epoch is, and what changes from step to step.
 
     Returns
     -------
@@ -98,20 +103,28 @@ def model_loop(
     first, scaler = progress.steps, scaler or torch.amp.GradScaler(device.type, enabled=False)
     parts = whole_number(args, "grad_accumulation", 1, at_least=1) if training else 1
     quiet = not distributed.is_main()
-    with tqdm(total=_length(loader), initial=first, mininterval=0.5, disable=quiet) as bar:
-        for step, (inp, target) in enumerate(loader if rest is None else rest, first):
+    batches = loader if rest is None else rest
+    if course is not None:
+        batches = course.timed(batches, epoch, first)
+    with tqdm(total=length(loader), initial=first, mininterval=0.5, disable=quiet) as bar:
+        for step, (inp, target) in enumerate(batches, first):
             inp = inp.to(device, non_blocking=True)
             target = target.to(device, non_blocking=True)
             mine = share(step, len(inp)) if share else Share(len(inp), 1.0, len(inp))
             if training:
                 opt.zero_grad()
+            adversary = attack
+            if course is not None:
+                course.set_rate(opt)
+                full, inp = inp, course.resized(inp)
+                adversary = course.attack(attack, full, inp)
             passes: list[Pass] = []
             pieces = max(1, min(parts, mine.least))
             for some, labels in zip(
                 inp.tensor_split(pieces), target.tensor_split(pieces), strict=True
             ):
                 with gradients_kept(model, here=len(passes) < pieces - 1):
-                    one = _forward(args, model, some, labels, attack, copy)
+                    one = _forward(args, model, some, labels, adversary, copy)
                     if training:
                         loss = (one.loss + one.penalty) * (mine.weight * len(some) / len(inp))
                         scaler.scale(loss).backward()
@@ -149,7 +162,7 @@ def _forward(
     copy: AttackCopy | None,
 ) -> Pass:
     """Attack the images if there is a copy to do it on, and classify them."""
-    criterion = given(args, "custom_train_loss", nn.functional.cross_entropy)
+    criterion = given(args, "custom_train_loss", _cross_entropy(args, model.training))
     regularizer = given(args, "regularizer")
     device = inp.device
     attacked = copy is not None
@@ -174,6 +187,11 @@ def _forward(
     return Pass(len(inp), loss, accuracies, penalty, final_inp)
 
 
+def _cross_entropy(args: Any, training: bool) -> nn.CrossEntropyLoss:
+    smoothing = number(given(args, "label_smoothing", 0), "--label-smoothing", at_least=0)
+    return nn.CrossEntropyLoss(label_smoothing=smoothing if training else 0.0)
+
+
 def _attack_options(args: Any, epoch: int, training: bool, device: torch.device) -> dict[str, Any]:
     """What `AttackerModel` is called with to attack, but for the target."""
     multiplier = eps_multiplier(args) if training else None
@@ -182,7 +200,8 @@ def _attack_options(args: Any, epoch: int, training: bool, device: torch.device)
         "eps": args.eps if multiplier is None else args.eps * multiplier(epoch),
         "step_size": args.attack_lr,
         "iterations": args.attack_steps,
-        "random_start": given(args, "random_start", 0),
+        "random_start": bool(given(args, "random_start", 0))
+        and RANDOM_STARTS[given(args, "random_radius", "ball")],
         "custom_loss": given(args, "custom_adv_loss"),
         "random_restarts": 0 if training else args.random_restarts,
         "use_best": bool(args.use_best),
@@ -225,7 +244,8 @@ def _precision(args: Any, device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, dtype=amp_dtype(device), enabled=mixed(args, device))
 
 
-def _length(loader: Any) -> int | None:
+def length(loader: Any) -> int | None:
+    """How many batches a loader has, or None if it does not know."""
     try:
         return len(loader)
     except TypeError:  # an iterable without a length, or a wrapper around one

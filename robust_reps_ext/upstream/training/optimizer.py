@@ -27,7 +27,8 @@ def make_optimizer_and_schedule(
     Parameters
     ----------
     args
-        ``lr``, ``momentum``, ``weight_decay`` and what `schedules.lr_multiplier` reads.
+        ``lr``, ``momentum``, ``nesterov``, ``weight_decay``, ``decay_norms`` and what
+        `schedules.lr_multiplier` reads.
     model
         Whose parameters are updated if `params` is None.
     checkpoint
@@ -38,18 +39,27 @@ def make_optimizer_and_schedule(
     Returns
     -------
     tuple
-        The optimizer, and the schedule to step once an epoch (None for a constant rate).
+        The optimizer, and the schedule to step once an epoch (None for a constant rate, and for
+        one that changes from step to step, see `course.Course.set_rate`).
 
     Raises
     ------
     InputError
         If the checkpoint's optimizer is for other parameters, or it lacks what is needed.
     """
+    momentum = number(args.momentum, "--momentum", at_least=0)
+    nesterov = bool(given(args, "nesterov", 0))
+    if nesterov and not momentum:
+        raise InputError("--nesterov 1 needs momentum: give --momentum 0.9")
+    params = list(model.parameters() if params is None else params)
+    if not given(args, "decay_norms", 1):
+        params = _split(params)
     optimizer = SGD(
-        model.parameters() if params is None else params,
+        params,
         number(args.lr, "--lr", at_least=0),
-        momentum=number(args.momentum, "--momentum", at_least=0),
+        momentum=momentum,
         weight_decay=number(args.weight_decay, "--weight-decay", at_least=0),
+        nesterov=nesterov,
     )
     epoch = 0
     if checkpoint:
@@ -63,6 +73,19 @@ def make_optimizer_and_schedule(
     if multiplier is None:
         return optimizer, None
     return optimizer, LambdaLR(optimizer, multiplier, last_epoch=epoch - 1)
+
+
+def _split(params: list[Any]) -> list[dict[str, Any]]:
+    """Weights of layers, and what is one number a channel (biases, norms), without decay."""
+    if any(isinstance(one, dict) for one in params):
+        raise InputError(
+            "--decay-norms 0 makes parameter groups of its own: give update_params as parameters, "
+            "or groups with a weight_decay of theirs and decay_norms=1"
+        )
+    return [
+        {"params": [one for one in params if one.dim() > 1]},
+        {"params": [one for one in params if one.dim() <= 1], "weight_decay": 0.0},
+    ]
 
 
 def make_grad_scaler(

@@ -12,6 +12,7 @@ from robustness import defaults as upstream
 from ...runtime.errors import InputError
 from .. import registry
 from ..arguments import given, missing
+from ..attack.attacker import RANDOM_STARTS
 from ..data.bad_images import ACTIONS
 from .checkpoints import LATEST
 
@@ -36,8 +37,19 @@ OURS: dict[str, list[list[Any]]] = {
         ["grad-accumulation", int, "how many parts a batch is computed in, to need less memory", 1],
         ["sync-bn", [0, 1], "whether batch norm in training is over all of torchrun's processes",
          0],
+        ["minutes", float, "train so long, whatever --epochs says; schedules follow the clock",
+         None],
+        ["ema", float, "evaluate, save and return averaged weights, of which so much is left "
+         "after a step, such as 0.998; 0 for none", 0],
+        ["label-smoothing", float, "how much of each label is spread over all classes", 0],
+        ["nesterov", [0, 1], "Nesterov's momentum", 0],
+        ["decay-norms", [0, 1], "weight decay on biases and normalisation layers, too", 1],
+        ["eps-warmup", float, "share of the run over which eps and step size rise from 0", 0],
+        ["image-sizes", str, "sizes in training: '[(share of the run, pixels), ...]'", None],
     ],
     "PGD_ARGS": [
+        ["random-radius", sorted(RANDOM_STARTS), "where random starts lie: anywhere in the ball, "
+         "at any distance alike (for constraint 2), or on the surface, as upstream's (2)", "ball"],
         ["adv-objective", sorted(registry.OBJECTIVES), "what the adversary optimises instead of "
          "the classification loss", None],
     ],
@@ -53,7 +65,8 @@ _HELP = {
     "resume-optimizer": "whether to go on with optimizer, epoch and random state too (default: 1 "
     "if the checkpoint lies in --out-dir, else 0)",
     "step-lr": "number of epochs between step-lr-gamma x LR drops",
-    "custom-lr-multiplier": "LR multiplier schedule: '[(epoch, multiplier), ...]' or cyclic",
+    "custom-lr-multiplier": "LR multiplier schedule: '[(epoch, multiplier), ...]', cyclic, or "
+    "one-cycle (step by step: up over a tenth of the run, down by a cosine)",
     "eps": "adversarial perturbation budget, such as 3.0 or 8/255",
     "attack-lr": "step size of PGD, such as 0.5 or 2/255",
     "log-iters": "how frequently (in epochs) to evaluate and log; 0: only after the last",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from torch import nn
 
 from ...runtime import random_state
+from ...runtime.errors import InputError
 from ...runtime.modules import device_of
 from ...runtime.signals import Interrupted, deferred
 from .. import distributed
@@ -24,10 +26,12 @@ from ..arguments import (
     whole_number,
 )
 from ..distributed.batches import share_of
-from ..distributed.replicas import on_devices
+from ..distributed.replicas import bare, on_devices
+from .averaging import Average
+from .course import Course
 from .evaluation import autograd_mode
 from .log import NO_ADVERSARY, TrainingRecord
-from .loop import model_loop
+from .loop import length, model_loop
 from .optimizer import make_grad_scaler, make_optimizer_and_schedule, schedule_state
 from .progress import WITHIN_EPOCH, EpochProgress, state_of_this_rank, states_of_all_ranks
 
@@ -59,8 +63,10 @@ def train_model(
         use_best, random_restarts``. Optional: ``adv_eval, save_ckpt_iters, step_lr,
         save_interval, step_lr_gamma, custom_lr_multiplier, lr_interpolation, custom_eps_multiplier,
         random_start, mixed_precision, seed, adv_objective, fast, grad_accumulation, sync_bn``,
-        and the functions ``custom_train_loss, custom_adv_loss, custom_accuracy, regularizer,
-        iteration_hook, epoch_hook`` of upstream's documentation.
+        those of the fast recipe (docs/training.md) ``minutes, ema, label_smoothing, nesterov,
+        decay_norms, eps_warmup, image_sizes, random_radius``, and the functions
+        ``custom_train_loss, custom_adv_loss, custom_accuracy, regularizer, iteration_hook,
+        epoch_hook`` of upstream's documentation.
     model
         An `AttackerModel`. It is moved to CUDA if there is any.
     loaders
@@ -112,16 +118,17 @@ def train_model(
     run = TrainingRun(
         args, model, loaders, checkpoint, dp_device_ids, store, update_params, disable_no_grad
     )
-    if checkpoint and run.start_epoch >= run.epochs:
-        print(
-            f"=> nothing left to train: the checkpoint has {run.start_epoch} epochs and --epochs "
-            f"is {run.epochs}; give --epochs {run.start_epoch + 1} or more to go on"
-        )
+    if checkpoint and run.course.ended(run.start_epoch):
+        print(f"=> nothing left to train: {run.course.how_to_go_on(run.start_epoch)}")
         return model
     if checkpoint:
         run.take_up(checkpoint)
-    for epoch in range(run.start_epoch, run.epochs):
+    epoch = run.start_epoch
+    while not run.course.ended(epoch):
         run.run_epoch(epoch)
+        epoch += 1
+    if run.average is not None:
+        run.average.swap()
     return model
 
 
@@ -140,7 +147,6 @@ class TrainingRun:
         disable_no_grad: bool,
     ) -> None:
         self.args = args
-        self.epochs = whole_number(args, "epochs", None, at_least=0)
         self.log_iters = whole_number(args, "log_iters", None, at_least=None)
         self.save_ckpt_iters = whole_number(args, "save_ckpt_iters", -1, at_least=None)
         self.adv_train = bool(args.adv_train)
@@ -155,6 +161,9 @@ class TrainingRun:
             args, model, checkpoint, update_params
         )
         self.scaler = make_grad_scaler(args, device_of(model), checkpoint)
+        begun = checkpoint or {}
+        self.course = Course(args, length(self.train_loader), begun.get("course"))
+        self.average = self._average(begun)
         self.record = TrainingRecord(args, store)
         self.seed = distributed.agreed_seed(given(args, "seed", (checkpoint or {}).get("seed")))
         self.start_epoch = int(checkpoint["epoch"]) if checkpoint else 0
@@ -163,6 +172,16 @@ class TrainingRun:
             given(args, "save_interval", SAVE_INTERVAL), "--save-interval", at_least=0
         )
         self._next_save = time.monotonic() + self.save_interval
+
+    def _average(self, begun: dict[str, Any]) -> Average | None:
+        """The averaged weights, where there are to be any; the model has those in training."""
+        decay = number(given(self.args, "ema", 0), "--ema", at_least=0)
+        if decay >= 1:
+            raise InputError(f"--ema={decay:g}: give a number below 1, such as 0.998")
+        average = Average(self.model, decay, begun.get("averaged", 0)) if decay else None
+        if "training_weights" in begun:
+            bare(self.parallel).load_state_dict(begun["training_weights"])
+        return average
 
     def take_up(self, checkpoint: dict[str, Any]) -> None:
         """Take up the best accuracy and the random state of a checkpoint."""
@@ -194,6 +213,8 @@ class TrainingRun:
         with deferred(tell=distributed.is_main()) as interrupted:
 
             def after_step(progress: EpochProgress) -> None:
+                if self.average is not None:
+                    self.average.update()
                 due = bool(self.save_interval) and time.monotonic() >= self._next_save
                 due_here = due and distributed.is_main()
                 save, signal = distributed.agreed(due_here, interrupted.number or 0)
@@ -218,8 +239,9 @@ class TrainingRun:
                 rest=within_epoch and self._rest(within_epoch, epoch),
                 after_step=after_step,
                 share=partial(share_of, self.train_loader),
+                course=self.course,
             )
-        numbered = epoch == self.epochs - 1 or _is_turn(epoch, self.save_ckpt_iters)
+        numbered = self.course.ended(epoch + 1) or _is_turn(epoch, self.save_ckpt_iters)
         evaluation = {}
         if numbered or _is_turn(epoch, self.log_iters):
             evaluation = self._evaluate(epoch)
@@ -266,14 +288,26 @@ class TrainingRun:
     def _validate(self, epoch: int, adv: bool, writer: Any) -> tuple[float, float]:
         # Training goes the same way whether or not it is evaluated on the way.
         mode = autograd_mode(self.model, adv, self.disable_no_grad)
-        with mode, random_state.preserved(self.loaders):
+        with mode, random_state.preserved(self.loaders), self._weights_used():
             return model_loop(
                 self.args, "val", self.val_loader, self.parallel, None, epoch, adv, writer
             )
 
+    def _weights_used(self) -> AbstractContextManager[None]:
+        return nullcontext() if self.average is None else self.average.in_place()
+
     def _state(self) -> dict[str, Any]:
+        averaged: dict[str, Any] = {}
+        if self.average is not None:
+            weights = bare(self.parallel).state_dict()
+            averaged = {"training_weights": weights, "averaged": self.average.steps}
+        with self._weights_used():
+            # What these refer to is the averages', also when the model has its own again.
+            used = self.parallel.state_dict()
         return {
-            "model": self.parallel.state_dict(),
+            "model": used,
+            **averaged,
+            "course": self.course.state(),
             "optimizer": self.opt.state_dict(),
             "schedule": schedule_state(self.schedule),
             "amp": self.scaler.state_dict() if self.scaler.is_enabled() else None,

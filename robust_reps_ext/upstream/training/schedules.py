@@ -15,6 +15,7 @@ import numpy as np
 
 from ...runtime.errors import InputError
 from ..arguments import given, number, whole_number
+from .course import ONE_CYCLE
 
 __all__ = ["eps_multiplier", "lr_multiplier", "periods"]
 
@@ -27,8 +28,9 @@ def lr_multiplier(args: Any) -> Multiplier | None:
     Parameters
     ----------
     args
-        The training arguments. ``custom_lr_multiplier`` is read first: ``"cyclic"``, or periods
-        (see `periods`) that ``lr_interpolation`` joins by steps (default) or lines. Without it,
+        The training arguments. ``custom_lr_multiplier`` is read first: ``"cyclic"``, periods
+        (see `periods`) that ``lr_interpolation`` joins by steps (default) or lines, or
+        ``"one-cycle"``, which is none of the epoch (see `course.Course`). Without it,
         ``step_lr`` epochs pass between drops by ``step_lr_gamma`` (default 0.1).
 
     Notes
@@ -39,6 +41,8 @@ def lr_multiplier(args: Any) -> Multiplier | None:
     custom = given(args, "custom_lr_multiplier", ())
     if isinstance(custom, str) and custom.strip() == "cyclic":
         return _cyclic(args.epochs)
+    if custom == ONE_CYCLE:
+        return None
     if len(custom):
         points = periods(custom, "--custom-lr-multiplier")
         interpolation = given(args, "lr_interpolation", "step")

@@ -1,0 +1,129 @@
+"""Networks for photographs of 32 to 128 pixels that are worth looking into."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor, nn
+
+from .small_network import SmallNetwork
+
+__all__ = ["ARCHITECTURES", "PhotographsResNet", "PhotographsVGG"]
+
+
+def _halved() -> nn.Module:
+    """Half the size, by averages over 4x4 pixels.
+
+    They see every pixel alike, and neither of the patterns that halving would fold onto others
+    (periods of two and four pixels), so that nothing synthesised is filled with them.
+    """
+    return nn.AvgPool2d(4, stride=2, padding=1, count_include_pad=False)
+
+
+class _Block(nn.Module):
+    """Two convolutions beside a shortcut; the last activation is left to the caller."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(out_channels)
+        self.act = nn.SiLU()
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(out_channels)
+        self.shortcut: nn.Module = nn.Identity()
+        if in_channels != out_channels:
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(in_channels, out_channels, 1, bias=False), nn.BatchNorm2d(out_channels)
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.bn2(self.conv2(self.act(self.bn1(self.conv1(x))))) + self.shortcut(x)
+
+
+class PhotographsResNet(SmallNetwork):
+    """A ResNet of four stages, smooth but for the ReLU before its representation.
+
+    Parameters
+    ----------
+    num_classes
+        Number of classes.
+    width
+        Channels of the first stage; the last has eight times as many.
+    depth
+        Residual blocks in each stage.
+    grid
+        The representation has so many windows in a row and in a column: ``8 * width * grid ** 2``
+        coordinates.
+    """
+
+    def __init__(
+        self, num_classes: int = 59, width: int = 32, depth: int = 1, grid: int = 3
+    ) -> None:
+        super().__init__()
+        self.grid = grid
+        layers: list[nn.Module] = [
+            nn.Conv2d(3, width, 3, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.SiLU(),
+            _halved(),
+        ]
+        channels = width
+        for stage in range(4):
+            if stage:
+                layers += [nn.SiLU(), _halved()]
+            for block in range(depth):
+                if block:
+                    layers.append(nn.SiLU())
+                layers.append(_Block(channels, width * 2**stage))
+                channels = width * 2**stage
+        self.body = nn.Sequential(*layers)
+        self.fc = nn.Linear(grid * grid * channels, num_classes)
+
+
+class PhotographsVGG(SmallNetwork):
+    """A VGG of four stages with batch normalisation, ReLUs and maxima: of another kind throughout.
+
+    Parameters
+    ----------
+    num_classes
+        Number of classes.
+    width
+        Channels of the first stage; the last has eight times as many.
+    """
+
+    def __init__(self, num_classes: int = 59, width: int = 32) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        channels = 3
+        for stage in range(4):
+            for conv in range(2):
+                if layers:
+                    layers.append(nn.ReLU())
+                if conv or not stage:
+                    stride = 1 if layers else 2
+                else:
+                    layers.append(nn.MaxPool2d(2))
+                    stride = 1
+                out_channels = width * 2**stage
+                layers.append(nn.Conv2d(channels, out_channels, 3, stride, padding=1, bias=False))
+                layers.append(nn.BatchNorm2d(out_channels))
+                channels = out_channels
+        self.body = nn.Sequential(*layers)
+        self.fc = nn.Linear(4 * channels, num_classes)
+
+
+def photographs_resnet(num_classes: int = 59) -> PhotographsResNet:
+    """1.4 million parameters, a representation of 2304 coordinates."""
+    return PhotographsResNet(num_classes)
+
+
+def photographs_vgg(num_classes: int = 59) -> PhotographsVGG:
+    """1.2 million parameters, a representation of 1024 coordinates."""
+    return PhotographsVGG(num_classes)
+
+
+ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
+    "photographs_resnet": photographs_resnet,
+    "photographs_vgg": photographs_vgg,
+}
+"""Name on the command line (``--arch``) -> network, called with ``num_classes=``."""
