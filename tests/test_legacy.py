@@ -287,8 +287,10 @@ def test_an_interrupted_scorecard_goes_on(network):
     for name, expected in EXPECTED["scorecard"]["trials"].items():
         measured = json.loads((trials / name).read_text("utf-8"))
         assert measured.keys() == expected.keys()
-        for key, values in expected.items():
-            assert close(measured[key], values), (name, key)
+        # Units that are off at a start are pushed since: the features of a new trial may differ.
+        same = [key for key in expected if not key.startswith("same from every start")]
+        for key in same:
+            assert close(measured[key], expected[key]), (name, key)
     assert card.verdicts() == EXPECTED["scorecard"]["verdicts"]
 
 
