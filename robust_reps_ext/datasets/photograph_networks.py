@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from .small_network import SmallNetwork
+from .small_network import SmallNetwork, SmallVGG
 
-__all__ = ["ARCHITECTURES", "PhotographsResNet", "PhotographsVGG"]
+__all__ = ["ARCHITECTURES", "PhotographsResNet"]
 
 
 def _halved() -> nn.Module:
@@ -80,46 +80,14 @@ class PhotographsResNet(SmallNetwork):
         self.fc = nn.Linear(grid * grid * channels, num_classes)
 
 
-class PhotographsVGG(SmallNetwork):
-    """A VGG of four stages with batch normalisation, ReLUs and maxima: of another kind throughout.
-
-    Parameters
-    ----------
-    num_classes
-        Number of classes.
-    width
-        Channels of the first stage; the last has eight times as many.
-    """
-
-    def __init__(self, num_classes: int = 59, width: int = 32) -> None:
-        super().__init__()
-        layers: list[nn.Module] = []
-        channels = 3
-        for stage in range(4):
-            for conv in range(2):
-                if layers:
-                    layers.append(nn.ReLU())
-                if conv or not stage:
-                    stride = 1 if layers else 2
-                else:
-                    layers.append(nn.MaxPool2d(2))
-                    stride = 1
-                out_channels = width * 2**stage
-                layers.append(nn.Conv2d(channels, out_channels, 3, stride, padding=1, bias=False))
-                layers.append(nn.BatchNorm2d(out_channels))
-                channels = out_channels
-        self.body = nn.Sequential(*layers)
-        self.fc = nn.Linear(4 * channels, num_classes)
-
-
 def photographs_resnet(num_classes: int = 59) -> PhotographsResNet:
     """1.4 million parameters, a representation of 2304 coordinates."""
     return PhotographsResNet(num_classes)
 
 
-def photographs_vgg(num_classes: int = 59) -> PhotographsVGG:
+def photographs_vgg(num_classes: int = 59) -> SmallVGG:
     """1.2 million parameters, a representation of 1024 coordinates."""
-    return PhotographsVGG(num_classes)
+    return SmallVGG(num_classes)
 
 
 ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
