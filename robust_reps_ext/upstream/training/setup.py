@@ -10,6 +10,7 @@ from robustness import defaults
 from ...runtime.errors import InputError
 from .. import distributed, registry
 from ..arguments import fill_from_file, given, missing, number, option, read_numbers, whole_number
+from .course import image_sizes
 from .resume import resolve_resume, resume_after_restart
 from .run import SAVE_INTERVAL
 from .schedules import eps_multiplier, lr_multiplier
@@ -49,6 +50,8 @@ def setup_args(args: Any) -> Any:
         if given(args, "resume") is None:
             raise InputError("--eval-only needs a model: give --resume CHECKPOINT")
     else:
+        if given(args, "minutes") is not None:
+            args.epochs = given(args, "epochs", 1)  # whatever it is
         args = defaults.check_and_fill_args(args, defaults.TRAINING_ARGS, ds_class)
     if given(args, "adv_train", 0) or given(args, "adv_eval", 0):
         args = defaults.check_and_fill_args(args, defaults.PGD_ARGS, ds_class)
@@ -100,6 +103,9 @@ def _check_values(args: Any, eval_only: bool) -> None:
             setattr(args, name, number(getattr(args, name), option(name), at_least=0))
         lr_multiplier(args)
         eps_multiplier(args)
+        for name in ("ema", "label_smoothing", "eps_warmup", "minutes"):
+            number(given(args, name, 0), option(name), at_least=0)
+        image_sizes(given(args, "image_sizes", ()))
 
 
 def _check_batch(args: Any, eval_only: bool) -> None:

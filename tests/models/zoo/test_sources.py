@@ -97,10 +97,10 @@ def test_a_name_that_is_none_leads_to_those_that_are(source, message, cache):
 
 
 def test_timm_without_a_network_is_one_line(monkeypatch, tmp_path):
-    import huggingface_hub as hub
+    from huggingface_hub import constants
 
-    monkeypatch.setattr(hub.constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(rr.InputError, match=r"timm cannot fetch resnet26\.bt_in1k") as caught:
         rr.load_model("timm:resnet26.bt_in1k")
     assert "huggingface.co/timm/resnet26.bt_in1k" in str(caught.value)
