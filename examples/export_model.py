@@ -36,7 +36,7 @@ def main() -> None:
     _, loader = data.make_loaders(workers=0, batch_size=135, only_val=True)
     groups: dict[str, torch.Tensor | None] = {args.dataset: None}
     if args.dataset == "critters_fine":
-        groups["critters"] = torch.arange(162) // 18
+        groups["critters"] = critters.coarse_labels()
     accuracies = {}
     for labels, group in groups.items():
         for found in rr.evaluate(model, loader, eps=args.eps, attack_steps=[20], group=group):

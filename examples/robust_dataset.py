@@ -24,14 +24,14 @@ from robustness.model_utils import make_and_restore_model
 from torch.utils.data import DataLoader, Subset
 
 import robust_reps_ext as rr
-from robust_reps_ext.datasets.critters import CrittersFineDataSet
+from robust_reps_ext.datasets.critters import CrittersFineDataSet, coarse_labels
 from robust_reps_ext.datasets.samples import open_data_set, training_set, validation_set
 from robust_reps_ext.datasets.shards import read_members, shard_name
 from robust_reps_ext.results.figures import Row, image_grid, save_figure
 from robust_reps_ext.runtime.files import writing
 
 RADII = (0.5, 1.0, 2.0)
-LABELS = {"9 animals": torch.arange(162) // 18, "162 labels": None}
+LABELS = {"9 animals": coarse_labels(), "162 labels": None}
 
 
 def trained(data: DataSet, out: Path, name: str, seed: int, args: argparse.Namespace):

@@ -52,14 +52,14 @@ class Sample:
         (H, W, 3), uint8.
     label
         Its class.
-    facts
+    metadata
         What else there is to say, as JSON holds it.
     """
 
     key: str
     image: np.ndarray
     label: int
-    facts: Mapping[str, Any]
+    metadata: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def write_shard(path: Path, samples: Iterable[Sample]) -> None:
         for sample in samples:
             fields = {
                 "cls": str(sample.label).encode(),
-                "json": json.dumps(dict(sample.facts), sort_keys=True).encode(),
+                "json": json.dumps(dict(sample.metadata), sort_keys=True).encode(),
                 "png": _png(sample.image),
             }
             for field, data in fields.items():
@@ -152,24 +152,24 @@ class Members:
         (N,) of the PNG files, in bytes.
     labels
         (N,).
-    facts
+    metadata
         N mappings, if asked for.
     """
 
     offsets: np.ndarray
     lengths: np.ndarray
     labels: np.ndarray
-    facts: tuple[dict[str, Any], ...] = ()
+    metadata: tuple[dict[str, Any], ...] = ()
 
 
-def read_members(path: Path, *, facts: bool = False) -> Members:
+def read_members(path: Path, *, metadata: bool = False) -> Members:
     """Look a shard through. Nothing is extracted, so that names in it may be what they like.
 
     Parameters
     ----------
     path
         The tar file, not compressed.
-    facts
+    metadata
         Whether to read what its JSON members say, too.
 
     Raises
@@ -179,12 +179,12 @@ def read_members(path: Path, *, facts: bool = False) -> Members:
     """
     try:
         with tarfile.open(path, "r:") as tar:
-            samples = _samples(tar, facts)
+            samples = _samples(tar, metadata)
             end = path.stat().st_size
     except (OSError, tarfile.TarError, ValueError, EOFError) as error:
         raise damaged(path, first_line(error)) from error
     for key, sample in samples.items():
-        missing = {"png", "cls", *(["json"] if facts else [])} - sample.keys()
+        missing = {"png", "cls", *(["json"] if metadata else [])} - sample.keys()
         if missing:
             raise damaged(path, f"sample {key!r} has no {' and no '.join(sorted(missing))}")
         if sum(sample["png"]) > end:
@@ -194,7 +194,7 @@ def read_members(path: Path, *, facts: bool = False) -> Members:
         offsets=np.array([sample["png"][0] for sample in found], dtype=np.int64),
         lengths=np.array([sample["png"][1] for sample in found], dtype=np.int64),
         labels=np.array([sample["cls"] for sample in found], dtype=np.int64),
-        facts=tuple(sample["json"] for sample in found) if facts else (),
+        metadata=tuple(sample["json"] for sample in found) if metadata else (),
     )
 
 
@@ -267,7 +267,7 @@ def _png(image: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def _samples(tar: tarfile.TarFile, facts: bool) -> dict[str, dict[str, Any]]:
+def _samples(tar: tarfile.TarFile, metadata: bool) -> dict[str, dict[str, Any]]:
     """The members of each sample; which is which, names say as in WebDataset: KEY.FIELD."""
     samples: dict[str, dict[str, Any]] = {}
     for member in tar:
@@ -280,7 +280,7 @@ def _samples(tar: tarfile.TarFile, facts: bool) -> dict[str, dict[str, Any]]:
             sample["png"] = (member.offset_data, member.size)
         elif field == "cls":
             sample["cls"] = int(_text(tar, member))
-        elif field == "json" and facts:
+        elif field == "json" and metadata:
             sample["json"] = dict(json.loads(_text(tar, member)))
     return samples
 

@@ -205,7 +205,7 @@ class _Inversion:
                 key=f"{index:08d}",
                 image=image.permute(1, 2, 0).numpy(),
                 label=label,
-                facts={
+                metadata={
                     "source": index,
                     "start": begin,
                     "distance": distance,
@@ -315,7 +315,7 @@ def _within(progress: bool | Progress, done: int, own: int, in_all: int) -> bool
 def _index(paths: Sequence[Path], data_set: DataSet, made_with: dict[str, Any]) -> Index:
     distances = []
     for path in paths:
-        said = read_members(path, facts=True).facts
+        said = read_members(path, metadata=True).metadata
         if any(one.get("settings") != digest_of(made_with)[:16] for one in said):
             raise damaged(path, "it was made with other settings")
         distances += [float(one["distance"]) for one in said]

@@ -63,7 +63,7 @@ def contents(folder):
 
 
 def facts_of(folder):
-    return [fact for name in NAMES for fact in read_members(folder / name, facts=True).facts]
+    return [fact for name in NAMES for fact in read_members(folder / name, metadata=True).metadata]
 
 
 def test_shards_hold_each_image_once_with_label_and_distance(made, model, data):
@@ -111,7 +111,7 @@ def test_the_default_is_theirs_for_cifar(model, data, tmp_path):
     index = rr.robustify(model, data, tmp_path, n=1, start="noise", iterations=1)
     assert index.settings["step_size"] == pytest.approx(0.1)
     assert index.settings["start"] == "noise"
-    (facts,) = read_members(tmp_path / NAMES[0], facts=True).facts
+    (facts,) = read_members(tmp_path / NAMES[0], metadata=True).metadata
     assert facts["start"] == "noise"
 
 
@@ -121,7 +121,7 @@ def test_what_is_drawn_depends_on_seed_and_image_alone(made, model, data, tmp_pa
     facts = [
         fact
         for shard in index.shards
-        for fact in read_members(tmp_path / "few" / shard.name, facts=True).facts
+        for fact in read_members(tmp_path / "few" / shard.name, metadata=True).metadata
     ]
     assert len({one["source"] for one in facts}) == 7
     assert [one["start"] for one in facts] == [all_starts[one["source"]] for one in facts]

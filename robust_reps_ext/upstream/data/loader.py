@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Subset
 
-from ...runtime.errors import InputError
+from ...runtime.errors import InputError, first_line
 from .bad_images import Rest, collate, record_of
 
 __all__ = ["Loader", "leave_interrupts_to_the_trainer", "make_loaders"]
@@ -44,7 +44,7 @@ class Loader(DataLoader[Any]):
             if "DataLoader worker" not in str(error) or str(error).startswith("Caught "):
                 raise
             raise InputError(
-                f"a worker that reads images is gone ({str(error).splitlines()[0]}): give fewer "
+                f"a worker that reads images is gone ({first_line(error)}): give fewer "
                 "--workers if memory is short, or 0 to see what happens"
             ) from error
 

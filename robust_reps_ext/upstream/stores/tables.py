@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ...results import cox_columns, hdf5, safe_pickle
-from ...runtime.errors import InputError
+from ...runtime.errors import InputError, first_line
 
 if TYPE_CHECKING:
     from cox.store import Table as UpstreamTable
@@ -86,8 +86,8 @@ class GuardedTable(UpstreamTable):
         try:
             return torch.load(path, **{**kwargs, "weights_only": True})
         except pickle.UnpicklingError as error:
-            first = str(error).splitlines()[0]
-            raise InputError(f"state {path} is left unread: {first} {_TRUST}") from error
+            said = first_line(error)
+            raise InputError(f"state {path} is left unread: {said} {_TRUST}") from error
 
     def _file_of(self, uid: str) -> str:
         if os.path.basename(uid) != uid:

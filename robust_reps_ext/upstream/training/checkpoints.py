@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...runtime.errors import InputError
+from ...runtime.errors import InputError, first_line
 from ...runtime.files import writing
 
 __all__ = ["LATEST", "plain", "write"]
@@ -41,7 +41,7 @@ def write(path: str | os.PathLike[str], content: Mapping[str, Any]) -> None:
             torch.save(plain(content), file)
     except RuntimeError as error:
         # torch's own writer names no system error: it fails when the disk is full.
-        raise InputError(f"cannot write {path}: {str(error).splitlines()[0]}; {advice}") from error
+        raise InputError(f"cannot write {path}: {first_line(error)}; {advice}") from error
 
 
 def plain(value: Any) -> Any:

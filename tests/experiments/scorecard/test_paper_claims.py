@@ -36,9 +36,9 @@ docs/scorecard.md), and has no test.
 from __future__ import annotations
 
 import pytest
-import torch
 
 import robust_reps_ext as rr
+from robust_reps_ext.datasets.critters import coarse_labels
 from robust_reps_ext.datasets.samples import open_data_set
 from robust_reps_ext.experiments.scorecard.judge import Judge, known_factors
 from robust_reps_ext.experiments.scorecard.settings import Amounts
@@ -55,7 +55,7 @@ TRAINED_AGAINST = 4.0
 def found():
     """Measure -> its mean for the robust model, and for the standard one."""
     data_set = open_data_set("critters_fine")
-    judge = Judge(rr.load_model("critters-vgg"), torch.arange(162) // 18, known_factors(data_set))
+    judge = Judge(rr.load_model("critters-vgg"), coarse_labels(), known_factors(data_set))
     means: dict[str, list[float]] = {}
     for name in ("robust", "standard"):
         model = rr.load_model(f"critters-{name}")

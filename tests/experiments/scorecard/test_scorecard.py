@@ -12,6 +12,7 @@ import torch
 from robustness.datasets import DATASETS
 
 import robust_reps_ext as rr
+from robust_reps_ext.datasets.critters import coarse_labels
 from robust_reps_ext.experiments.paper.units import ORDER
 from robust_reps_ext.experiments.scorecard import scorecard
 from robust_reps_ext.experiments.scorecard.claims import CLAIMS
@@ -271,7 +272,7 @@ class TestTrials:
         assert seen[2:] == [(done, 6 * PARTS) for done in range(2 * PARTS + 1, 6 * PARTS + 1)]
 
     def test_kept_numbers_are_the_measured_ones(self, resumed, fine, three):
-        judge = Judge(three[2], torch.arange(162) // 18, known_factors(fine))
+        judge = Judge(three[2], coarse_labels(), known_factors(fine))
         eps = 3.0 * 64 / 224
         again = measure(three[1], fine, judge, TINY, eps=eps, seed=0)
         kept = json.loads((resumed[1]["trials"] / "standard-0.json").read_text("utf-8"))
