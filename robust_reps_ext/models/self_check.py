@@ -22,7 +22,8 @@ __all__ = ["check_accuracy", "check_output", "check_weights"]
 logger = logging.getLogger("robust_reps_ext")
 
 IMAGES = 200
-_SIZES = (224, 64, 32, 96, 28, 384)
+# What is small costs little where it is refused, too.
+_SIZES = (32, 64, 96, 224, 28, 384)
 _SIGNIFICANT = 3.0
 
 
@@ -56,7 +57,7 @@ def check_output(
     classes
         How many the model should have, None where that is not known.
     size
-        Of the data set's images, which is tried first; then 224, 64, 32, 96, 28 and 384 pixels.
+        Of the data set's images, which is tried first; then 32, 64, 96, 224, 28 and 384 pixels.
     logits_needed
         Whether to warn of a model without logits: with ``layer=`` it needs none.
 
