@@ -21,11 +21,14 @@ from ..runtime.precision import is_fast
 __all__ = [
     "check_required_args",
     "fill_from_file",
+    "function_given",
     "given",
     "missing",
     "mixed",
     "number",
     "option",
+    "ours",
+    "path_given",
     "read_json",
     "read_numbers",
     "tell_if_refused",
@@ -68,6 +71,31 @@ def given(args: Any, name: str, default: Any = None) -> Any:
     return default if value is None else value
 
 
+def path_given(args: Any, name: str) -> str | os.PathLike[str] | None:
+    """The argument `name` if it is a path: scripts have flags of the same names."""
+    value = given(args, name)
+    return value if isinstance(value, (str, os.PathLike)) and os.fspath(value) else None
+
+
+def function_given(args: Any, name: str) -> Any:
+    """The argument `name` if it is a function: False and 0 are none."""
+    return given(args, name) or None
+
+
+def ours(args: Any, name: str, default: Any, read: Callable[[], Any]) -> Any:
+    """An argument that upstream lacks, as `read` finds it, or `default` where there is none.
+
+    A script may use the name for something else: what `read` refuses is named and not used.
+    """
+    if given(args, name) is None:
+        return default
+    try:
+        return read()
+    except InputError as error:
+        print(f"=> args.{name} is the script's own and not used in training ({error})")
+        return default
+
+
 def option(name: str) -> str:
     """How an argument is written on the command line: ``"attack_lr"`` gives ``"--attack-lr"``."""
     return "--" + name.replace("_", "-")
@@ -82,6 +110,8 @@ def whole_number(args: Any, name: str, default: int | None, at_least: int | None
         If it is no whole number, or is below `at_least`.
     """
     value = given(args, name, default)
+    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
+        value = value.item()
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if not isinstance(value, numbers.Integral):
@@ -100,7 +130,7 @@ def check_required_args(args: Any, eval_only: bool = False) -> None:
         If one is missing, or if there is a custom training loss but no loss for its adversary.
     """
     required = list(_EVALUATION if eval_only else _TRAINING)
-    adversarial = bool(given(args, "adv_train", 0)) or bool(given(args, "adv_eval", 0))
+    adversarial = _adversarial(args)
     if adversarial:
         required += _ADVERSARY
     for name in required:
@@ -127,19 +157,32 @@ def read_numbers(args: Any) -> None:
     """Turn what describes the attack into numbers, in place: ``eps="8/255"`` into 0.0314.
 
     ``eps`` and ``attack_lr`` become None where they are absent, as upstream leaves them. Doing it
-    twice changes nothing.
+    twice changes nothing. Without an adversary, what is no number stays as it is.
 
     Raises
     ------
     InputError
         If one is not a number or is negative.
     """
-    for name in ("eps", "attack_lr"):
+    for name in ("eps", "attack_lr", "attack_steps", "random_restarts"):
         value = given(args, name)
-        setattr(args, name, None if value is None else number(value, option(name), at_least=0))
-    for name in ("attack_steps", "random_restarts"):
-        if given(args, name) is not None:
-            setattr(args, name, whole_number(args, name, None, at_least=0))
+        try:
+            if value is None:
+                read: Any = None
+            elif name in ("eps", "attack_lr"):
+                read = number(value, option(name), at_least=0)
+            else:
+                read = whole_number(args, name, None, at_least=0)
+        except InputError:
+            if _adversarial(args):
+                raise
+            continue
+        if read is not None or name in ("eps", "attack_lr"):
+            setattr(args, name, read)
+
+
+def _adversarial(args: Any) -> bool:
+    return bool(given(args, "adv_train", 0)) or bool(given(args, "adv_eval", 0))
 
 
 def mixed(args: Any, device: torch.device) -> bool:

@@ -12,7 +12,7 @@ from robustness.tools import constants, helpers
 
 from ...runtime.errors import InputError
 from .. import distributed
-from ..arguments import given
+from ..arguments import given, path_given
 from . import checkpoints
 from .run_store import record_row
 
@@ -64,7 +64,7 @@ class TrainingRecord:
         self.kind = "adv_prec1" if args.adv_train else "nat_prec1"
         self.best: float | None = None
         self._names = {name: given(args, name) for name in ("arch", "dataset")}
-        resume = given(args, "resume")
+        resume = path_given(args, "resume")
         self._resumes_itself = resume is not None and (
             Path(resume).resolve().parent == self.directory.resolve()
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from ...runtime.errors import InputError
 from ...runtime.modules import device_of, evaluating
 from ...runtime.precision import amp_dtype
 from .. import distributed, registry
-from ..arguments import given, mixed, whole_number
+from ..arguments import function_given, given, mixed, ours, whole_number
 from ..attack.network_copy import AttackCopy
 from ..distributed.batches import Share
 from ..distributed.replicas import average_statistics, bare, for_evaluation, gradients_kept
@@ -91,12 +92,15 @@ def model_loop(
     device = device_of(model)
     attack = _attack_options(args, epoch, training, device) if adv else {}
     copy = AttackCopy(args, model, follow=training) if adv else None
-    hook = given(args, "iteration_hook")
+    hook = function_given(args, "iteration_hook")
     progress = EpochProgress(loop_type, epoch, "AdvPrec" if adv else "NatPrec")
     if done:
         progress.take_up(done)
     first, scaler = progress.steps, scaler or torch.amp.GradScaler(device.type, enabled=False)
-    parts = whole_number(args, "grad_accumulation", 1, at_least=1) if training else 1
+    parts = 1
+    if training and given(args, "grad_accumulation"):
+        read = partial(whole_number, args, "grad_accumulation", 1, at_least=1)
+        parts = ours(args, "grad_accumulation", 1, read)
     quiet = not distributed.is_main()
     with tqdm(total=_length(loader), initial=first, mininterval=0.5, disable=quiet) as bar:
         for step, (inp, target) in enumerate(loader if rest is None else rest, first):
@@ -149,8 +153,8 @@ def _forward(
     copy: AttackCopy | None,
 ) -> Pass:
     """Attack the images if there is a copy to do it on, and classify them."""
-    criterion = given(args, "custom_train_loss", nn.functional.cross_entropy)
-    regularizer = given(args, "regularizer")
+    criterion = function_given(args, "custom_train_loss") or nn.functional.cross_entropy
+    regularizer = function_given(args, "regularizer")
     device = inp.device
     attacked = copy is not None
     with _precision(args, device):
@@ -183,12 +187,12 @@ def _attack_options(args: Any, epoch: int, training: bool, device: torch.device)
         "step_size": args.attack_lr,
         "iterations": args.attack_steps,
         "random_start": given(args, "random_start", 0),
-        "custom_loss": given(args, "custom_adv_loss"),
+        "custom_loss": function_given(args, "custom_adv_loss"),
         "random_restarts": 0 if training else args.random_restarts,
         "use_best": bool(args.use_best),
     }
     name = given(args, "adv_objective")
-    if name is not None:
+    if isinstance(name, str):
         objective = registry.objective(name)
         options |= {"custom_loss": objective, "targeted": objective.targeted}
     if mixed(args, device):
@@ -208,7 +212,7 @@ def _aim(attack: dict[str, Any], model: nn.Module, inp: Tensor, target: Tensor) 
 
 def _accuracies(args: Any, logits: Tensor, target: Tensor) -> tuple[Any, Any]:
     """Top-1 and top-5 accuracy in percent, or what ``custom_accuracy`` calls by these names."""
-    custom = given(args, "custom_accuracy")
+    custom = function_given(args, "custom_accuracy")
     if custom is not None:
         return custom(logits, target)
     fits = target.shape == logits.shape if target.dim() > 1 else logits.dim() == 2

@@ -48,8 +48,8 @@ def make_optimizer_and_schedule(
     optimizer = SGD(
         model.parameters() if params is None else params,
         number(args.lr, "--lr", at_least=0),
-        momentum=number(args.momentum, "--momentum", at_least=0),
-        weight_decay=number(args.weight_decay, "--weight-decay", at_least=0),
+        momentum=number(args.momentum or 0, "--momentum", at_least=0),
+        weight_decay=number(args.weight_decay or 0, "--weight-decay", at_least=0),
     )
     epoch = 0
     if checkpoint:

@@ -17,15 +17,17 @@ from ...runtime.signals import Interrupted, deferred
 from .. import distributed
 from ..arguments import (
     check_required_args,
+    function_given,
     given,
     number,
+    ours,
     read_numbers,
     tell_if_refused,
     whole_number,
 )
 from ..distributed.batches import share_of
 from ..distributed.replicas import on_devices
-from .evaluation import autograd_mode
+from .evaluation import autograd_mode, seed_of
 from .log import NO_ADVERSARY, TrainingRecord
 from .loop import model_loop
 from .optimizer import make_grad_scaler, make_optimizer_and_schedule, schedule_state
@@ -156,11 +158,14 @@ class TrainingRun:
         )
         self.scaler = make_grad_scaler(args, device_of(model), checkpoint)
         self.record = TrainingRecord(args, store)
-        self.seed = distributed.agreed_seed(given(args, "seed", (checkpoint or {}).get("seed")))
+        self.seed = distributed.agreed_seed(seed_of(args, (checkpoint or {}).get("seed")))
         self.start_epoch = int(checkpoint["epoch"]) if checkpoint else 0
         self.within_epoch: dict[str, Any] | None = None
-        self.save_interval = number(
-            given(args, "save_interval", SAVE_INTERVAL), "--save-interval", at_least=0
+        self.save_interval = ours(
+            args,
+            "save_interval",
+            SAVE_INTERVAL,
+            lambda: number(args.save_interval or 0, "--save-interval", at_least=0),
         )
         self._next_save = time.monotonic() + self.save_interval
 
@@ -232,7 +237,7 @@ class TrainingRun:
         record.save(self._state(), info if evaluation else None, epoch=epoch, numbered=numbered)
         if evaluation:
             record.log(info)
-        epoch_hook = given(args, "epoch_hook")
+        epoch_hook = function_given(args, "epoch_hook")
         if epoch_hook is not None:
             epoch_hook(self.parallel, info)
 
