@@ -115,7 +115,9 @@ def whole_number(args: Any, name: str, default: int | None, at_least: int | None
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if not isinstance(value, numbers.Integral):
-        raise InputError(f"{option(name)}={value!r} is not a whole number: give one")
+        raise InputError.also(TypeError)(
+            f"{option(name)}={value!r} is not a whole number: give one"
+        )
     if at_least is not None and value < at_least:
         raise InputError(f"{option(name)}={value!r} is below {at_least}: give {at_least} or more")
     return int(value)
@@ -135,7 +137,7 @@ def check_required_args(args: Any, eval_only: bool = False) -> None:
         required += _ADVERSARY
     for name in required:
         if given(args, name) is None:
-            raise InputError(missing(name))
+            raise InputError.also(AssertionError, AttributeError)(missing(name))
     has_adversary = given(args, "custom_adv_loss") or given(args, "adv_objective")
     if given(args, "custom_train_loss") and adversarial and not has_adversary:
         raise InputError(
@@ -236,7 +238,7 @@ def number(value: Any, option: str, *, at_least: float | None = None) -> float:
     try:
         result = _evaluate(value)
     except (ArithmeticError, MemoryError, RecursionError, SyntaxError, TypeError, ValueError):
-        raise InputError(
+        raise InputError.also(TypeError)(
             f"{option}={value!r} is not a number: give one such as 0.5, 1e-3 or 8/255"
         ) from None
     if not math.isfinite(result):
@@ -315,16 +317,18 @@ def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
         text = Path(path).expanduser().read_text(encoding="utf-8")
         values = json.loads(text)
     except OSError as error:
-        raise InputError(
+        raise InputError.also(type(error))(
             f"{shown} cannot be read: {error.strerror}; `robust-reps preset NAME` prints the path "
             "of a ready one"
         ) from error
     except UnicodeDecodeError as error:
-        raise InputError(f"{shown} is not text: give JSON") from error
+        raise InputError.also(type(error))(f"{shown} is not text: give JSON") from error
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{shown} is not JSON: {error}") from error
+        raise InputError.also(type(error))(f"{shown} is not JSON: {error}") from error
     if not isinstance(values, dict):
-        raise InputError(f'{shown} is no JSON object: write {{"option": value, ...}}')
+        raise InputError.also(AttributeError)(
+            f'{shown} is no JSON object: write {{"option": value, ...}}'
+        )
     return values
 
 

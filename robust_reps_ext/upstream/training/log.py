@@ -77,9 +77,13 @@ class TrainingRecord:
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise InputError(f"cannot make {self.directory}: {error.strerror}") from error
+            raise InputError.also(type(error), RuntimeError)(
+                f"cannot make {self.directory}: {error.strerror}"
+            ) from error
         if not os.access(self.directory, os.W_OK | os.X_OK):
-            raise InputError(f"cannot write in {self.directory}: choose another --out-dir")
+            raise InputError.also(PermissionError, RuntimeError)(
+                f"cannot write in {self.directory}: choose another --out-dir"
+            )
 
     def info(self, epoch: int, **known: float) -> dict[str, Any]:
         """The log of epoch `epoch` (from 0), complete: what is not in `known` is NaN."""

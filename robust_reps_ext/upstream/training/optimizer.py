@@ -91,14 +91,14 @@ def schedule_state(schedule: LambdaLR | None) -> dict[str, Any] | None:
 
 def _restore(optimizer: SGD, checkpoint: dict[str, Any]) -> int:
     if "optimizer" not in checkpoint or "epoch" not in checkpoint:
-        raise InputError(
+        raise InputError.also(KeyError)(
             "the checkpoint has weights but no optimizer and epoch to go on from: "
             "start from its weights alone with --resume-optimizer 0"
         )
     try:
         optimizer.load_state_dict(checkpoint["optimizer"])
     except (ValueError, KeyError) as error:
-        raise InputError(
+        raise InputError.also(type(error))(
             f"the checkpoint's optimizer does not fit this model ({error}): "
             "start from its weights alone with --resume-optimizer 0"
         ) from error

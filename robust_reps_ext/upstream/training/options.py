@@ -214,7 +214,7 @@ def check_and_fill_args(args: Any, arg_list: list[list[Any]], ds_class: Any) -> 
         elif default == upstream.REQ:
             raise InputError(missing(attribute))
         elif default == upstream.BY_DATASET:
-            raise InputError(_no_default(attribute, ds_class))
+            raise InputError.also(KeyError)(_no_default(attribute, ds_class))
         elif default is not None or not hasattr(args, attribute):
             setattr(args, attribute, default)
     return args

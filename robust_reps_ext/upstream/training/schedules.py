@@ -98,7 +98,7 @@ def periods(value: Any, option: str) -> list[tuple[float, float]]:
     except (MemoryError, RecursionError, SyntaxError, TypeError, ValueError):
         points = []
     if not points or any(multiplier < 0 for _, multiplier in points):
-        raise InputError(
+        raise InputError.also(TypeError)(
             f"{option}={value!r} is not a schedule: give pairs (epoch, multiplier), "
             "such as '[(0, 1), (30, 0.1), (60, 0.01)]'"
         )

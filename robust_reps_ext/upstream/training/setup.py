@@ -57,7 +57,9 @@ def setup_args(args: Any) -> Any:
         args.adv_eval = given(args, "adv_eval", given(args, "adv_train", 0))
         args.adv_train = 0
         if given(args, "resume") is None:
-            raise InputError("--eval-only needs a model: give --resume CHECKPOINT")
+            raise InputError.also(AssertionError)(
+                "--eval-only needs a model: give --resume CHECKPOINT"
+            )
     else:
         args = defaults.check_and_fill_args(args, entries("TRAINING_ARGS"), ds_class)
     if given(args, "adv_train", 0) or given(args, "adv_eval", 0):
@@ -82,9 +84,9 @@ def setup_args(args: Any) -> Any:
 
 def _data_set_class(name: str | None) -> Any:
     if name is None:
-        raise InputError(missing("dataset"))
+        raise InputError.also(KeyError)(missing("dataset"))
     if name == "custom_imagenet":
-        raise InputError(
+        raise InputError.also(TypeError)(
             "--dataset custom_imagenet needs a grouping of classes, which only Python can give: "
             "CustomImageNet(data_path, custom_grouping=[...]), then robustness.train.train_model"
         )

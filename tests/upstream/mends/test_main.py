@@ -308,3 +308,26 @@ def test_every_mend_of_training_applied(module):
         *("args", "model", "loaders", "checkpoint", "dp_device_ids", "store"),
         *("update_params", "disable_no_grad"),
     ]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *([], ["--nosuch"], ["--dataset"], ["--dataset", "nosuch"], ["--eps"], ["surplus"]),
+        ["--adv-train", "2"],
+        ["--config-path", "missing.json"],
+    ],
+)
+def test_a_slip_on_the_command_line_is_one_line(capsys, line):
+    with pytest.raises(SystemExit, match="2"):
+        run(line)
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_a_data_set_that_is_nowhere_is_one_line(tmp_path, capsys):
+    line = ["--dataset", "cifar", "--arch", "resnet18", "--data", str(tmp_path / "images")]
+    line += ["--adv-train", "0", "--out-dir", str(tmp_path / "runs"), "--workers", "0"]
+    with pytest.raises(SystemExit, match="2"):
+        run(line)
+    (said,) = capsys.readouterr().err.splitlines()
+    assert "cannot be fetched: put them there" in said
