@@ -9,7 +9,20 @@ import json
 import sys
 from argparse import Namespace
 from pathlib import Path
-from types import SimpleNamespace
+
+from upstream_calls import (
+    attack,
+    configuration,
+    loaders,
+    model,
+    network,
+    pictures,
+    setup,
+    store,
+    table,
+    training,
+    weights,
+)
 
 REFUSED = {}
 
@@ -18,69 +31,6 @@ def refused(function):
     """Take a function of (a folder to write in) into the table."""
     REFUSED[function.__name__] = function
     return function
-
-
-def model(folder, name="resnet18", classes=10, **options):
-    from robustness.datasets import CIFAR
-    from robustness.model_utils import make_and_restore_model
-
-    data = CIFAR(str(folder), num_classes=classes)
-    return make_and_restore_model(arch=name, dataset=data, **options)
-
-
-def network(images=2):
-    import torch
-    from robustness.attacker import AttackerModel
-
-    class Pixels(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.fc = torch.nn.Linear(12, 3)
-
-        def forward(self, x, with_latent=False, fake_relu=False, no_relu=False):
-            return self.fc(x.flatten(1))
-
-    data = SimpleNamespace(mean=torch.zeros(3), std=torch.ones(3))
-    return AttackerModel(Pixels(), data), torch.rand(images, 3, 2, 2), torch.zeros(images).long()
-
-
-def attack(**changed):
-    found, images, labels = network()
-    given = {"constraint": "2", "eps": 1.0, "step_size": 0.5, "iterations": 1, **changed}
-    return found(images, labels, make_adv=True, **given)
-
-
-def training(folder, checkpoint=None, wrap=None, **changed):
-    from robustness.train import train_model
-
-    found, images, labels = network()
-    names = ("custom_eps_multiplier", "custom_lr_multiplier", "step_lr", "lr_interpolation")
-    given = {
-        **dict.fromkeys(("adv_train", "adv_eval", "random_start", "random_restarts"), 0),
-        **dict.fromkeys(("epochs", "log_iters", "attack_steps", "use_best"), 1),
-        **dict.fromkeys((*names, "mixed_precision")),
-        "out_dir": str(folder),
-        "lr": 0.1,
-        "momentum": 0.0,
-        "weight_decay": 0.0,
-        "constraint": "2",
-        "eps": 1.0,
-        "attack_lr": 0.5,
-        "save_ckpt_iters": -1,
-        **changed,
-    }
-    kept = {name: value for name, value in given.items() if value is not KeyError}
-    batches = [(images, labels)]
-    found = wrap(found) if wrap else found
-    return train_model(Namespace(**kept), found, (batches, batches), checkpoint=checkpoint)
-
-
-def weights(folder, state):
-    import torch
-
-    path = Path(folder, "weights.pt")
-    torch.save(state, path)
-    return str(path)
 
 
 @refused
@@ -95,11 +45,6 @@ def weights_of_another_network(folder):
     state = model(folder, name="vgg11")[0].state_dict()
     state = {f"module.{name}": value for name, value in state.items()}
     model(folder, resume_path=weights(folder, {"model": state, "epoch": 1}))
-
-
-@refused
-def a_checkpoint_without_weights(folder):
-    model(folder, resume_path=weights(folder, {"epoch": 1}))
 
 
 @refused
@@ -121,36 +66,6 @@ def a_checkpoint_that_is_a_text(folder):
     path = Path(folder, "text.pt")
     path.write_text("no weights")
     model(folder, resume_path=str(path))
-
-
-@refused
-def no_such_checkpoint(folder):
-    model(folder, resume_path=str(Path(folder, "missing.pt")))
-
-
-@refused
-def a_folder_as_a_checkpoint(folder):
-    model(folder, resume_path=str(folder))
-
-
-@refused
-def a_flag_as_a_checkpoint(folder):
-    model(folder, resume_path=True)
-
-
-@refused
-def no_such_architecture(folder):
-    model(folder, name="resnet5")
-
-
-@refused
-def an_architecture_that_is_a_module(folder):
-    model(folder, name="resnet")
-
-
-@refused
-def torchvisions_weights_for_cifar(folder):
-    model(folder, pytorch_pretrained=True)
 
 
 @refused
@@ -197,17 +112,6 @@ def no_such_data_set(folder):
     DATASETS["nosuch"]
 
 
-def loaders(folder, workers=0, batch_size=1, **options):
-    from robustness.datasets import ImageNet
-
-    return ImageNet(str(folder)).make_loaders(workers, batch_size, **options)
-
-
-@refused
-def no_folder_of_images(folder):
-    loaders(Path(folder, "missing"))
-
-
 @refused
 def a_folder_without_training_images(folder):
     Path(folder, "val", "n01440764").mkdir(parents=True)
@@ -232,14 +136,6 @@ def no_class_folders(folder):
 def a_file_for_a_folder_of_images(folder):
     Path(folder, "val").write_text("")
     loaders(folder, only_val=True)
-
-
-def pictures(folder):
-    from PIL import Image
-
-    for split in ("train", "val"):
-        Path(folder, split, "n01440764").mkdir(parents=True)
-        Image.new("RGB", (8, 8)).save(Path(folder, split, "n01440764", "a.png"))
 
 
 @refused
@@ -284,36 +180,6 @@ def images_that_cannot_be_fetched(folder):
 
 
 @refused
-def no_such_constraint(folder):
-    attack(constraint="3")
-
-
-@refused
-def a_constraint_that_is_a_number(folder):
-    attack(constraint=7)
-
-
-@refused
-def eps_as_a_text(folder):
-    attack(eps="1")
-
-
-@refused
-def iterations_as_a_fraction(folder):
-    attack(iterations=1.5)
-
-
-@refused
-def a_loss_of_all_images(folder):
-    attack(custom_loss=lambda model, x, target: (model(x).sum(), None))
-
-
-@refused
-def a_loss_of_too_many_values(folder):
-    attack(custom_loss=lambda model, x, target: (model(x).flatten(), None))
-
-
-@refused
 def an_attack_without_a_target(folder):
     found, images, _ = network()
     found(images, make_adv=True, constraint="2", eps=1.0, step_size=1.0, iterations=1)
@@ -326,60 +192,10 @@ def both_ways_around_the_relu(folder):
 
 
 @refused
-def training_without_a_learning_rate(folder):
-    training(folder, lr=KeyError)
-
-
-@refused
-def training_without_epochs_given(folder):
-    training(folder, epochs=None)
-
-
-@refused
-def training_against_nobody(folder):
-    training(folder, adv_train=1, constraint=None)
-
-
-@refused
-def arguments_without_an_evaluation(folder):
-    training(folder, adv_train=0, adv_eval=1, use_best=KeyError)
-
-
-@refused
-def a_loss_of_ones_own_without_the_adversarys(folder):
-    training(folder, adv_train=1, custom_train_loss=len)
-
-
-@refused
-def epochs_as_a_fraction(folder):
-    training(folder, epochs=1.5)
-
-
-@refused
-def a_negative_learning_rate(folder):
-    training(folder, lr=-1.0)
-
-
-@refused
-def a_learning_rate_that_is_a_word(folder):
-    training(folder, lr="fast")
-
-
-@refused
-def momentum_in_a_list(folder):
-    training(folder, momentum=[0.9])
-
-
-@refused
 def a_model_that_is_parallel_already(folder):
     import torch
 
     training(folder, wrap=torch.nn.DataParallel)
-
-
-@refused
-def a_checkpoint_without_an_optimizer(folder):
-    training(folder, checkpoint={"epoch": 0, "model": {}})
 
 
 @refused
@@ -395,11 +211,6 @@ def an_optimizer_of_another_model(folder):
 def a_folder_that_cannot_be_made(folder):
     Path(folder, "file").write_text("")
     training(folder, out_dir=str(Path(folder, "file", "runs")))
-
-
-@refused
-def a_schedule_that_is_no_pairs(folder):
-    training(folder, custom_lr_multiplier=[1, 2])
 
 
 @refused
@@ -426,54 +237,6 @@ def a_data_set_without_defaults(folder):
     check_and_fill_args(Namespace(), [["epochs", int, "", BY_DATASET]], DataSet)
 
 
-def setup(**given):
-    from cox.utils import Parameters
-    from robustness.main import setup_args
-
-    return setup_args(Parameters({"dataset": "cifar", **given}))
-
-
-@refused
-def a_command_without_a_data_set(folder):
-    setup(dataset=None)
-
-
-@refused
-def a_command_with_another_data_set(folder):
-    setup(dataset="nosuch")
-
-
-@refused
-def an_evaluation_of_no_model(folder):
-    setup(eval_only=1, arch="resnet18", adv_eval=0)
-
-
-@refused
-def a_configuration_that_is_missing(folder):
-    setup(config_path=str(Path(folder, "missing.json")))
-
-
-def configuration(folder, content):
-    path = Path(folder, "config.json")
-    path.write_bytes(content)
-    return str(path)
-
-
-@refused
-def a_configuration_that_is_no_json(folder):
-    setup(config_path=configuration(folder, b"{"))
-
-
-@refused
-def a_configuration_that_is_no_text(folder):
-    setup(config_path=configuration(folder, b'{"a": "\xff\xfe"}'))
-
-
-@refused
-def a_configuration_that_is_a_list(folder):
-    setup(config_path=configuration(folder, b"[]"))
-
-
 @refused
 def a_configuration_that_does_not_match(folder):
     from cox.utils import Parameters, override_json
@@ -488,12 +251,6 @@ def a_parameter_given_twice(folder):
     Parameters({"eps": 1, "EPS": 2})
 
 
-def store(folder, *args, **options):
-    from cox.store import Store
-
-    return Store(str(folder), *args, **options)
-
-
 @refused
 def a_store_that_is_there_already(folder):
     store(folder, "one").close()
@@ -501,35 +258,9 @@ def a_store_that_is_there_already(folder):
 
 
 @refused
-def a_store_that_is_not_there(folder):
-    store(folder, "missing", mode="r")
-
-
-@refused
 def a_store_in_a_file(folder):
     Path(folder, "file").write_text("")
     store(Path(folder, "file"), "one")
-
-
-def table(folder):
-    found = store(folder, "one")
-    found.add_table("t", {"a": int, "b": int})
-    return found["t"]
-
-
-@refused
-def a_row_with_an_unknown_column(folder):
-    table(folder).append_row({"a": 1, "b": 2, "c": 3})
-
-
-@refused
-def a_row_that_lacks_a_column(folder):
-    table(folder).append_row({"a": 1})
-
-
-@refused
-def no_such_table(folder):
-    store(folder, "one")["nosuch"]
 
 
 @refused
@@ -553,6 +284,68 @@ def a_column_that_metadata_lack(folder):
     from robustness.tools.vis_tools import filter_data
 
     filter_data(pandas.DataFrame({"exp_id": ["a"]}), ["eps"], [1])
+
+
+REFUSED |= {
+    "a_checkpoint_without_weights": lambda folder: model(
+        folder, resume_path=weights(folder, {"epoch": 1})
+    ),
+    "no_such_checkpoint": lambda folder: model(folder, resume_path=str(Path(folder, "missing.pt"))),
+    "a_folder_as_a_checkpoint": lambda folder: model(folder, resume_path=str(folder)),
+    "a_flag_as_a_checkpoint": lambda folder: model(folder, resume_path=True),
+    "no_such_architecture": lambda folder: model(folder, name="resnet5"),
+    "an_architecture_that_is_a_module": lambda folder: model(folder, name="resnet"),
+    "torchvisions_weights_for_cifar": lambda folder: model(folder, pytorch_pretrained=True),
+    "no_folder_of_images": lambda folder: loaders(Path(folder, "missing")),
+    "no_such_constraint": lambda folder: attack(constraint="3"),
+    "a_constraint_that_is_a_number": lambda folder: attack(constraint=7),
+    "eps_as_a_text": lambda folder: attack(eps="1"),
+    "iterations_as_a_fraction": lambda folder: attack(iterations=1.5),
+    "a_loss_of_all_images": lambda folder: attack(
+        custom_loss=lambda model, x, target: (model(x).sum(), None)
+    ),
+    "a_loss_of_too_many_values": lambda folder: attack(
+        custom_loss=lambda model, x, target: (model(x).flatten(), None)
+    ),
+    "training_without_a_learning_rate": lambda folder: training(folder, lr=KeyError),
+    "training_without_epochs_given": lambda folder: training(folder, epochs=None),
+    "training_against_nobody": lambda folder: training(folder, adv_train=1, constraint=None),
+    "arguments_without_an_evaluation": lambda folder: training(
+        folder, adv_train=0, adv_eval=1, use_best=KeyError
+    ),
+    "a_loss_of_ones_own_without_the_adversarys": lambda folder: training(
+        folder, adv_train=1, custom_train_loss=len
+    ),
+    "epochs_as_a_fraction": lambda folder: training(folder, epochs=1.5),
+    "a_negative_learning_rate": lambda folder: training(folder, lr=-1.0),
+    "a_learning_rate_that_is_a_word": lambda folder: training(folder, lr="fast"),
+    "momentum_in_a_list": lambda folder: training(folder, momentum=[0.9]),
+    "a_checkpoint_without_an_optimizer": lambda folder: training(
+        folder, checkpoint={"epoch": 0, "model": {}}
+    ),
+    "a_schedule_that_is_no_pairs": lambda folder: training(folder, custom_lr_multiplier=[1, 2]),
+    "a_command_without_a_data_set": lambda folder: setup(dataset=None),
+    "a_command_with_another_data_set": lambda folder: setup(dataset="nosuch"),
+    "an_evaluation_of_no_model": lambda folder: setup(eval_only=1, arch="resnet18", adv_eval=0),
+    "a_configuration_that_is_missing": lambda folder: setup(
+        config_path=str(Path(folder, "missing.json"))
+    ),
+    "a_configuration_that_is_no_json": lambda folder: setup(
+        config_path=configuration(folder, b"{")
+    ),
+    "a_configuration_that_is_no_text": lambda folder: setup(
+        config_path=configuration(folder, b'{"a": "\xff\xfe"}')
+    ),
+    "a_configuration_that_is_a_list": lambda folder: setup(
+        config_path=configuration(folder, b"[]")
+    ),
+    "a_store_that_is_not_there": lambda folder: store(folder, "missing", mode="r"),
+    "a_row_with_an_unknown_column": lambda folder: table(folder).append_row(
+        {"a": 1, "b": 2, "c": 3}
+    ),
+    "a_row_that_lacks_a_column": lambda folder: table(folder).append_row({"a": 1}),
+    "no_such_table": lambda folder: store(folder, "one")["nosuch"],
+}
 
 
 def raised(name, folder):

@@ -45,7 +45,14 @@ MENDED = {
 
 # Modules whose mends change other files than the module's own.
 PARTS = {
-    "robustness.imagenet_models": ("alexnet", "leaky_resnet", "resnet", "squeezenet", "vgg"),
+    "robustness.imagenet_models": (
+        "alexnet",
+        "densenet",
+        "leaky_resnet",
+        "resnet",
+        "squeezenet",
+        "vgg",
+    ),
     "robustness.cifar_models": ("inception", "resnet"),
 }
 
@@ -81,6 +88,9 @@ DIGESTS: dict[str, tuple[str, ...]] = {
     "robustness/imagenet_models/alexnet.py": (
         "06ad36018ae6aae54fc5ed42c908df88be4116e00e77df8c59cd4d5b04dedf0a",
         "c354c560907dce1aa6aa2a4c1ffdf97e4f07466312f191d53dc15034d1216c1b",
+    ),
+    "robustness/imagenet_models/densenet.py": (
+        "a72269df88712be6baaf6f5dfd439ed77207d538ff4ce752512b17871edf9d83",
     ),
     "robustness/imagenet_models/leaky_resnet.py": (
         "874b45669c597d9c9ea37c0054595c445ea7b6c3eebdef93a9f0dfceb6f1f0f1",
