@@ -13,9 +13,10 @@ from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from ..results.locks import rank_and_world
 from ..runtime.environment import __version__
@@ -26,8 +27,41 @@ from . import console, evaluation, features, inversion, models, paper, robust_da
 __all__ = ["app", "main"]
 
 INPUT_ERROR = 2
+USAGE_ERROR: Any = typer.BadParameter.__base__  # of the click that this Typer is built on
+
+
+class OneLine(TyperGroup):
+    """Commands, of whose usage errors one line is said, not Typer's box under the usage."""
+
+    def make_context(self, *args: Any, **options: Any) -> Any:
+        with _in_one_line():
+            return super().make_context(*args, **options)
+
+    def invoke(self, ctx: Any) -> Any:
+        with _in_one_line(ctx):
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _in_one_line(ctx: Any = None) -> Iterator[None]:
+    try:
+        yield
+    except InputError as error:
+        raise InputError(str(error)) from error  # of an EOFError Typer makes something else
+    except USAGE_ERROR as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            raise
+        command = error.ctx.command if error.ctx else app
+        inner = sorted(getattr(command, "commands", ()))
+        known = f"choose {', '.join(inner)}; " if inner else ""
+        where = "robust-reps" if ctx is None else f"{ctx.command_path} {ctx.invoked_subcommand}"
+        where = error.ctx.command_path if error.ctx else where  # not every one says where it is of
+        said = " ".join(error.format_message().split()).rstrip(".")
+        raise InputError(f"{said}; {known}{where} --help says more") from None
+
 
 app = typer.Typer(
+    cls=OneLine,
     epilog="Training is robustness' own command: python -m robustness.main --help",
     no_args_is_help=True,
     add_completion=False,

@@ -108,13 +108,16 @@ def show_examination(found: Examination) -> None:
     for module, remedies in groupby(found.mends, lambda one: one.module):
         console.print(Text(f"Mends of {module}", "bold"))
         for one in remedies:
-            status = Text(one.status, "red" if one.failed else "green")
+            colour = "red" if one.failed else "yellow" if one.left_alone else "green"
+            status = Text(one.status, colour)
             line = Text.assemble("  ", status, f"  {one.name}  ", (one.where, "dim"))
             console.print(line, Padding(Text(one.why, "dim"), (0, 0, 0, 6)), sep="\n")
     if found.missing:
         show_table(("", ""), ((one.what, one.consequence) for one in found.missing), "Missing")
     failed = sum(one.failed for one in found.mends)
-    console.print(f"{len(found.mends)} mends, {failed} failed")
+    left = sum(one.left_alone for one in found.mends)
+    told = f", {left} modules left alone" if left else ""
+    console.print(f"{len(found.mends) - left} mends, {failed} failed{told}")
 
 
 class _What(ProgressColumn):

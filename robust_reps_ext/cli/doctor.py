@@ -14,7 +14,7 @@ from importlib import metadata
 from pathlib import Path
 
 from ..runtime.environment import disabled
-from ..upstream import cuda_noop, hook, mend, startup
+from ..upstream import cuda_noop, hook, known, mend, startup
 
 __all__ = ["Examination", "Missing", "Remedy", "examine"]
 
@@ -32,6 +32,7 @@ DISTRIBUTIONS = (
     "safetensors",
 )
 NOT_INSTALLED = "not installed"
+LEFT_ALONE = "left alone"
 START_UP_FILE = "robust_reps_ext.pth"
 
 
@@ -48,7 +49,12 @@ class Remedy:
     @property
     def failed(self) -> bool:
         """Whether the defect may still be there."""
-        return self.status not in (mend.APPLIED, mend.NOT_NEEDED)
+        return self.status not in (mend.APPLIED, mend.NOT_NEEDED) and not self.left_alone
+
+    @property
+    def left_alone(self) -> bool:
+        """Whether the module is not the one that the mend is for."""
+        return self.status == LEFT_ALONE
 
 
 @dataclass(frozen=True)
@@ -180,7 +186,18 @@ def _remedies() -> tuple[Remedy, ...]:
         Remedy(one.module, one.mend.name, one.mend.where, one.mend.why, one.status)
         for one in mend.outcomes()
     )
-    return (*broken, *tried)
+    left = (
+        Remedy(
+            name,
+            "(all mends)",
+            str(getattr(sys.modules.get(name), "__file__", "")),
+            why,
+            LEFT_ALONE,
+        )
+        for package in ("cox", "robustness")
+        for name, why in known.left_alone(package).items()
+    )
+    return (*broken, *left, *tried)
 
 
 def _missing() -> tuple[Missing, ...]:

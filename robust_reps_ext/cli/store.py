@@ -15,7 +15,7 @@ __all__ = ["store"]
 Results = Annotated[Path, typer.Argument(help="Folder of results, as given to --out.")]
 
 
-store = typer.Typer(no_args_is_help=True, help="Check, mend and merge results on the disk.")
+store = typer.Typer(help="Check, mend and merge results on the disk.")
 
 
 @store.command()

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
 from typing import Any
-from urllib.error import URLError
 from weakref import WeakKeyDictionary
 
 import torch
@@ -135,15 +134,9 @@ def training_set(data_set: DataSet) -> Any:
 
 
 def _loaders(data_set: DataSet, *, only_val: bool) -> tuple[Any, Any]:
-    try:
-        loaders: tuple[Any, Any] = data_set.make_loaders(
-            0, 1, data_aug=False, only_val=only_val, shuffle_train=False, shuffle_val=False
-        )
-    except URLError as error:
-        raise InputError(
-            f"the files of data set {data_set.ds_name!r} are not in {data_set.data_path} and "
-            "cannot be fetched: put them there, or give another folder"
-        ) from error
+    loaders: tuple[Any, Any] = data_set.make_loaders(
+        0, 1, data_aug=False, only_val=only_val, shuffle_train=False, shuffle_val=False
+    )
     return loaders
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ..runtime.errors import InputError
 from ..runtime.modules import digest, modes_of
-from ..upstream import registry
+from ..upstream import known, registry
 from . import normalizers
 from .architectures import TIMM
 from .architectures.fitting import check_classes, classes_of, fitted, kind
@@ -107,6 +107,7 @@ def load_model(
     >>> model.card["classes"], model.card["normalizer"]["from"]
     (9, 'data set restricted_imagenet')
     """
+    known.require("robustness.attacker")
     target = _device(device)
     data = _data_set(dataset)
     given = normalizers.from_argument(normalize)
@@ -155,6 +156,7 @@ def as_model(model: Model) -> AttackerModel:
     InputError
         As `load_model`; where no normaliser is known, load the network with ``normalize=``.
     """
+    known.require("robustness.attacker")
     if isinstance(model, AttackerModel):
         return model
     if not isinstance(model, (nn.Module, str, os.PathLike)):

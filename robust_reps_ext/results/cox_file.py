@@ -48,10 +48,10 @@ def write_store_file(path: Path, tables: Mapping[str, Rows], *, others: bool = F
                 file.flush(fsync=True)
             finally:
                 file.close()
-    except (OSError, RuntimeError) as error:
-        raise InputError(f"store {path} cannot be written: {hdf5.summary(error)}") from error
     except InputError as error:
         raise InputError(str(error).replace(str(unfinished), str(path))) from error
+    except (OSError, RuntimeError) as error:
+        raise InputError(f"store {path} cannot be written: {hdf5.summary(error)}") from error
 
 
 def _write_table(file: hdf5.StoreFile, name: str, rows: Rows) -> None:

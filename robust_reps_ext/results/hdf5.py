@@ -126,17 +126,19 @@ def open_store(path: str, mode: str) -> StoreFile:
     try:
         return StoreFile(path, mode=mode)
     except FileNotFoundError:
-        raise InputError(f"there is no store {path}: check the directory and experiment") from None
+        raise InputError.also(FileNotFoundError)(
+            f"there is no store {path}: check the directory and experiment"
+        ) from None
     except OSError as error:
         reason = error.strerror or error
-        raise InputError(f"store {path} cannot be opened: {reason}") from error
+        raise InputError.also(type(error))(f"store {path} cannot be opened: {reason}") from error
     except ValueError as error:
         raise InputError(
             f"store {path} is open in this process already: close it first ({error})"
         ) from error
     except RuntimeError as error:  # tables.HDF5ExtError
         kind = HeldError if _HELD in str(error) else InputError
-        raise kind(f"store {path} {_reason(str(error))}") from error
+        raise kind.also(type(error))(f"store {path} {_reason(str(error))}") from error
 
 
 def _reason(trace: str) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copyreg
 import difflib
+import functools
 import sys
 import unicodedata
 import warnings
@@ -34,6 +36,47 @@ class InputError(ValueError):
     The message is one line that names the value, the reason and the way out. The command line
     prints that line alone and exits with status 2; from Python it is an ordinary `ValueError`.
     """
+
+    def __init__(self, *args: Any) -> None:
+        Exception.__init__(self, *args)  # some kinds, see `also`, ask for more than a message
+
+    def __str__(self) -> str:
+        return Exception.__str__(self)  # a KeyError would show the message's repr
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self.args  # others ask for what a line does not have
+
+    @classmethod
+    def also(cls, *kinds: type[Exception]) -> type[InputError]:
+        """This error as one of other kinds, too: what upstream raises there, and scripts catch.
+
+        Examples
+        --------
+        >>> try:
+        ...     raise InputError.also(KeyError)("no architecture 'x': try resnet50")
+        ... except KeyError as error:
+        ...     print(error, isinstance(error, InputError))
+        no architecture 'x': try resnet50 True
+        """
+        return _also(cls, kinds)  # type: ignore[arg-type]
+
+
+class _Kinds(type):
+    """The type of what `_also` makes, by which workers can send it."""
+
+    made_of: tuple[Any, ...]
+
+
+@functools.cache
+def _also(base: Any, kinds: Any) -> Any:
+    others = tuple(kind for kind in kinds if not issubclass(base, kind))
+    if not others:
+        return base
+    body = {"__module__": base.__module__, "made_of": (base, others)}
+    return _Kinds(base.__name__, (base, *others), body)
+
+
+copyreg.pickle(_Kinds, lambda kind: (_also, kind.made_of))
 
 
 class OptionError(InputError, TypeError):

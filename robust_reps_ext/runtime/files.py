@@ -64,11 +64,13 @@ def writing(path: str | os.PathLike[str], advice: str) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
+    except InputError:
+        raise
     except (OSError, RuntimeError) as error:
         reason = _system_error(error)
         if reason is None:
             raise
-        raise InputError(f"cannot write {path}: {reason}; {advice}") from error
+        raise InputError.also(type(error))(f"cannot write {path}: {reason}; {advice}") from error
 
 
 def remove_unfinished(path: Path) -> None:

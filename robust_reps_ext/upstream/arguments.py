@@ -21,11 +21,14 @@ from ..runtime.precision import is_fast
 __all__ = [
     "check_required_args",
     "fill_from_file",
+    "function_given",
     "given",
     "missing",
     "mixed",
     "number",
     "option",
+    "ours",
+    "path_given",
     "read_json",
     "read_numbers",
     "tell_if_refused",
@@ -68,6 +71,31 @@ def given(args: Any, name: str, default: Any = None) -> Any:
     return default if value is None else value
 
 
+def path_given(args: Any, name: str) -> str | os.PathLike[str] | None:
+    """The argument `name` if it is a path: scripts have flags of the same names."""
+    value = given(args, name)
+    return value if isinstance(value, (str, os.PathLike)) and os.fspath(value) else None
+
+
+def function_given(args: Any, name: str) -> Any:
+    """The argument `name` if it is a function: False and 0 are none."""
+    return given(args, name) or None
+
+
+def ours(args: Any, name: str, default: Any, read: Callable[[], Any]) -> Any:
+    """An argument that upstream lacks, as `read` finds it, or `default` where there is none.
+
+    A script may use the name for something else: what `read` refuses is named and not used.
+    """
+    if given(args, name) is None:
+        return default
+    try:
+        return read()
+    except InputError as error:
+        print(f"=> args.{name} is the script's own and not used in training ({error})")
+        return default
+
+
 def option(name: str) -> str:
     """How an argument is written on the command line: ``"attack_lr"`` gives ``"--attack-lr"``."""
     return "--" + name.replace("_", "-")
@@ -82,10 +110,14 @@ def whole_number(args: Any, name: str, default: int | None, at_least: int | None
         If it is no whole number, or is below `at_least`.
     """
     value = given(args, name, default)
+    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
+        value = value.item()
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if not isinstance(value, numbers.Integral):
-        raise InputError(f"{option(name)}={value!r} is not a whole number: give one")
+        raise InputError.also(TypeError)(
+            f"{option(name)}={value!r} is not a whole number: give one"
+        )
     if at_least is not None and value < at_least:
         raise InputError(f"{option(name)}={value!r} is below {at_least}: give {at_least} or more")
     return int(value)
@@ -100,12 +132,12 @@ def check_required_args(args: Any, eval_only: bool = False) -> None:
         If one is missing, or if there is a custom training loss but no loss for its adversary.
     """
     required = list(_EVALUATION if eval_only else _TRAINING)
-    adversarial = bool(given(args, "adv_train", 0)) or bool(given(args, "adv_eval", 0))
+    adversarial = _adversarial(args)
     if adversarial:
         required += _ADVERSARY
     for name in required:
         if given(args, name) is None:
-            raise InputError(missing(name))
+            raise InputError.also(AssertionError, AttributeError)(missing(name))
     has_adversary = given(args, "custom_adv_loss") or given(args, "adv_objective")
     if given(args, "custom_train_loss") and adversarial and not has_adversary:
         raise InputError(
@@ -127,19 +159,32 @@ def read_numbers(args: Any) -> None:
     """Turn what describes the attack into numbers, in place: ``eps="8/255"`` into 0.0314.
 
     ``eps`` and ``attack_lr`` become None where they are absent, as upstream leaves them. Doing it
-    twice changes nothing.
+    twice changes nothing. Without an adversary, what is no number stays as it is.
 
     Raises
     ------
     InputError
         If one is not a number or is negative.
     """
-    for name in ("eps", "attack_lr"):
+    for name in ("eps", "attack_lr", "attack_steps", "random_restarts"):
         value = given(args, name)
-        setattr(args, name, None if value is None else number(value, option(name), at_least=0))
-    for name in ("attack_steps", "random_restarts"):
-        if given(args, name) is not None:
-            setattr(args, name, whole_number(args, name, None, at_least=0))
+        try:
+            if value is None:
+                read: Any = None
+            elif name in ("eps", "attack_lr"):
+                read = number(value, option(name), at_least=0)
+            else:
+                read = whole_number(args, name, None, at_least=0)
+        except InputError:
+            if _adversarial(args):
+                raise
+            continue
+        if read is not None or name in ("eps", "attack_lr"):
+            setattr(args, name, read)
+
+
+def _adversarial(args: Any) -> bool:
+    return bool(given(args, "adv_train", 0)) or bool(given(args, "adv_eval", 0))
 
 
 def mixed(args: Any, device: torch.device) -> bool:
@@ -193,7 +238,7 @@ def number(value: Any, option: str, *, at_least: float | None = None) -> float:
     try:
         result = _evaluate(value)
     except (ArithmeticError, MemoryError, RecursionError, SyntaxError, TypeError, ValueError):
-        raise InputError(
+        raise InputError.also(TypeError)(
             f"{option}={value!r} is not a number: give one such as 0.5, 1e-3 or 8/255"
         ) from None
     if not math.isfinite(result):
@@ -272,16 +317,18 @@ def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
         text = Path(path).expanduser().read_text(encoding="utf-8")
         values = json.loads(text)
     except OSError as error:
-        raise InputError(
+        raise InputError.also(type(error))(
             f"{shown} cannot be read: {error.strerror}; `robust-reps preset NAME` prints the path "
             "of a ready one"
         ) from error
     except UnicodeDecodeError as error:
-        raise InputError(f"{shown} is not text: give JSON") from error
+        raise InputError.also(type(error))(f"{shown} is not text: give JSON") from error
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{shown} is not JSON: {error}") from error
+        raise InputError.also(type(error))(f"{shown} is not JSON: {error}") from error
     if not isinstance(values, dict):
-        raise InputError(f'{shown} is no JSON object: write {{"option": value, ...}}')
+        raise InputError.also(AttributeError)(
+            f'{shown} is no JSON object: write {{"option": value, ...}}'
+        )
     return values
 
 

@@ -14,7 +14,7 @@ from types import CodeType, ModuleType
 from typing import Any
 
 from ..runtime.environment import disabled
-from . import cuda_noop, mend
+from . import cuda_noop, known, mend
 
 __all__ = ["install", "installed"]
 
@@ -114,6 +114,10 @@ class _MendingLoader:
     def get_code(self, name: str) -> CodeType | None:
         if name not in COMMANDS:
             return self._loader.get_code(name)
+        if known.reason(name) is not None:
+            _prepare(name)
+            known.tell(name.partition(".")[0])
+            return self._loader.get_code(name)
         # Under another name than __main__ (a spawned process, runpy without run_name) nothing
         # may run: the names are all that is wanted.
         return compile(
@@ -157,7 +161,7 @@ def _prepare(name: str) -> None:
     if name == "robustness.main":
         # main.py:8 imports git, which without this refuses to load on a machine without git.
         os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
-    if name == "robustness.train":
+    if name == "robustness.train" and known.reason(name) is None:
         # train.py:24 warns that apex is missing; the mended training does without.
         warnings.filterwarnings("ignore", "Could not import amp", module=r"robustness\.train")
     if name in _READ_NOTEBOOK_MODE:

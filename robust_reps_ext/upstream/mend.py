@@ -11,6 +11,8 @@ from types import ModuleType
 from typing import Any
 
 from ..runtime.errors import InputError
+from . import known
+from .known import MENDED
 
 __all__ = [
     "MENDED",
@@ -24,27 +26,6 @@ __all__ = [
     "mentions",
     "outcomes",
 ]
-
-# Upstream module -> our file that mends it. The order is the one in which upstream loads them.
-MENDED = {
-    "cox.utils": "cox_utils",
-    "cox.store": "cox_store",
-    "cox.readers": "cox_readers",
-    "cox.tensorboard_view": "cox_tensorboard_view",
-    "robustness.imagenet_models": "imagenet_models",
-    "robustness.cifar_models": "cifar_models",
-    "robustness.tools.helpers": "helpers",
-    "robustness.tools.folder": "folder",
-    "robustness.tools.vis_tools": "vis_tools",
-    "robustness.attack_steps": "attack_steps",
-    "robustness.attacker": "attacker",
-    "robustness.loaders": "loaders",
-    "robustness.datasets": "datasets",
-    "robustness.defaults": "defaults",
-    "robustness.train": "train",
-    "robustness.model_utils": "model_utils",
-    "robustness.main": "main",
-}
 
 APPLIED = "applied"
 NOT_NEEDED = "not needed"
@@ -147,10 +128,15 @@ _outcomes: dict[tuple[str, str], Outcome] = {}
 def apply(module: ModuleType) -> None:
     """Apply every mend of `module`, which has just been executed, whose defect is present.
 
+    A module that is not the known one (see `known`) stays as it is.
+
     A mend that fails is recorded and warned of; it raises nothing, so that a broken mend never
     takes upstream away from its user.
     """
     name = module.__name__
+    if known.reason(name) is not None:
+        known.tell(name.partition(".")[0])
+        return
     try:
         mends = importlib.import_module(f"robust_reps_ext.upstream.mends.{MENDED[name]}").MENDS
     except Exception as error:
@@ -170,6 +156,8 @@ def apply(module: ModuleType) -> None:
 
 def apply_late(modules: Sequence[ModuleType]) -> None:
     """Apply the mends to modules that were imported before the hook was there, and say so."""
+    for module in modules:
+        known.note_replaced(module)
     for module in modules:
         apply(module)
     names = ", ".join(module.__name__ for module in modules)

@@ -96,7 +96,7 @@ def data_set_class(name: str) -> Any:
     from robustness.datasets import DATASETS
 
     if name not in DATASETS:
-        raise InputError(f"unknown data set {name!r}: try {near(name, DATASETS)}")
+        raise InputError.also(KeyError)(f"unknown data set {name!r}: try {near(name, DATASETS)}")
     return DATASETS[name]
 
 
@@ -110,10 +110,14 @@ def data_set(name: str, folder: str | os.PathLike[str] = "", **arguments: Any) -
     """
     try:
         return data_set_class(name)(os.fspath(folder), **arguments)
+    except InputError:
+        raise
     except AssertionError as error:
-        raise InputError(f"data set {name!r}, --data {folder}: {error}") from error
+        raise InputError.also(AssertionError)(
+            f"data set {name!r}, --data {folder}: {error}"
+        ) from error
     except TypeError as error:
-        raise InputError(
+        raise InputError.also(TypeError)(
             f"data set {name!r} cannot be opened by its name ({error}): build it in Python"
         ) from error
 
@@ -149,9 +153,11 @@ def network(
     return known[arch](num_classes=data_set.num_classes)
 
 
-def no_network(data_set: Any, arch: str, known: Iterable[str]) -> InputError:
+def no_network(
+    data_set: Any, arch: str, known: Iterable[str], kind: type[Exception] = KeyError
+) -> InputError:
     """The error for a network that a data set does not know."""
-    return InputError(
+    return InputError.also(kind)(
         f"data set {data_set.ds_name} has no architecture {arch!r}: try {near(arch, known)}"
     )
 

@@ -247,21 +247,17 @@ def try_input(say, folder, line):
     assert status == 2
     assert "Traceback" not in said
     assert str(folder) not in said
-    if shown[0].startswith("Usage: "):
-        message = usage(shown)
-    else:
-        *above, message = [one for one in shown if one.strip() and BAR not in one]
-        assert not above
-        assert message.startswith("error: ")
-        message = re.sub(r"-[0-9a-f]{8}\b", "-...", message.removeprefix("error: "))
-    _found[line] = message
+    *above, message = [one for one in shown if one.strip() and BAR not in one]
+    assert not above
+    assert message.startswith("error: ")
+    message = re.sub(r"-[0-9a-f]{8}\b", "-...", message.removeprefix("error: "))
+    _found[line] = usage(message) if message.endswith("--help says more") else message
 
 
-def usage(shown: list[str]) -> str:
-    """What stands in Typer's box, as far as its releases agree."""
-    top = next(i for i, one in enumerate(shown) if one.startswith("╭─ Error"))
-    inside = " ".join(one.strip("│ ") for one in shown[top + 1 : -1])
-    return "*usage:* " + re.sub(r"(Invalid value for '[^']+').*", r"\1", inside)
+def usage(message: str) -> str:
+    """Typer's words, as far as its releases agree."""
+    said = re.sub(r"(Invalid value for '[^']+').*", r"\1", message)
+    return f"*usage:* {said.partition('; ')[0]}"
 
 
 def row(line):

@@ -149,3 +149,25 @@ def test_paper_refuses_an_attack_that_cannot_be_made(tmp_path):
     with pytest.raises(rr.InputError, match="eps=inf: give a radius"):
         run_paper(model, model, open_data_set("critters_fine"), tmp_path, eps=float("inf"))
     assert list(tmp_path.iterdir()) == []
+
+
+LEAVES = sorted(
+    name if not hasattr(group, "commands") else f"{name} {inner}"
+    for name, group in GROUPS.items()
+    for inner in getattr(group, "commands", [""])
+)
+
+
+@pytest.mark.parametrize("name", [*LEAVES, "store", "models"])
+def test_a_slip_on_the_command_line_is_one_line(command, monkeypatch, tmp_path, name):
+    monkeypatch.chdir(tmp_path)
+    slips = [["--nosuch"], ["--nosuch", "x"]]
+    if name == "store" or any(param.required for param in COMMANDS.get(name, {}).values()):
+        slips.append([])
+    slips += [[f"--{option}"] for option in ("model", "seed") if option in COMMANDS.get(name, {})]
+    for slip in slips:
+        status, out, err = command(*name.split(), *slip)
+        assert (status, out) == (2, "")
+        assert err.startswith("error: ")
+        assert len(err.splitlines()) == 1
+        assert f"{name} --help" in err

@@ -18,7 +18,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from robustness import defaults
 
 import robust_reps_ext as rr
 from robust_reps_ext.datasets.critters import images
@@ -31,8 +30,9 @@ from robust_reps_ext.results.synthesis import Synthesis
 from robust_reps_ext.results.units import finished_units
 from robust_reps_ext.upstream.arguments import fill_from_file, number
 from robust_reps_ext.upstream.data.image_files import pil_loader
+from robust_reps_ext.upstream.training.options import GROUPS, entries
 
-OPTIONS = (defaults.TRAINING_ARGS, defaults.PGD_ARGS, defaults.MODEL_LOADER_ARGS)
+OPTIONS = [entries(group) for group in GROUPS]
 SERIES = Series(9, 0, 24, "val")
 PROGRAMS = ("os.system", "os.exec", "os.posix_spawn", "os.fork", "subprocess.Popen")
 OTHERS = ("socket.connect", "pickle.find_class", "os.remove", "os.rename", "shutil.rmtree")
@@ -46,7 +46,7 @@ def plain_pickle(path: Path) -> None:
 
 
 def preset(path: Path) -> None:
-    fill_from_file(argparse.Namespace(), path, (*OPTIONS, defaults.CONFIG_ARGS))
+    fill_from_file(argparse.Namespace(), path, OPTIONS)
 
 
 # A store and a unit are files in a folder of a folder, which is what is read.

@@ -58,6 +58,8 @@ def complete_folder(root: str | os.PathLike[str]) -> Iterator[Path]:
             new.mkdir()
             yield new
             _swap(new, place, Path(beside) / "old")
+    except InputError:
+        raise
     except OSError as error:
         reason, way_out = error.strerror or str(error), "give another folder"
         if error.errno == errno.ENOSPC:

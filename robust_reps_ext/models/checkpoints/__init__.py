@@ -25,6 +25,8 @@ from .state_names import Normalizer, named_plainly
 __all__ = ["Checkpoint", "read_checkpoint"]
 
 _SECTIONS = ("model", "state_dict", "model_state_dict", "net")
+# Which of them torch raises differs by file and release; a KeyError is upstream's.
+_UNREADABLE = InputError.also(pickle.UnpicklingError, RuntimeError, EOFError, KeyError)
 _LONGEST_NAME = 300
 _MOST_PERCENT = 100
 _MOST_EPOCHS = 10**9
@@ -113,7 +115,9 @@ def read_checkpoint(path: str | os.PathLike[str], *, trust: bool = False) -> Che
             file.seek(0)
             contents = _contents(file, size, shown, trust)
     except OSError as error:
-        raise InputError(f"cannot read checkpoint {shown}: {error.strerror or error}") from error
+        raise InputError.also(type(error))(
+            f"cannot read checkpoint {shown}: {error.strerror or error}"
+        ) from error
     try:
         entries, rest = _sections(contents.value)
         weights = _tensors(entries, 4 * size)
@@ -126,7 +130,7 @@ def read_checkpoint(path: str | os.PathLike[str], *, trust: bool = False) -> Che
             "it, or pass --trust-checkpoint (trust=True) if you trust its author"
         ) from error
     except pickle.UnpicklingError as error:
-        raise InputError(f"cannot read checkpoint {shown}: {error}") from error
+        raise _UNREADABLE(f"cannot read checkpoint {shown}: {error}") from error
     epoch = rest.get("epoch")
     return Checkpoint(
         state_dict=state,
@@ -149,9 +153,11 @@ def _check_file(path: str | os.PathLike[str], shown: str) -> None:
     try:
         mode = os.stat(path).st_mode
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise InputError(f"no checkpoint at {shown}{_nearby(path)}") from error
+        raise InputError.also(FileNotFoundError)(
+            f"no checkpoint at {shown}{_nearby(path)}"
+        ) from error
     except (OSError, ValueError) as error:
-        raise InputError(f"cannot read checkpoint {shown}: {error}") from error
+        raise InputError.also(type(error))(f"cannot read checkpoint {shown}: {error}") from error
     if stat.S_ISDIR(mode):
         raise InputError(f"{shown} is a folder: name the checkpoint file in it{_inside(path)}")
     if not stat.S_ISREG(mode):
@@ -163,7 +169,7 @@ def _contents(file: BinaryIO, size: int, shown: str, trust: bool) -> Contents:
         try:
             return read_contents(file, size)
         except pickle.UnpicklingError as error:
-            raise InputError(f"cannot read checkpoint {shown}: {error}") from error
+            raise _UNREADABLE(f"cannot read checkpoint {shown}: {error}") from error
     try:
         return read_trusted(file)
     except Exception as error:  # the file's own code may raise anything

@@ -112,7 +112,9 @@ def attack(
             step_size=_size("step_size", step_size, x),
         )
         if not isinstance(iterations, numbers.Integral) or iterations < 0:
-            raise InputError(f"iterations={iterations!r}: give a whole number, 0 or more")
+            raise InputError.also(TypeError)(
+                f"iterations={iterations!r}: give a whole number, 0 or more"
+            )
         if schedule not in SCHEDULES:
             raise InputError(
                 f"schedule={schedule!r} is not known: choose one of {', '.join(SCHEDULES)}"
@@ -193,7 +195,9 @@ def respond(
     inp = _moved(inp, device)
     if make_adv:
         if target is None:
-            raise InputError("make_adv=True needs a target: give labels, or what the loss uses")
+            raise InputError.also(AssertionError)(
+                "make_adv=True needs a target: give labels, or what the loss uses"
+            )
         with evaluating(self):
             inp = self.attacker(inp, _moved(target, device), **attacker_kwargs)
     output = self.model(
@@ -223,7 +227,7 @@ def _loss(
                 output = network(inp)
                 losses = nn.functional.cross_entropy(output, target, reduction="none")
         if losses.shape != images.shape[:1]:
-            raise InputError(
+            raise InputError.also(AssertionError, IndexError)(
                 f"the loss has shape {tuple(losses.shape)} for {images.shape[0]} images: "
                 "return one value per image, shape (N,)"
             )
@@ -257,7 +261,7 @@ def _step_class(constraint: Any) -> Callable[..., Any]:
     if callable(constraint):
         return constraint
     if str(constraint) not in STEPS:
-        raise InputError(
+        raise InputError.also(KeyError, TypeError)(
             f"constraint={constraint!r} is not known: choose one of {', '.join(STEPS)}, "
             "or give a subclass of robustness.attack_steps.AttackerStep"
         )
@@ -271,7 +275,7 @@ def _size(name: str, value: Any, x: Tensor) -> Any:
         return None
     if isinstance(value, Tensor) and value.dim() > 0:
         if value.shape != x.shape[:1]:
-            raise InputError(
+            raise InputError.also(RuntimeError, TypeError)(
                 f"{name} has shape {tuple(value.shape)} for {len(x)} images: "
                 f"give a number, or one per image, shape ({len(x)},)"
             )
@@ -280,7 +284,9 @@ def _size(name: str, value: Any, x: Tensor) -> Any:
         value = value.view(-1, *[1] * (x.dim() - 1))
     else:
         if not isinstance(value, (numbers.Real, Tensor)):
-            raise InputError(f"{name}={value!r} is not a number: give a number, or one per image")
+            raise InputError.also(TypeError)(
+                f"{name}={value!r} is not a number: give a number, or one per image"
+            )
         value = float(value)
         valid = value >= 0 and not math.isnan(value)
     if not valid:

@@ -29,9 +29,13 @@ def find_classes(folder: str | os.PathLike[str]) -> tuple[list[str], dict[str, i
                 entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")
             )
     except OSError as error:
-        raise InputError(f"cannot read the folder {folder}: {error.strerror}") from error
+        raise InputError.also(type(error))(
+            f"cannot read the folder {folder}: {error.strerror}"
+        ) from error
     if not classes:
-        raise InputError(f"{folder} has no class folders: put the images of each class in one")
+        raise InputError.also(RuntimeError)(
+            f"{folder} has no class folders: put the images of each class in one"
+        )
     for name in classes:
         if one_line(name) != name:
             raise InputError(
@@ -61,7 +65,7 @@ def make_dataset(
         if path.lower().endswith(tuple(extensions))
     ]
     if not images:
-        raise InputError(
+        raise InputError.also(RuntimeError)(
             f"no images in the {len(class_to_idx)} class folders of {root}: "
             f"they must end in {', '.join(extensions)}"
         )
@@ -77,4 +81,6 @@ def _files(folder: Path) -> Iterator[str]:
 
 def _stop(error: OSError) -> None:
     if not isinstance(error, FileNotFoundError):  # a class without a folder has no images
-        raise InputError(f"cannot read the folder {error.filename}: {error.strerror}") from error
+        raise InputError.also(type(error))(
+            f"cannot read the folder {error.filename}: {error.strerror}"
+        ) from error

@@ -52,7 +52,7 @@ def pil_loader(path: str | os.PathLike[str]) -> Image.Image:
                 _check_shape(*image.size)
                 return _rgb(image)
     except Exception as error:  # a damaged file makes Pillow raise anything
-        raise BadImageError(
+        raise BadImageError.also(type(error))(
             f"cannot read the image {one_line(os.fspath(path))} ({_reason(error)}){WAY_OUT}"
         ) from error
 

@@ -43,7 +43,7 @@ class Loader(DataLoader[Any]):
         except RuntimeError as error:
             if "DataLoader worker" not in str(error) or str(error).startswith("Caught "):
                 raise
-            raise InputError(
+            raise InputError.also(RuntimeError)(
                 f"a worker that reads images is gone ({first_line(error)}): give fewer "
                 "--workers if memory is short, or 0 to see what happens"
             ) from error
@@ -155,10 +155,14 @@ def _from_folders(
     if not folders["val"].is_dir():
         folders["val"] = root / "test"
     if not root.is_dir():
-        raise InputError(f"no folder {root}: give the folder that holds train/ and val/ as --data")
+        raise InputError.also(FileNotFoundError)(
+            f"no folder {root}: give the folder that holds train/ and val/ as --data"
+        )
     for split, folder in folders.items():
         if not folder.is_dir():
-            raise InputError(
+            there = (root / split).exists()
+            kind = NotADirectoryError if there else FileNotFoundError
+            raise InputError.also(kind)(
                 f"{root} has no {split}/ folder: it needs train/ and val/, a folder a class in each"
             )
     sets = {

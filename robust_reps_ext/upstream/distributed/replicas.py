@@ -49,7 +49,9 @@ def on_devices(
         uses several cards.
     """
     if isinstance(model, (nn.DataParallel, DistributedDataParallel)):
-        raise InputError("the model is in DataParallel already: give model.module")
+        raise InputError.also(AssertionError)(
+            "the model is in DataParallel already: give model.module"
+        )
     if torch.cuda.is_available():
         model.cuda()
     if given(args, "fast", 1):

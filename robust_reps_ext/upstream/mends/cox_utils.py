@@ -37,7 +37,7 @@ class Parameters(UpstreamParameters):
         by_name: dict[str, Any] = {}
         for key, value in params.items():
             if key.lower() in by_name:
-                raise InputError(
+                raise InputError.also(AssertionError)(
                     f"parameter {key!r} is given twice, in different case: keep one of the two"
                 )
             by_name[key.lower()] = value
@@ -121,7 +121,7 @@ def _mend_override_json(module: ModuleType) -> None:
             unknown = sorted(preset.keys() - given.keys())
             missing = sorted(given.keys() - preset.keys() - {"config_path"})
             if unknown or missing:
-                raise InputError(
+                raise InputError.also(AssertionError)(
                     f"configuration {json_path!r} does not match the arguments: "
                     f"unknown {unknown}, missing {missing}"
                 )

@@ -9,6 +9,7 @@ from collections import UserDict
 from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
+from urllib.error import URLError
 
 import torch
 
@@ -87,7 +88,13 @@ def _keep_the_validation_order(module: ModuleType) -> None:
 
     @functools.wraps(upstream)
     def make_loaders(self: Any, *args: Any, **options: Any) -> tuple[Any, Any]:
-        loaders: tuple[Any, Any] = upstream(self, *args, **options)
+        try:
+            loaders: tuple[Any, Any] = upstream(self, *args, **options)
+        except URLError as error:
+            raise InputError.also(URLError)(
+                f"the files of data set {self.ds_name!r} are not in {self.data_path} and cannot be "
+                "fetched: put them there, or give another folder"
+            ) from error
         _check_classes(self, loaders[1].dataset)
         # What becomes of images that cannot be read, the data set says.
         record = vars(self).setdefault("bad_images", BadImages())
@@ -125,7 +132,7 @@ def _ask_for_a_grouping(module: ModuleType) -> None:
 
     def __init__(self: Any, data_path: str, custom_grouping: Any = None, **kwargs: Any) -> None:
         if not custom_grouping:
-            raise InputError(
+            raise InputError.also(TypeError)(
                 "custom_imagenet needs custom_grouping, a list of groups of WordNet ids, which "
                 "only Python can give: CustomImageNet(data_path, custom_grouping=[...])"
             )

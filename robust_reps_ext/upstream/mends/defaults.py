@@ -15,20 +15,13 @@ def _know_our_data_sets(module: ModuleType) -> None:
     bind(TRAINING_DEFAULTS=options.TrainingDefaults(module.TRAINING_DEFAULTS))(module)
 
 
-def _extend_options(module: ModuleType) -> None:
-    for name, ours in options.OURS.items():
-        getattr(module, name).extend(ours)
-    for entry in module.MODEL_LOADER_ARGS:
-        if entry[0] == "workers":
-            entry[3] = min(entry[3], options.available_cpus())
-        elif entry[0] == "resume-optimizer":
-            entry[3] = None
+def _takes_a_percentage_for_a_format(module: ModuleType) -> bool:
+    def add_and_show() -> None:
+        parser = argparse.ArgumentParser()
+        module.add_args_to_parser([["share", str, "in %", None]], parser)
+        parser.format_help()
 
-
-def _takes_no_bare_resume(module: ModuleType) -> bool:
-    parser = argparse.ArgumentParser(exit_on_error=False)
-    module.add_args_to_parser([["resume", str, "", None]], parser)
-    return fails(lambda: parser.parse_args(["--resume"]), argparse.ArgumentError)
+    return fails(add_and_show, ValueError, TypeError)
 
 
 def _ends_in_a_key_error(module: ModuleType) -> bool:
@@ -47,19 +40,12 @@ MENDS: tuple[Mend, ...] = (
         present=lambda module: not isinstance(module.TRAINING_DEFAULTS, options.TrainingDefaults),
         apply=_know_our_data_sets,
     ),
-    Mend(
-        name="TRAINING_ARGS",
-        where="defaults.py:114",
-        why="There is no option for a seed, another objective or trust in a file, and 30 workers "
-        "are more than most machines have processors.",
-        present=lambda module: all(entry[0] != "seed" for entry in module.TRAINING_ARGS),
-        apply=_extend_options,
-    ),
     Mend.replacing(
         options.add_args_to_parser,
         "defaults.py:162",
-        "A % in a help text breaks --help, and --resume cannot be given bare.",
-        _takes_no_bare_resume,
+        "A % in a help text breaks --help, and 30 workers are more than most machines have "
+        "processors.",
+        _takes_a_percentage_for_a_format,
     ),
     Mend.replacing(
         options.check_and_fill_args,

@@ -34,7 +34,7 @@ class FakeLeakyReLU(torch.autograd.Function):
 
 class _Urls(dict[str, str]):
     def __missing__(self, arch: str) -> str:
-        raise InputError(
+        raise InputError.also(KeyError)(
             f"no pretrained weights are published for {arch}: leave pretrained off, or choose one "
             f"of {', '.join(sorted(self))}"
         )

@@ -2,35 +2,24 @@
 
 from __future__ import annotations
 
-from types import ModuleType
+from argparse import ArgumentParser
 
-from ..mend import Mend, mentions
+from ..mend import Mend, bind, mentions
 from ..training.command import main
+from ..training.options import command_parser
 from ..training.run_store import setup_store_with_metadata
 from ..training.setup import setup_args
 
 __all__ = ["MENDS"]
 
-_PROGRAM = "python -m robustness.main"
-_ABOUT = "Train or evaluate a model, adversarially or not."
-_EXAMPLE = (
-    f"example: {_PROGRAM} --dataset restricted_imagenet --data DIR --arch resnet50 "
-    "--adv-train 1 --constraint 2 --eps 3 --attack-lr 0.5 --out-dir runs"
-)
-
-
-def _describe(module: ModuleType) -> None:
-    parser = module.parser
-    parser.prog, parser.description, parser.epilog = _PROGRAM, _ABOUT, _EXAMPLE
-
-
 MENDS: tuple[Mend, ...] = (
     Mend(
         name="parser",
         where="main.py:26",
-        why="The help calls the command main.py, and shows no example.",
-        present=lambda module: module.parser.prog != _PROGRAM,
-        apply=_describe,
+        why="There is no option for a seed, another objective or trust in a file, the help has no "
+        "example, and a slip of the keyboard prints all of the usage.",
+        present=lambda module: type(module.parser) is ArgumentParser,
+        apply=lambda module: bind(parser=command_parser())(module),
     ),
     Mend.replacing(
         setup_args,

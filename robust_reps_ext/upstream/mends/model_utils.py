@@ -61,7 +61,7 @@ class FeatureExtractor(nn.Module):
                 handle.remove()
         idle = [index for index in range(len(self.layers)) if index not in seen]
         if idle:
-            raise InputError(
+            raise InputError.also(AttributeError)(
                 f"layer {idle[0]} of the FeatureExtractor did not run: name a layer that the "
                 "forward pass uses"
             )

@@ -37,7 +37,7 @@ def filter_data(metadata: Any, criteria: Sequence[str], value: Sequence[Any]) ->
     """
     for column, allowed in zip(criteria, value, strict=True):
         if column not in metadata:
-            raise InputError(
+            raise InputError.also(KeyError)(
                 f"metadata has no column {column!r}: choose from {', '.join(map(str, metadata))}"
             )
         choices = allowed if isinstance(allowed, list) else [allowed]

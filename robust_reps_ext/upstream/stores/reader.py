@@ -43,7 +43,7 @@ class CollectionReader(UpstreamReader):
         try:
             experiments = sorted(os.listdir(directory))
         except OSError as error:
-            raise InputError(
+            raise InputError.also(type(error))(
                 f"cannot read stores in {directory}: {error.strerror}; give the directory that "
                 "holds the experiments"
             ) from None

@@ -41,20 +41,22 @@ class OpenedStore(UpstreamStore):
         if new and directory.exists():
             raise InputError(f"experiment {directory} has been run already: give it another name")
         if mode == "r" and not (directory / STORE_BASENAME).is_file():
-            raise InputError(f"there is no store {directory / STORE_BASENAME} to read")
+            raise InputError.also(FileNotFoundError)(
+                f"there is no store {directory / STORE_BASENAME} to read"
+            )
         made = _make_directory(directory)
         if made is not None:
             print(f"Logging in: {directory.absolute()}")
         try:
             self._open(directory, exp_id, mode)
-        except OSError as error:
-            _remove(made)
-            raise InputError(
-                f"cannot write in {directory}: {error.strerror or error}; give another directory"
-            ) from error
         except InputError:
             _remove(made)
             raise
+        except OSError as error:
+            _remove(made)
+            raise InputError.also(type(error))(
+                f"cannot write in {directory}: {error.strerror or error}; give another directory"
+            ) from error
 
     def _open(self, directory: Path, exp_id: str, mode: str) -> None:
         from cox.store import SAVE_DIR, TABLE_OBJECT_DIR, TENSORBOARD_DIR, Table
@@ -139,7 +141,7 @@ def _make_directory(directory: Path) -> Path | None:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         _remove(missing[-1] if missing else None)
-        raise InputError(
+        raise InputError.also(type(error), FileNotFoundError)(
             f"cannot make {directory}: {error.strerror or error}; give another directory"
         ) from error
     return missing[-1] if missing else None

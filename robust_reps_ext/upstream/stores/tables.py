@@ -149,7 +149,7 @@ class DurableRows(UpstreamTable):
         row = self._curr_row_data
         unset = [name for name in self._schema if row[name] is None]
         if unset:
-            raise InputError(
+            raise InputError.also(AssertionError)(
                 f"column {', '.join(unset)} of table {self._name} has no value: give one before "
                 "the row is written"
             )

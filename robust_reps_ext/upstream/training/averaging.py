@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import nn
 
-__all__ = ["Average"]
+from ...runtime.errors import InputError
+from ..arguments import number
+
+__all__ = ["Average", "decay_of"]
+
+
+def decay_of(value: Any) -> float:
+    """What ``ema`` is, as a number from 0 (for none) to below 1; `InputError` otherwise."""
+    decay = number(value, "--ema", at_least=0)
+    if decay >= 1:
+        raise InputError(f"--ema={decay:g}: give a number below 1, such as 0.998")
+    return decay
 
 
 class Average:

@@ -41,7 +41,9 @@ def write(path: str | os.PathLike[str], content: Mapping[str, Any]) -> None:
             torch.save(plain(content), file)
     except RuntimeError as error:
         # torch's own writer names no system error: it fails when the disk is full.
-        raise InputError(f"cannot write {path}: {first_line(error)}; {advice}") from error
+        raise InputError.also(RuntimeError)(
+            f"cannot write {path}: {first_line(error)}; {advice}"
+        ) from error
 
 
 def plain(value: Any) -> Any:

@@ -6,6 +6,7 @@ import ast
 import math
 import time
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 
 from ...runtime.errors import InputError
 from .. import distributed
-from ..arguments import given, number, whole_number
+from ..arguments import given, number, option, ours, whole_number
 
 __all__ = ["ONE_CYCLE", "Course", "image_sizes"]
 
@@ -29,6 +30,7 @@ class Course:
     args
         ``epochs``, or ``minutes`` of training after which the run ends, whatever ``epochs`` says.
         Those that follow: ``custom_lr_multiplier="one-cycle"``, ``eps_warmup``, ``image_sizes``.
+        And ``label_smoothing``, which does not change.
     steps
         Steps in an epoch; None if the loader does not know, which ``minutes`` allows.
     begun
@@ -41,13 +43,19 @@ class Course:
     """
 
     def __init__(self, args: Any, steps: int | None, begun: dict[str, Any] | None = None) -> None:
-        minutes = given(args, "minutes")
-        self.seconds = None if minutes is None else 60 * number(minutes, "--minutes", at_least=0)
+        def share(name: str, default: float | None) -> Any:
+            read = partial(number, given(args, name), option(name), at_least=0)
+            return ours(args, name, default, read)
+
+        minutes = share("minutes", None)
+        self.seconds = None if minutes is None else 60 * minutes
         self.epochs = whole_number(args, "epochs", None, at_least=0)
         self.steps = steps
         self.one_cycle = given(args, "custom_lr_multiplier") == ONE_CYCLE
-        self.warmup = number(given(args, "eps_warmup", 0), "--eps-warmup", at_least=0)
-        self.sizes = image_sizes(given(args, "image_sizes", ()))
+        self.warmup = share("eps_warmup", 0.0)
+        self.smoothing = share("label_smoothing", 0.0)
+        sizes = partial(image_sizes, given(args, "image_sizes"))
+        self.sizes: list[tuple[float, int]] = ours(args, "image_sizes", [], sizes)
         self.spent = float((begun or {}).get("seconds", 0.0))
         self._share = 0.0
         follows = self.one_cycle or self.warmup or self.sizes

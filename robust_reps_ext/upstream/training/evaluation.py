@@ -13,12 +13,19 @@ from torch import nn
 from ...runtime import random_state
 from ...runtime.modules import device_of
 from .. import distributed
-from ..arguments import check_required_args, given, read_numbers, tell_if_refused
+from ..arguments import (
+    check_required_args,
+    given,
+    ours,
+    read_numbers,
+    tell_if_refused,
+    whole_number,
+)
 from ..distributed.replicas import on_devices
 from .log import log_row
 from .loop import model_loop
 
-__all__ = ["autograd_mode", "eval_model"]
+__all__ = ["autograd_mode", "eval_model", "seed_of"]
 
 
 def eval_model(args: Any, model: nn.Module, loader: Any, store: Any = None) -> dict[str, Any]:
@@ -52,7 +59,7 @@ def eval_model(args: Any, model: nn.Module, loader: Any, store: Any = None) -> d
     parallel = on_devices(args, model)
     tell_if_refused(args, device_of(model))
     writer = store.tensorboard if store else None
-    seed = distributed.agreed_seed(given(args, "seed"))
+    seed = distributed.agreed_seed(seed_of(args))
     began = time.time()
     row: dict[str, Any] = dict.fromkeys(constants.LOGS_SCHEMA, float("nan"))
     row["epoch"] = 0
@@ -72,3 +79,10 @@ def autograd_mode(model: nn.Module, adv: bool, disable_no_grad: bool = False) ->
     """Autograd on or off for evaluation: only an attacker that is not ours needs it on."""
     ours = isinstance(getattr(model, "attacker", None), Attacker)
     return torch.set_grad_enabled(disable_no_grad or (adv and not ours))
+
+
+def seed_of(args: Any, default: int | None = None) -> int | None:
+    """The seed that `args` asks for, or `default`; False is none."""
+    if given(args, "seed") is False:
+        return default
+    return ours(args, "seed", default, lambda: whole_number(args, "seed", None, at_least=0))

@@ -12,7 +12,7 @@ from robustness.tools import constants, helpers
 
 from ...runtime.errors import InputError
 from .. import distributed
-from ..arguments import given
+from ..arguments import given, path_given
 from . import checkpoints
 from .run_store import record_row
 
@@ -64,7 +64,7 @@ class TrainingRecord:
         self.kind = "adv_prec1" if args.adv_train else "nat_prec1"
         self.best: float | None = None
         self._names = {name: given(args, name) for name in ("arch", "dataset")}
-        resume = given(args, "resume")
+        resume = path_given(args, "resume")
         self._resumes_itself = resume is not None and (
             Path(resume).resolve().parent == self.directory.resolve()
         )
@@ -77,9 +77,13 @@ class TrainingRecord:
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise InputError(f"cannot make {self.directory}: {error.strerror}") from error
+            raise InputError.also(type(error), RuntimeError)(
+                f"cannot make {self.directory}: {error.strerror}"
+            ) from error
         if not os.access(self.directory, os.W_OK | os.X_OK):
-            raise InputError(f"cannot write in {self.directory}: choose another --out-dir")
+            raise InputError.also(PermissionError, RuntimeError)(
+                f"cannot write in {self.directory}: choose another --out-dir"
+            )
 
     def info(self, epoch: int, **known: float) -> dict[str, Any]:
         """The log of epoch `epoch` (from 0), complete: what is not in `known` is NaN."""

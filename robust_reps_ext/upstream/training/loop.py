@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from ...runtime.errors import InputError
 from ...runtime.modules import device_of, evaluating
 from ...runtime.precision import amp_dtype
 from .. import distributed, registry
-from ..arguments import given, mixed, number, whole_number
+from ..arguments import function_given, given, mixed, ours, whole_number
 from ..attack.attacker import RANDOM_STARTS
 from ..attack.network_copy import AttackCopy
 from ..distributed.batches import Share
@@ -96,12 +97,19 @@ def model_loop(
     device = device_of(model)
     attack = _attack_options(args, epoch, training, device) if adv else {}
     copy = AttackCopy(args, model, follow=training) if adv else None
-    hook = given(args, "iteration_hook")
+    hook = function_given(args, "iteration_hook")
+    smoothing = course.smoothing if course is not None else 0.0
+    criterion = function_given(args, "custom_train_loss") or nn.CrossEntropyLoss(
+        label_smoothing=smoothing
+    )
     progress = EpochProgress(loop_type, epoch, "AdvPrec" if adv else "NatPrec")
     if done:
         progress.take_up(done)
     first, scaler = progress.steps, scaler or torch.amp.GradScaler(device.type, enabled=False)
-    parts = whole_number(args, "grad_accumulation", 1, at_least=1) if training else 1
+    parts = 1
+    if training and given(args, "grad_accumulation"):
+        read = partial(whole_number, args, "grad_accumulation", 1, at_least=1)
+        parts = ours(args, "grad_accumulation", 1, read)
     quiet = not distributed.is_main()
     batches = loader if rest is None else rest
     if course is not None:
@@ -124,7 +132,7 @@ def model_loop(
                 inp.tensor_split(pieces), target.tensor_split(pieces), strict=True
             ):
                 with gradients_kept(model, here=len(passes) < pieces - 1):
-                    one = _forward(args, model, some, labels, adversary, copy)
+                    one = _forward(args, model, some, labels, adversary, copy, criterion)
                     if training:
                         loss = (one.loss + one.penalty) * (mine.weight * len(some) / len(inp))
                         scaler.scale(loss).backward()
@@ -160,10 +168,10 @@ def _forward(
     target: Tensor,
     attack: dict[str, Any],
     copy: AttackCopy | None,
+    criterion: Any,
 ) -> Pass:
     """Attack the images if there is a copy to do it on, and classify them."""
-    criterion = given(args, "custom_train_loss", _cross_entropy(args, model.training))
-    regularizer = given(args, "regularizer")
+    regularizer = function_given(args, "regularizer")
     device = inp.device
     attacked = copy is not None
     with _precision(args, device):
@@ -187,11 +195,6 @@ def _forward(
     return Pass(len(inp), loss, accuracies, penalty, final_inp)
 
 
-def _cross_entropy(args: Any, training: bool) -> nn.CrossEntropyLoss:
-    smoothing = number(given(args, "label_smoothing", 0), "--label-smoothing", at_least=0)
-    return nn.CrossEntropyLoss(label_smoothing=smoothing if training else 0.0)
-
-
 def _attack_options(args: Any, epoch: int, training: bool, device: torch.device) -> dict[str, Any]:
     """What `AttackerModel` is called with to attack, but for the target."""
     multiplier = eps_multiplier(args) if training else None
@@ -201,13 +204,13 @@ def _attack_options(args: Any, epoch: int, training: bool, device: torch.device)
         "step_size": args.attack_lr,
         "iterations": args.attack_steps,
         "random_start": bool(given(args, "random_start", 0))
-        and RANDOM_STARTS[given(args, "random_radius", "ball")],
-        "custom_loss": given(args, "custom_adv_loss"),
+        and RANDOM_STARTS.get(given(args, "random_radius", "ball"), True),
+        "custom_loss": function_given(args, "custom_adv_loss"),
         "random_restarts": 0 if training else args.random_restarts,
         "use_best": bool(args.use_best),
     }
     name = given(args, "adv_objective")
-    if name is not None:
+    if isinstance(name, str):
         objective = registry.objective(name)
         options |= {"custom_loss": objective, "targeted": objective.targeted}
     if mixed(args, device):
@@ -227,7 +230,7 @@ def _aim(attack: dict[str, Any], model: nn.Module, inp: Tensor, target: Tensor) 
 
 def _accuracies(args: Any, logits: Tensor, target: Tensor) -> tuple[Any, Any]:
     """Top-1 and top-5 accuracy in percent, or what ``custom_accuracy`` calls by these names."""
-    custom = given(args, "custom_accuracy")
+    custom = function_given(args, "custom_accuracy")
     if custom is not None:
         return custom(logits, target)
     fits = target.shape == logits.shape if target.dim() > 1 else logits.dim() == 2

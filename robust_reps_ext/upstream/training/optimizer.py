@@ -47,7 +47,7 @@ def make_optimizer_and_schedule(
     InputError
         If the checkpoint's optimizer is for other parameters, or it lacks what is needed.
     """
-    momentum = number(args.momentum, "--momentum", at_least=0)
+    momentum = number(args.momentum or 0, "--momentum", at_least=0)
     nesterov = bool(given(args, "nesterov", 0))
     if nesterov and not momentum:
         raise InputError("--nesterov 1 needs momentum: give --momentum 0.9")
@@ -58,7 +58,7 @@ def make_optimizer_and_schedule(
         params,
         number(args.lr, "--lr", at_least=0),
         momentum=momentum,
-        weight_decay=number(args.weight_decay, "--weight-decay", at_least=0),
+        weight_decay=number(args.weight_decay or 0, "--weight-decay", at_least=0),
         nesterov=nesterov,
     )
     epoch = 0
@@ -114,14 +114,14 @@ def schedule_state(schedule: LambdaLR | None) -> dict[str, Any] | None:
 
 def _restore(optimizer: SGD, checkpoint: dict[str, Any]) -> int:
     if "optimizer" not in checkpoint or "epoch" not in checkpoint:
-        raise InputError(
+        raise InputError.also(KeyError)(
             "the checkpoint has weights but no optimizer and epoch to go on from: "
             "start from its weights alone with --resume-optimizer 0"
         )
     try:
         optimizer.load_state_dict(checkpoint["optimizer"])
     except (ValueError, KeyError) as error:
-        raise InputError(
+        raise InputError.also(type(error))(
             f"the checkpoint's optimizer does not fit this model ({error}): "
             "start from its weights alone with --resume-optimizer 0"
         ) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 from robustness import defaults as upstream
 
@@ -17,17 +17,24 @@ from ..data.bad_images import ACTIONS
 from .checkpoints import LATEST
 
 __all__ = [
+    "GROUPS",
     "OURS",
     "TrainingDefaults",
     "add_args_to_parser",
     "available_cpus",
     "check_and_fill_args",
+    "command_parser",
+    "entries",
 ]
+
+GROUPS = ("CONFIG_ARGS", "MODEL_LOADER_ARGS", "TRAINING_ARGS", "PGD_ARGS")
+"""Upstream's lists of options, in the order of its help."""
 
 # Paper, Table 3 and appendix A.3: adversarial training starts from a random perturbation.
 _ADVERSARY_DEFAULTS: dict[str, dict[str, Any]] = {"restricted_imagenet": {"random_start": 1}}
 
-# By upstream's list that they are added to: name, type or choices, help, default.
+# Options of the command alone, by upstream's list that each would stand in: name, type or choices,
+# help, default. The lists themselves stay upstream's: scripts have options of their own.
 OURS: dict[str, list[list[Any]]] = {
     "TRAINING_ARGS": [
         ["seed", int, "makes the run repeatable: data order, augmentation, starts, weights", None],
@@ -58,12 +65,14 @@ OURS: dict[str, list[list[Any]]] = {
         ["on-bad-image", list(ACTIONS), "at an image that cannot be read", "stop"],
     ],
 }  # fmt: skip
-_HELP = {
+_COMMAND_HELP = {
     "batch-size": "batch size for data loading, of all processes together",
     "workers": "data loading workers of each process",
     "resume": "checkpoint to resume from, or its directory; bare: the newest one in --out-dir",
     "resume-optimizer": "whether to go on with optimizer, epoch and random state too (default: 1 "
     "if the checkpoint lies in --out-dir, else 0)",
+}
+_HELP = {
     "step-lr": "number of epochs between step-lr-gamma x LR drops",
     "custom-lr-multiplier": "LR multiplier schedule: '[(epoch, multiplier), ...]', cyclic, or "
     "one-cycle (step by step: up over a tenth of the run, down by a cosine)",
@@ -77,6 +86,14 @@ _HELP = {
     "arch": "name of the architecture",
     "random-start": "start the attack from a random perturbation",
 }
+
+
+_PROGRAM = "python -m robustness.main"
+_ABOUT = "Train or evaluate a model, adversarially or not."
+_EXAMPLE = (
+    f"example: {_PROGRAM} --dataset restricted_imagenet --data DIR --arch resnet50 "
+    "--adv-train 1 --constraint 2 --eps 3 --attack-lr 0.5 --out-dir runs"
+)
 
 
 class TrainingDefaults(dict[type, dict[str, Any]]):
@@ -131,17 +148,47 @@ def add_args_to_parser(
     ArgumentParser
         `parser` itself.
     """
+    return _with_options(parser, arg_list, _HELP)
+
+
+def _with_options(
+    parser: argparse.ArgumentParser, arg_list: list[list[Any]], helps: dict[str, str]
+) -> argparse.ArgumentParser:
     for name, kind, text, default in arg_list:
-        shown = _HELP.get(name, " ".join(text.split()))
+        shown = helps.get(name, " ".join(text.split()))
         if "(default" not in shown:
-            shown = f"{shown} (default: {default})"
+            shown = f"{shown} (default: {_default(name, default)})"
         keywords: dict[str, Any] = {"help": shown.strip().replace("%", "%%"), "type": kind}
         if isinstance(kind, list):
             keywords |= {"type": type(kind[0]), "choices": kind}
-        if name == "resume":
+        if name == "resume" and helps is not _HELP:
             keywords |= {"nargs": "?", "const": LATEST}
         parser.add_argument(f"--{name}", **keywords)
     return parser
+
+
+def _default(name: str, default: Any) -> Any:
+    return min(default, available_cpus()) if name == "workers" else default
+
+
+class _OneLine(argparse.ArgumentParser):
+    """A parser whose errors are one line, not that and a hundred of usage."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message}; {self.prog} --help lists the options")
+
+
+def command_parser() -> argparse.ArgumentParser:
+    """The parser of ``python -m robustness.main``: upstream's options and ours."""
+    parser = _OneLine(_PROGRAM, description=_ABOUT, epilog=_EXAMPLE)
+    for group in GROUPS:
+        _with_options(parser, entries(group), {**_HELP, **_COMMAND_HELP})
+    return parser
+
+
+def entries(group: str) -> list[list[Any]]:
+    """The options of one of upstream's lists, and ours that belong there."""
+    return [*getattr(upstream, group), *OURS.get(group, [])]
 
 
 def check_and_fill_args(args: Any, arg_list: list[list[Any]], ds_class: Any) -> Any:
@@ -170,7 +217,8 @@ def check_and_fill_args(args: Any, arg_list: list[list[Any]], ds_class: Any) -> 
     if given(args, "step_lr") is not None:
         # A schedule of the data set would silently win over the drops asked for.
         own.pop("custom_lr_multiplier", None)
-    for name, _, _, default in arg_list:
+    for name, _, _, general in arg_list:
+        default = _default(name, general)
         attribute = name.replace("-", "_")
         if given(args, attribute) is not None:
             continue
@@ -179,7 +227,7 @@ def check_and_fill_args(args: Any, arg_list: list[list[Any]], ds_class: Any) -> 
         elif default == upstream.REQ:
             raise InputError(missing(attribute))
         elif default == upstream.BY_DATASET:
-            raise InputError(_no_default(attribute, ds_class))
+            raise InputError.also(KeyError)(_no_default(attribute, ds_class))
         elif default is not None or not hasattr(args, attribute):
             setattr(args, attribute, default)
     return args

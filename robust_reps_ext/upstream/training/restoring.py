@@ -64,6 +64,8 @@ def make_and_restore_model(
         classifier = upstream.DummyModel(arch) if add_custom_forward else arch
     model = AttackerModel(classifier, dataset)
     checkpoint = None
+    if resume_path and not isinstance(resume_path, (str, os.PathLike)):
+        raise InputError(f"resume_path={resume_path!r} is no path: give that of a checkpoint")
     if resume_path:
         print(f"=> loading checkpoint '{resume_path}'")
         read = registry.load(registry.READ_CHECKPOINT)
@@ -80,13 +82,15 @@ def make_and_restore_model(
 def _classifier(arch: str, dataset: Any, pretrained: bool) -> nn.Module:
     try:
         network: nn.Module = dataset.get_model(arch, pretrained)
+    except InputError:
+        raise
     except (KeyError, TypeError) as error:
         # Upstream's data sets look the name up among everything that their module holds.
         small = isinstance(dataset, (datasets.CIFAR, datasets.CINIC))
         known = registry.networks(cifar_models if small else imagenet_models)
         if arch in known:
             raise
-        raise registry.no_network(dataset, arch, known) from error
+        raise registry.no_network(dataset, arch, known, type(error)) from error
     return network
 
 
@@ -99,7 +103,7 @@ def _restore(model: AttackerModel, found: Any, arch: str) -> None:
     misfit = registry.load(registry.MISFIT)
     reason = misfit({name: tuple(value.shape) for name, value in own.items()}, state)
     if reason:
-        raise InputError(
+        raise InputError.also(RuntimeError)(
             f"checkpoint {found.path} does not fit {arch} with the data set's classes: {reason}; "
             "choose another --arch or --dataset"
         )

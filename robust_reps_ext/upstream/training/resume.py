@@ -10,7 +10,7 @@ from robustness.tools import constants
 
 from ...runtime.errors import InputError
 from .. import distributed
-from ..arguments import given
+from ..arguments import given, path_given
 from .checkpoints import LATEST
 
 __all__ = ["note_experiment", "resolve_resume", "resume_after_restart"]
@@ -31,7 +31,7 @@ def resolve_resume(args: Any) -> None:
     InputError
         If there is no such checkpoint.
     """
-    resume = given(args, "resume")
+    resume = path_given(args, "resume")
     if resume is None:
         args.resume_optimizer = 0
         return
@@ -59,11 +59,11 @@ def resolve_resume(args: Any) -> None:
 
 
 def _newest(args: Any) -> Path:
-    out_dir = given(args, "out_dir")
+    out_dir = path_given(args, "out_dir")
     if out_dir is None:
         raise InputError("--resume without a path looks in --out-dir: give --out-dir or a path")
     root = Path(out_dir).expanduser()
-    exp_name = given(args, "exp_name")
+    exp_name = path_given(args, "exp_name")
     if exp_name is not None:
         return _latest_in(root / exp_name)
     found = sorted(

@@ -13,23 +13,24 @@ from typing import Any
 from torch import nn
 
 from ...runtime import random_state
-from ...runtime.errors import InputError
 from ...runtime.modules import device_of
 from ...runtime.signals import Interrupted, deferred
 from .. import distributed
 from ..arguments import (
     check_required_args,
+    function_given,
     given,
     number,
+    ours,
     read_numbers,
     tell_if_refused,
     whole_number,
 )
 from ..distributed.batches import share_of
 from ..distributed.replicas import bare, on_devices
-from .averaging import Average
+from .averaging import Average, decay_of
 from .course import Course
-from .evaluation import autograd_mode
+from .evaluation import autograd_mode, seed_of
 from .log import NO_ADVERSARY, TrainingRecord
 from .loop import length, model_loop
 from .optimizer import make_grad_scaler, make_optimizer_and_schedule, schedule_state
@@ -165,19 +166,20 @@ class TrainingRun:
         self.course = Course(args, length(self.train_loader), begun.get("course"))
         self.average = self._average(begun)
         self.record = TrainingRecord(args, store)
-        self.seed = distributed.agreed_seed(given(args, "seed", (checkpoint or {}).get("seed")))
+        self.seed = distributed.agreed_seed(seed_of(args, (checkpoint or {}).get("seed")))
         self.start_epoch = int(checkpoint["epoch"]) if checkpoint else 0
         self.within_epoch: dict[str, Any] | None = None
-        self.save_interval = number(
-            given(args, "save_interval", SAVE_INTERVAL), "--save-interval", at_least=0
+        self.save_interval = ours(
+            args,
+            "save_interval",
+            SAVE_INTERVAL,
+            lambda: number(args.save_interval or 0, "--save-interval", at_least=0),
         )
         self._next_save = time.monotonic() + self.save_interval
 
     def _average(self, begun: dict[str, Any]) -> Average | None:
         """The averaged weights, where there are to be any; the model has those in training."""
-        decay = number(given(self.args, "ema", 0), "--ema", at_least=0)
-        if decay >= 1:
-            raise InputError(f"--ema={decay:g}: give a number below 1, such as 0.998")
+        decay = ours(self.args, "ema", 0.0, partial(decay_of, given(self.args, "ema")))
         average = Average(self.model, decay, begun.get("averaged", 0)) if decay else None
         if "training_weights" in begun:
             bare(self.parallel).load_state_dict(begun["training_weights"])
@@ -254,7 +256,7 @@ class TrainingRun:
         record.save(self._state(), info if evaluation else None, epoch=epoch, numbered=numbered)
         if evaluation:
             record.log(info)
-        epoch_hook = given(args, "epoch_hook")
+        epoch_hook = function_given(args, "epoch_hook")
         if epoch_hook is not None:
             epoch_hook(self.parallel, info)
 

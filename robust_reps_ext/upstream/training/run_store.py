@@ -17,7 +17,7 @@ from ...results.cox_export import bring_up_to_date
 from ...results.records import FOLDER, METADATA, write_record
 from ...runtime.environment import __version__
 from .. import distributed
-from ..arguments import given
+from ..arguments import given, path_given
 from .resume import note_experiment
 
 __all__ = ["RunStore", "record_row", "repair_store", "setup_store_with_metadata"]
@@ -50,9 +50,10 @@ def setup_store_with_metadata(args: Any) -> Any:
         "torch_version": str(torch.__version__),
         "command_line": shlex.join(sys.orig_argv),
     }
-    if given(args, "exp_name") is not None:
-        repair_store(Path(args.out_dir, args.exp_name))
-    store = cox.store.Store(args.out_dir, given(args, "exp_name"))
+    exp_name = path_given(args, "exp_name")
+    if exp_name is not None:
+        repair_store(Path(args.out_dir, exp_name))
+    store = cox.store.Store(args.out_dir, exp_name)
     record_row(store, METADATA, values)
     store.add_table(METADATA, cox.store.schema_from_dict(values))
     store[METADATA].append_row(values)
@@ -85,11 +86,11 @@ class RunStore:
 
     def open(self, make: Callable[[Any], Any]) -> Any:
         """The store that `make` gives for the arguments, or None if this rank is to have none."""
-        out_dir = given(self.args, "out_dir")
+        out_dir = path_given(self.args, "out_dir")
         if out_dir is None or not distributed.is_main():
             return None
         root = Path(out_dir)
-        exp_name = given(self.args, "exp_name")
+        exp_name = path_given(self.args, "exp_name")
         directory = root if exp_name is None else root / exp_name
         self._made = [path for path in (directory, *directory.parents) if not path.exists()]
         self._store = make(self.args)

@@ -38,14 +38,14 @@ def lr_multiplier(args: Any) -> Multiplier | None:
     The cyclic ramp rises from 0 to 1 over the first 4/15 of ``epochs`` and falls back to 0. An
     epoch uses the ramp's value at its middle, so that no epoch is trained at rate 0.
     """
-    custom = given(args, "custom_lr_multiplier", ())
+    custom = _asked(args, "custom_lr_multiplier")
     if isinstance(custom, str) and custom.strip() == "cyclic":
         return _cyclic(args.epochs)
     if custom == ONE_CYCLE:
         return None
-    if len(custom):
+    if custom is not None:
         points = periods(custom, "--custom-lr-multiplier")
-        interpolation = given(args, "lr_interpolation", "step")
+        interpolation = given(args, "lr_interpolation") or "step"
         if interpolation not in ("linear", "step"):
             raise InputError(
                 f"--lr-interpolation={interpolation!r} is not known: give linear or step"
@@ -59,9 +59,21 @@ def lr_multiplier(args: Any) -> Multiplier | None:
 
 
 def eps_multiplier(args: Any) -> Multiplier | None:
-    """What eps is multiplied by in each epoch of training: ``custom_eps_multiplier``, linearly."""
-    custom = given(args, "custom_eps_multiplier", ())
-    return _linear(periods(custom, "--custom-eps-multiplier")) if len(custom) else None
+    """What eps is multiplied by in each epoch of training: ``custom_eps_multiplier``, linearly.
+
+    A function of the epoch, which upstream's training makes of it, is taken too.
+    """
+    custom = _asked(args, "custom_eps_multiplier")
+    if custom is None or callable(custom):
+        return custom
+    return _linear(periods(custom, "--custom-eps-multiplier"))
+
+
+def _asked(args: Any, name: str) -> Any:
+    """A schedule of `args`; None where it is empty, or a switch that is off."""
+    custom = given(args, name)
+    empty = not len(custom) if hasattr(custom, "__len__") else not custom
+    return None if empty or (isinstance(custom, str) and custom == "None") else custom
 
 
 def periods(value: Any, option: str) -> list[tuple[float, float]]:
@@ -90,7 +102,7 @@ def periods(value: Any, option: str) -> list[tuple[float, float]]:
     except (MemoryError, RecursionError, SyntaxError, TypeError, ValueError):
         points = []
     if not points or any(multiplier < 0 for _, multiplier in points):
-        raise InputError(
+        raise InputError.also(TypeError)(
             f"{option}={value!r} is not a schedule: give pairs (epoch, multiplier), "
             "such as '[(0, 1), (30, 0.1), (60, 0.01)]'"
         )

@@ -9,8 +9,19 @@ from robustness import defaults
 
 from ...runtime.errors import InputError
 from .. import distributed, registry
-from ..arguments import fill_from_file, given, missing, number, option, read_numbers, whole_number
+from ..arguments import (
+    fill_from_file,
+    given,
+    missing,
+    number,
+    option,
+    path_given,
+    read_numbers,
+    whole_number,
+)
+from .averaging import decay_of
 from .course import image_sizes
+from .options import GROUPS, entries
 from .resume import resolve_resume, resume_after_restart
 from .run import SAVE_INTERVAL
 from .schedules import eps_multiplier, lr_multiplier
@@ -37,10 +48,10 @@ def setup_args(args: Any) -> Any:
     InputError
         If an option is missing or wrong, or the checkpoint to resume from is not there.
     """
-    lists = [defaults.CONFIG_ARGS, defaults.MODEL_LOADER_ARGS]
-    if given(args, "config_path") is not None:
-        every = (*lists, defaults.TRAINING_ARGS, defaults.PGD_ARGS)
-        fill_from_file(args, args.config_path, every)
+    config = path_given(args, "config_path")
+    if config is not None:
+        fill_from_file(args, config, [entries(name) for name in GROUPS])
+    asked = given(args, "resume_optimizer")
     ds_class = _data_set_class(given(args, "dataset"))
     eval_only = bool(given(args, "eval_only", 0))
     if eval_only:
@@ -48,17 +59,21 @@ def setup_args(args: Any) -> Any:
         args.adv_eval = given(args, "adv_eval", given(args, "adv_train", 0))
         args.adv_train = 0
         if given(args, "resume") is None:
-            raise InputError("--eval-only needs a model: give --resume CHECKPOINT")
+            raise InputError.also(AssertionError)(
+                "--eval-only needs a model: give --resume CHECKPOINT"
+            )
     else:
         if given(args, "minutes") is not None:
             args.epochs = given(args, "epochs", 1)  # whatever it is
-        args = defaults.check_and_fill_args(args, defaults.TRAINING_ARGS, ds_class)
+        args = defaults.check_and_fill_args(args, entries("TRAINING_ARGS"), ds_class)
     if given(args, "adv_train", 0) or given(args, "adv_eval", 0):
-        args = defaults.check_and_fill_args(args, defaults.PGD_ARGS, ds_class)
-    for entries in lists:
-        args = defaults.check_and_fill_args(args, entries, ds_class)
-    if given(args, "out_dir") is not None:
-        args.out_dir = os.path.expanduser(args.out_dir)
+        args = defaults.check_and_fill_args(args, entries("PGD_ARGS"), ds_class)
+    for name in ("CONFIG_ARGS", "MODEL_LOADER_ARGS"):
+        args = defaults.check_and_fill_args(args, entries(name), ds_class)
+    args.resume_optimizer = asked  # what it is by default, resolve_resume says
+    out_dir = path_given(args, "out_dir")
+    if out_dir is not None:
+        args.out_dir = os.path.expanduser(out_dir)
     _check_values(args, eval_only)
     resume_after_restart(args)
     resolve_resume(args)
@@ -73,9 +88,9 @@ def setup_args(args: Any) -> Any:
 
 def _data_set_class(name: str | None) -> Any:
     if name is None:
-        raise InputError(missing("dataset"))
+        raise InputError.also(KeyError)(missing("dataset"))
     if name == "custom_imagenet":
-        raise InputError(
+        raise InputError.also(TypeError)(
             "--dataset custom_imagenet needs a grouping of classes, which only Python can give: "
             "CustomImageNet(data_path, custom_grouping=[...]), then robustness.train.train_model"
         )
@@ -103,8 +118,9 @@ def _check_values(args: Any, eval_only: bool) -> None:
             setattr(args, name, number(getattr(args, name), option(name), at_least=0))
         lr_multiplier(args)
         eps_multiplier(args)
-        for name in ("ema", "label_smoothing", "eps_warmup", "minutes"):
+        for name in ("label_smoothing", "eps_warmup", "minutes"):
             number(given(args, name, 0), option(name), at_least=0)
+        decay_of(given(args, "ema", 0))
         image_sizes(given(args, "image_sizes", ()))
 
 

@@ -52,7 +52,9 @@ def model_dataset_from_store(
     elif which in names:
         name = names[which]
     else:
-        raise InputError(f"which={which!r}: give 'last', 'best' or the number of an epoch")
+        raise InputError.also(AssertionError)(
+            f"which={which!r}: give 'last', 'best' or the number of an epoch"
+        )
     store = Store(*s, mode="r") if isinstance(s, tuple) else s
     try:
         params = {**_metadata(store), **(overwrite_params or {})}
@@ -62,7 +64,7 @@ def model_dataset_from_store(
             store.close()
     for needed in ("arch", "dataset"):
         if params.get(needed) is None:
-            raise InputError(
+            raise InputError.also(KeyError)(
                 f"the metadata of {store.path} has no {needed}: give it in overwrite_params"
             )
     folder = os.path.expandvars(params.get("data") or "/tmp/")
@@ -74,7 +76,9 @@ def model_dataset_from_store(
 def _metadata(store: Any) -> dict[str, Any]:
     """The arguments of the latest run that wrote into the store."""
     if "metadata" not in store.tables:
-        raise InputError(f"store {store.path} has no metadata: it was not made by training")
+        raise InputError.also(KeyError)(
+            f"store {store.path} has no metadata: it was not made by training"
+        )
     table = store["metadata"]
     row = decoded(table, table.df.tail(1).copy()).iloc[-1].to_dict()
     values = {name: _plain(value) for name, value in row.items()}

@@ -23,6 +23,7 @@ with warnings.catch_warnings():
     from robustness.attacker import AttackerModel
 
     from robust_reps_ext.upstream.training.command import run
+    from robust_reps_ext.upstream.training.options import GROUPS, entries
 from training_command import DotsData
 
 LATEST = "checkpoint.pt.latest"
@@ -218,6 +219,11 @@ def test_a_bad_preset_is_named(content, message, tmp_path, capsys):
         ({"resume": True, "exp_name": "a"}, "has no checkpoint.pt.latest"),
         ({"resume": "nowhere.pt"}, "no checkpoint at nowhere.pt"),
         ({"resume": "."}, "has no checkpoint.pt.latest"),
+        ({"ema": 1}, "--ema=1: give a number below 1"),
+        ({"minutes": "nan"}, "--minutes=nan is not finite"),
+        ({"image_sizes": "[(0.5, 4), (0, 2)]"}, "--image-sizes="),
+        ({"label_smoothing": -1}, "--label-smoothing=-1.0 is below 0"),
+        ({"eps_warmup": -1}, "--eps-warmup=-1.0 is below 0"),
         ({"eval_only": 1}, "--eval-only needs a model"),
         ({"eval_only": 1, "resume": True, "out_dir": None}, "give --out-dir or a path"),
         ({"adv_objective": "nothing"}, "invalid choice: 'nothing'"),
@@ -260,13 +266,9 @@ def test_help_lists_every_option(capsys):
     assert ended.value.code == 0
     said = capsys.readouterr().out
     assert said.startswith("usage: python -m robustness.main")
-    for entries in (defaults.TRAINING_ARGS, defaults.PGD_ARGS, defaults.MODEL_LOADER_ARGS):
-        assert all(f"--{entry[0]} " in said for entry in entries)
-    assert {"--seed ", "--adv-objective ", "--trust-checkpoint "} <= {
-        f"--{entry[0]} "
-        for entries in (defaults.TRAINING_ARGS, defaults.PGD_ARGS, defaults.MODEL_LOADER_ARGS)
-        for entry in entries
-    }
+    listed = [f"--{entry[0]} " for group in GROUPS for entry in entries(group)]
+    assert {"--seed ", "--adv-objective ", "--trust-checkpoint "} < set(listed)
+    assert all(option in said for option in listed)
 
 
 @pytest.mark.slow
@@ -311,3 +313,26 @@ def test_every_mend_of_training_applied(module):
         *("args", "model", "loaders", "checkpoint", "dp_device_ids", "store"),
         *("update_params", "disable_no_grad"),
     ]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *([], ["--nosuch"], ["--dataset"], ["--dataset", "nosuch"], ["--eps"], ["surplus"]),
+        ["--adv-train", "2"],
+        ["--config-path", "missing.json"],
+    ],
+)
+def test_a_slip_on_the_command_line_is_one_line(capsys, line):
+    with pytest.raises(SystemExit, match="2"):
+        run(line)
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_a_data_set_that_is_nowhere_is_one_line(tmp_path, capsys):
+    line = ["--dataset", "cifar", "--arch", "resnet18", "--data", str(tmp_path / "images")]
+    line += ["--adv-train", "0", "--out-dir", str(tmp_path / "runs"), "--workers", "0"]
+    with pytest.raises(SystemExit, match="2"):
+        run(line)
+    (said,) = capsys.readouterr().err.splitlines()
+    assert "cannot be fetched: put them there" in said

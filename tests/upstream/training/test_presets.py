@@ -11,6 +11,7 @@ from robustness import defaults
 from robustness.datasets import DATASETS
 
 from robust_reps_ext.runtime.errors import InputError
+from robust_reps_ext.upstream.training.options import GROUPS, entries
 from robust_reps_ext.upstream.training.presets import preset_names, preset_path
 
 NAMES = (
@@ -19,14 +20,12 @@ NAMES = (
     "critters_robust",
     "critters_standard",
     "imagenet_robust",
+    "photographs_robust",
+    "photographs_standard",
     "restricted_imagenet_robust",
     "restricted_imagenet_standard",
 )
-OPTIONS = {
-    name.replace("-", "_"): kind
-    for group in (defaults.TRAINING_ARGS, defaults.PGD_ARGS, defaults.MODEL_LOADER_ARGS)
-    for name, kind, _, _ in group
-}
+OPTIONS = {name.replace("-", "_"): kind for group in GROUPS for name, kind, _, _ in entries(group)}
 
 
 def read(name):
@@ -55,12 +54,15 @@ def test_each_value_is_one_that_the_command_line_takes(name):
 def test_with_a_place_for_results_a_preset_leaves_nothing_required(name):
     given = {"config_path": str(preset_path(name)), "out_dir": "results", "lr": None, "eps": "9"}
     args = override_json(Parameters(given), given["config_path"])
-    for group in (defaults.TRAINING_ARGS, defaults.PGD_ARGS, defaults.MODEL_LOADER_ARGS):
-        if group is not defaults.PGD_ARGS or args.adv_train:
-            args = defaults.check_and_fill_args(args, group, DATASETS[args.dataset])
+    for group in GROUPS:
+        if group != "PGD_ARGS" or args.adv_train:
+            args = defaults.check_and_fill_args(args, entries(group), DATASETS[args.dataset])
     assert args.lr == read(name)["lr"]
     assert args.eps == "9"
-    assert args.dataset in name
+    assert args.dataset in name or (args.dataset, args.arch) == (
+        "tiny_imagenet",
+        "photographs_resnet",
+    )
     assert bool(args.adv_train) == name.endswith("robust")
 
 
