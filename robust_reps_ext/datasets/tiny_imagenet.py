@@ -46,11 +46,14 @@ class Classes:
         Of the labels.
     labels
         Of the ids that are used.
+    told
+        What is worth saying of them; empty where all are there.
     """
 
     wnids: tuple[str, ...]
     names: tuple[str, ...]
     labels: dict[str, int]
+    told: str = ""
 
 
 def read_classes(folder: Path, *, restricted: bool = False) -> Classes:
@@ -79,14 +82,14 @@ def read_classes(folder: Path, *, restricted: bool = False) -> Classes:
     wnids = tuple(dict.fromkeys(wnid for wnid in wanted if wnid in there))
     if not wnids:
         raise InputError(f"{among[0]} has no folder of the classes in wnids.txt: {_WAY_OUT}")
-    if len(wnids) < len(wanted):
-        _log.info("%d of the %d classes in wnids.txt have images", len(wnids), len(wanted))
     if restricted:
         return _super_classes(folder, wnids)
     words = folder / "words.txt"
     names = dict(line.split("\t", 1) for line in _lines(words, folder)) if words.exists() else {}
     shown = tuple(names.get(wnid, wnid).split(",")[0].strip() for wnid in wnids)
-    return Classes(wnids, shown, {wnid: label for label, wnid in enumerate(wnids)})
+    fewer = len(wnids) < len(wanted)
+    told = f"{len(wnids)} of the {len(wanted)} classes in wnids.txt have images" if fewer else ""
+    return Classes(wnids, shown, {wnid: label for label, wnid in enumerate(wnids)}, told)
 
 
 _WAY_OUT = "give the folder of Tiny ImageNet as it is published (wnids.txt, train/, val/)"
@@ -100,13 +103,10 @@ def _super_classes(folder: Path, wnids: tuple[str, ...]) -> Classes:
     missing = [name for name in found if name not in there]
     if not there:
         raise InputError(f"{folder} has none of the paper's animals ({', '.join(found)})")
-    _log.info(
-        "%s; none of %s",
-        ", ".join(f"{name} ({len(found[name])})" for name in there),
-        ", ".join(missing) or "the paper's is missing",
-    )
+    counted = ", ".join(f"{name} ({len(found[name])})" for name in there)
     labels = {wnid: label for label, name in enumerate(there) for wnid in found[name]}
-    return Classes(wnids, tuple(there), labels)
+    told = f"{counted}; none of {', '.join(missing)}" if missing else ""
+    return Classes(wnids, tuple(there), labels, told)
 
 
 def _lines(path: Path, folder: Path) -> list[str]:
@@ -247,7 +247,10 @@ class TinyImageNet(DataSet):
         if not os.fspath(data_path):
             self.classes: tuple[str, ...] = tuple(sub_classes()) if self._restricted else ()
         elif folder.is_dir():
-            self.classes = read_classes(folder, restricted=self._restricted).names
+            found = read_classes(folder, restricted=self._restricted)
+            self.classes = found.names
+            if found.told:
+                _log.info("%s: %s", self._name, found.told)
         else:
             raise InputError(f"no folder {folder}: {_WAY_OUT}")
         defaults = {
