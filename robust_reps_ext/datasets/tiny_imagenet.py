@@ -17,8 +17,8 @@ from torchvision import transforms
 from ..runtime.errors import InputError, listed
 from ..upstream import registry
 from ..upstream.data.folders import EXTENSIONS
+from .critters.augmentation import MovedAndMirrored
 from .critters.networks import ARCHITECTURES as CRITTERS
-from .cropping import CroppedAndMirrored
 from .decoded import DecodedImages
 from .photograph_networks import ARCHITECTURES
 from .restricted_imagenet import sub_classes
@@ -212,7 +212,9 @@ class TinyImageNet(DataSet):
     """Photographs of 64 px, as many of the 200 classes as the folder has.
 
     Registered as ``--dataset tiny_imagenet`` and as `robustness.datasets.TinyImageNet`. In
-    training, images are square crops of 40 to 64 px, enlarged to 64, half of them mirrored.
+    training, images are moved by up to 8 px and half of them mirrored. (Crops that are enlarged,
+    as for ImageNet, are smoother than the images of the validation part, and batch norm then has
+    other statistics.)
 
     Parameters
     ----------
@@ -259,7 +261,7 @@ class TinyImageNet(DataSet):
             "std": torch.tensor(_STD),
             "custom_class": TinyImages,
             "label_mapping": None,
-            "transform_train": CroppedAndMirrored(SIZE, smallest=40),
+            "transform_train": MovedAndMirrored(SIZE, padding=8),
             "transform_test": transforms.ToTensor(),
             "custom_class_args": {"restricted": self._restricted},
         }

@@ -9,7 +9,6 @@ from PIL import Image
 from tiny_photographs import EACH, draw
 
 import robust_reps_ext as rr
-from robust_reps_ext.datasets.cropping import CroppedAndMirrored
 from robust_reps_ext.datasets.samples import open_data_set, training_set, validation_set
 from robust_reps_ext.datasets.tiny_imagenet import TinyImageNet
 from robust_reps_ext.upstream.training.command import run as training
@@ -163,48 +162,6 @@ def test_images_that_cannot_be_read_stop_or_are_passed_over(folder):
 
 
 # -- training ------------------------------------------------------------------------------------
-
-
-def test_a_batch_is_cropped_as_one_image_after_the_other():
-    images = np.random.default_rng(0).integers(0, 256, (5, 16, 16, 3), np.uint8)
-    crop = CroppedAndMirrored(16, smallest=9)
-    torch.manual_seed(0)
-    together = crop.batch(images)
-    torch.manual_seed(0)
-    alone = torch.stack([crop(Image.fromarray(image)) for image in images])
-    torch.testing.assert_close(together, alone)
-    assert together.min() >= 0
-    assert together.max() <= 1
-
-
-def test_a_whole_crop_is_the_image_or_its_mirror_image():
-    images = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3), np.uint8)
-    torch.manual_seed(0)
-    found = CroppedAndMirrored(8, smallest=8).batch(images)
-    given = torch.from_numpy(images).permute(0, 3, 1, 2) / 255
-    same = [torch.allclose(one, other, atol=1e-5) for one, other in zip(found, given, strict=True)]
-    turned = [
-        torch.allclose(one, other.flip(2), atol=1e-5)
-        for one, other in zip(found, given, strict=True)
-    ]
-    assert all(one != other for one, other in zip(same, turned, strict=True))
-    assert 10 < sum(same) < 30
-
-
-def test_crops_are_of_every_side_and_place():
-    """A ramp tells the side by its slope, and the place by its mean."""
-    ramp = np.broadcast_to(
-        np.arange(0, 128, 2, dtype=np.uint8)[None, None, :, None], (400, 64, 64, 3)
-    )
-    torch.manual_seed(0)
-    found = CroppedAndMirrored(64, smallest=40).batch(ramp.copy())[:, 0, 32] * 255 / 2
-    sides = ((found[:, 40] - found[:, 20]).abs() / 20 * 64).round()
-    assert sides.min() == 40
-    assert sides.max() == 64
-    assert len(sides.unique()) == 25
-    middles = found.mean(dim=1)
-    assert middles.min() < 24
-    assert middles.max() > 39
 
 
 @pytest.mark.parametrize("dataset", ["tiny_imagenet", "restricted_tiny_imagenet"])
