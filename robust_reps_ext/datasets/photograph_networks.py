@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from .small_network import SmallNetwork, SmallVGG
+from .small_network import SmallNetwork
 
 __all__ = ["ARCHITECTURES", "PhotographsResNet"]
 
@@ -85,13 +85,7 @@ def photographs_resnet(num_classes: int = 59) -> PhotographsResNet:
     return PhotographsResNet(num_classes)
 
 
-def photographs_vgg(num_classes: int = 59) -> SmallVGG:
-    """1.2 million parameters, a representation of 1024 coordinates."""
-    return SmallVGG(num_classes)
-
-
 ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
     "photographs_resnet": photographs_resnet,
-    "photographs_vgg": photographs_vgg,
 }
 """Name on the command line (``--arch``) -> network, called with ``num_classes=``."""

@@ -169,7 +169,7 @@ def test_the_commands(dataset, folder, tmp_path, command, capsys):
     """Train by a preset of photographs for an epoch, evaluate, and invert: classes by name."""
     out = tmp_path / "runs"
     words = {
-        "--dataset": dataset, "--data": folder, "--arch": "photographs_vgg", "--epochs": 1,
+        "--dataset": dataset, "--data": folder, "--arch": "critters_vgg", "--epochs": 1,
         "--batch-size": 8, "--adv-train": 0, "--lr": 0.01, "--out-dir": out, "--exp-name": "a",
         "--workers": 0, "--log-iters": 1, "--ema": 0.9, "--image-sizes": "[(0, 32), (0.5, 64)]",
         "--custom-lr-multiplier": "one-cycle",

@@ -7,9 +7,21 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from ..small_network import SmallNetwork, SmallVGG, convolution
+from ..small_network import SmallNetwork
 
 __all__ = ["ARCHITECTURES", "CrittersResNet", "CrittersVGG", "critters_resnet", "critters_vgg"]
+
+
+def _convolution(in_channels: int, out_channels: int, stride: int) -> nn.Module:
+    """A 3x3 convolution; with stride 2, of averages over 2x2 pixels.
+
+    The average cannot see the finest checkerboard, so that nothing synthesised through the
+    network is filled with it.
+    """
+    convolution = nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, bias=False)
+    if stride == 1:
+        return convolution
+    return nn.Sequential(nn.AvgPool2d(2, stride=1), convolution)
 
 
 class _ResidualBlock(nn.Module):
@@ -17,9 +29,9 @@ class _ResidualBlock(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
-        self.conv1 = convolution(in_channels, out_channels, stride)
+        self.conv1 = _convolution(in_channels, out_channels, stride)
         self.bn1 = nn.BatchNorm2d(out_channels)
-        self.conv2 = convolution(out_channels, out_channels, 1)
+        self.conv2 = _convolution(out_channels, out_channels, 1)
         self.bn2 = nn.BatchNorm2d(out_channels)
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or in_channels != out_channels:
@@ -51,7 +63,7 @@ class CrittersResNet(SmallNetwork):
     def __init__(self, num_classes: int = 9, width: int = 32, depth: int = 1) -> None:
         super().__init__()
         layers: list[nn.Module] = [
-            convolution(3, width, 2),
+            _convolution(3, width, 2),
             nn.BatchNorm2d(width),
             nn.ReLU(),
         ]
@@ -68,8 +80,35 @@ class CrittersResNet(SmallNetwork):
         self.fc = nn.Linear(4 * channels, num_classes)
 
 
-class CrittersVGG(SmallVGG):
-    """A VGG of four stages with batch normalisation for images of 32 to 128 pixels."""
+class CrittersVGG(SmallNetwork):
+    """A VGG of four stages with batch normalisation for images of 32 to 128 pixels.
+
+    Parameters
+    ----------
+    num_classes
+        Number of classes.
+    width
+        Channels of the first stage; the last has eight times as many, and the representation
+        32 times as many coordinates.
+    """
+
+    def __init__(self, num_classes: int = 9, width: int = 32) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        channels = 3
+        for stage in range(4):
+            for conv in range(2):
+                if layers:
+                    layers.append(nn.ReLU())
+                if stage and not conv:
+                    layers.append(nn.MaxPool2d(2))
+                out_channels = width * 2**stage
+                stride = 2 if not layers else 1
+                layers.append(_convolution(channels, out_channels, stride))
+                layers.append(nn.BatchNorm2d(out_channels))
+                channels = out_channels
+        self.body = nn.Sequential(*layers)
+        self.fc = nn.Linear(4 * channels, num_classes)
 
 
 def critters_resnet(num_classes: int = 9) -> CrittersResNet:
