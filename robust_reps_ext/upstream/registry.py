@@ -39,8 +39,6 @@ DATA_SETS = {
     "restricted_imagenet": "robust_reps_ext.datasets.restricted_imagenet:RestrictedImageNet",
     "critters": "robust_reps_ext.datasets.critters:CrittersDataSet",
     "critters_fine": "robust_reps_ext.datasets.critters:CrittersFineDataSet",
-    "tiny_imagenet": "robust_reps_ext.datasets.tiny_imagenet:TinyImageNet",
-    "restricted_tiny_imagenet": "robust_reps_ext.datasets.tiny_imagenet:RestrictedTinyImageNet",
     "webshards": "robust_reps_ext.datasets.webshards:WebShards",
 }
 
@@ -55,14 +53,6 @@ TRAINING_DEFAULTS = {
     },
     "critters": {"epochs": 16, "batch_size": 128, "weight_decay": 5e-4, "step_lr": 12},
     "critters_fine": {"epochs": 16, "batch_size": 128, "weight_decay": 5e-4, "step_lr": 12},
-    # Upstream's for CIFAR (step_lr 50 of 150 epochs), with the batch of docs/training.md.
-    "tiny_imagenet": {"epochs": 150, "batch_size": 128, "weight_decay": 5e-4, "step_lr": 50},
-    "restricted_tiny_imagenet": {
-        "epochs": 150,
-        "batch_size": 128,
-        "weight_decay": 5e-4,
-        "step_lr": 50,
-    },
 }
 
 OBJECTIVES = {
