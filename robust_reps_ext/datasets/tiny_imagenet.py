@@ -81,8 +81,8 @@ class TinyImages(Dataset[Any]):
     Examples
     --------
     >>> some = TinyImages("tiny-imagenet-200", train=False)  # doctest: +SKIP
-    >>> some.images.shape, some.targets[:3]  # doctest: +SKIP
-    (torch.Size([10000, 3, 64, 64]), [107, 139, 113])
+    >>> some.images.shape, some.images.dtype  # doctest: +SKIP
+    (torch.Size([10000, 3, 64, 64]), torch.uint8)
     """
 
     def __init__(
