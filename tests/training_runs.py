@@ -28,7 +28,7 @@ class Images(torch.utils.data.Dataset):
         return self.images[index] * (random.random() + torch.rand(1)) / 2, self.labels[index]
 
 
-def train_in(out, *, workers, resume=False, hook=None, network=None, **changed):
+def train_in(out, *, workers, resume=False, hook=None, network=None, loaders=None, **changed):
     """A run of two epochs of six steps in the directory `out`."""
     out.mkdir(exist_ok=True)
     torch.manual_seed(3)
@@ -56,7 +56,8 @@ def train_in(out, *, workers, resume=False, hook=None, network=None, **changed):
         prefix = "module."
         weights = {name[len(prefix) :]: value for name, value in checkpoint["model"].items()}
         model.load_state_dict(weights)
-    loaders = make_loaders(workers, 8, (None, None), "", custom_class=Images)
+    if loaders is None:
+        loaders = make_loaders(workers, 8, (None, None), "", custom_class=Images)
     train.train_model(args, model, loaders, checkpoint=checkpoint)
     return torch.load(out / LATEST, weights_only=True)
 

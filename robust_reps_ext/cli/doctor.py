@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from ..runtime.environment import disabled
+from ..runtime.environment import cache_folder, disabled
 from ..upstream import cuda_noop, hook, known, mend, startup
 
 __all__ = ["Examination", "Missing", "Remedy", "examine"]
@@ -201,10 +201,9 @@ def _remedies() -> tuple[Remedy, ...]:
 
 
 def _missing() -> tuple[Missing, ...]:
-    import platformdirs
     import torch
 
-    cache = Path(platformdirs.user_cache_path("robust-reps-ext"))
+    cache = cache_folder()
     present = {
         Missing("CUDA", "large networks train and invert slowly"): torch.cuda.is_available(),
         Missing(

@@ -99,4 +99,5 @@ def evaluate(
             lines.append(Line(shares, low, high, Path(name).name))
         picture = store.add_figure("accuracy", accuracy_figure(names, lines))
     print(f"L2 eps {radius:.4g}")
-    tell(tuple(rows[0]), (row.values() for row in rows), [store.path, picture])
+    columns = [name for name in rows[0] if name != "by_class"]
+    tell(columns, ([row[name] for name in columns] for row in rows), [store.path, picture])

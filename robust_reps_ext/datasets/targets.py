@@ -89,7 +89,8 @@ def held_out_samples(data_set: DataSet, n: int, *, seed: int = 0, part: slice = 
     Parameters
     ----------
     data_set
-        One that labels only some folders of a tree, such as ``restricted_imagenet``.
+        One that labels only some classes of its folder, such as ``restricted_imagenet`` and
+        ``restricted_tiny_imagenet``.
     n
         How many, 1 or more.
     seed
@@ -100,7 +101,7 @@ def held_out_samples(data_set: DataSet, n: int, *, seed: int = 0, part: slice = 
     Returns
     -------
     Samples
-        Named after their folders; their indices count the left-out files, sorted.
+        Named after their classes, or folders; their indices count the left-out files, sorted.
 
     Raises
     ------
@@ -113,22 +114,11 @@ def held_out_samples(data_set: DataSet, n: int, *, seed: int = 0, part: slice = 
     """
     if n < 1:
         raise InputError(f"n={n}: ask for 1 image or more")
-    name, mapping = data_set.ds_name, getattr(data_set, "label_mapping", None)
-    if mapping is None:
-        raise InputError(
-            f"{name!r} leaves no class out: choose kaleidoscope or photographs, or a data set "
-            "that labels some folders of a tree only, such as restricted_imagenet"
-        )
-    root = Path(data_set.data_path).expanduser()
-    folder = root / "val" if (root / "val").is_dir() else root / "test"
-    classes, positions = find_classes(folder)
-    _, used = mapping(classes, positions)
-    left_out = {one: UNLABELLED for one in classes if one not in used}
-    files = make_dataset(folder, left_out, EXTENSIONS) if _any_file(folder, left_out) else []
+    files = _left_out(data_set)
     if n > len(files):
         raise InputError(
-            f"n={n}: {folder} has {len(files)} images of classes that {name!r} leaves out "
-            f"({len(left_out)} folders): ask for fewer, or add some"
+            f"n={n}: {data_set.data_path} has {len(files)} validation images of classes that "
+            f"{data_set.ds_name!r} leaves out: ask for fewer, or add some"
         )
     order = shuffled(len(files), seed=seed)
     images = _Files([path for path, _ in files], record_of(data_set))
@@ -140,9 +130,29 @@ def held_out_samples(data_set: DataSet, n: int, *, seed: int = 0, part: slice = 
     return Samples(
         images=torch.stack([data_set.transform_test(image) for _, image in taken]),
         labels=torch.full((len(taken),), UNLABELLED),
-        names=tuple(Path(files[i][0]).relative_to(folder).parts[0] for i, _ in taken),
+        names=tuple(files[i][1] for i, _ in taken),
         indices=torch.tensor([i for i, _ in taken]),
     )
+
+
+def _left_out(data_set: DataSet) -> list[tuple[str, str]]:
+    """The validation images without a label: path, and name of the class."""
+    mapping = getattr(data_set, "label_mapping", None)
+    if mapping is None:
+        told: list[tuple[str, str]] = getattr(data_set, "left_out", list)()
+        if told:
+            return told
+        raise InputError(
+            f"{data_set.ds_name!r} leaves no class out: choose kaleidoscope or photographs, or a "
+            "data set that labels some classes of its folder only, such as restricted_imagenet"
+        )
+    root = Path(data_set.data_path).expanduser()
+    folder = root / "val" if (root / "val").is_dir() else root / "test"
+    classes, positions = find_classes(folder)
+    _, used = mapping(classes, positions)
+    left_out = {one: UNLABELLED for one in classes if one not in used}
+    files = make_dataset(folder, left_out, EXTENSIONS) if _any_file(folder, left_out) else []
+    return [(path, Path(path).relative_to(folder).parts[0]) for path, _ in files]
 
 
 @dataclass(frozen=True)

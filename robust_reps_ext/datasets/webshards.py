@@ -24,7 +24,7 @@ from .shards import INDEX, Index, damaged, read_index, read_members
 __all__ = ["ShardImages", "WebShards"]
 
 NAME = "webshards"
-ARGUMENTS = ("size", "custom_class_args")
+ARGUMENTS = ("size", "custom_class_args", "classes")
 
 
 class ShardImages(Dataset[Any]):
@@ -207,7 +207,7 @@ def _opened(root: Path, index: Index) -> DataSet:
     ):
         raise InputError(
             f"{path}: origin has a data {data!r} and arguments {arguments!r}: "
-            f"give a folder, and of arguments {' and '.join(ARGUMENTS)} only"
+            f"give a folder, and of arguments {', '.join(ARGUMENTS)} only"
         )
     found = open_data_set(name, data, **arguments)
     if found.num_classes != index.num_classes:

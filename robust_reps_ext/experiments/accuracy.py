@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -32,16 +33,25 @@ class Accuracy:
         ``"clean"`` or ``"PGD-20"``, ...
     correct, n
         How many of how many images.
+    by_class
+        ``(correct, n)`` of each label, in their order; empty where only the sum was counted.
     """
 
     name: str
     correct: int
     n: int
+    by_class: tuple[tuple[int, int], ...] = field(default=(), repr=False)
 
     @property
     def share(self) -> float:
         """In [0, 1]."""
         return self.correct / self.n
+
+    @property
+    def balanced(self) -> float:
+        """The mean over the classes that have images of the share of each; NaN without counts."""
+        shares = [correct / n for correct, n in self.by_class if n]
+        return sum(shares) / len(shares) if shares else math.nan
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
         """Wilson's interval of the share."""
@@ -92,7 +102,8 @@ def evaluate(
     Returns
     -------
     tuple of Accuracy
-        Clean first, then one for each of `attack_steps`.
+        Clean first, then one for each of `attack_steps`. ``share`` is over the images, and
+        ``balanced`` the mean over the classes, where some have more images than others.
 
     Raises
     ------
@@ -120,7 +131,7 @@ def evaluate(
     }
     dtype = amp_dtype(device_of(model)) if pgd["mixed_precision"] else None
     network: nn.Module | None = None
-    correct = [0] * (1 + len(attack_steps))
+    counts: Tensor = torch.zeros(0)  # correct ones of each attack, and all: (attacks + 1, labels)
     n = 0
     with evaluating(model):
         for images, given in batches(loader, channels_of(model)):
@@ -136,6 +147,8 @@ def evaluate(
             fine = as_labels(given, len(images), scores.shape[1])
             labels = fine if group is None else group.to(fine.device)[fine]
             if network is None:
+                kinds = scores.shape[1] if group is None else int(group.max()) + 1
+                counts = torch.zeros(2 + len(attack_steps), kinds, dtype=torch.int64)
                 network = attacked_network(model, images, labels, group, dtype)
             attacked = (
                 model(images, labels, make_adv=True, iterations=steps, network=network, **pgd)[1]
@@ -146,14 +159,20 @@ def evaluate(
                     with torch.no_grad():
                         scores = model(x)[0]
                 found = _coarse(scores, group).argmax(dim=1)
-                correct[i] += int((found.to(labels.device) == labels).sum())
+                right = labels[found.to(labels.device) == labels]
+                counts[i] += right.bincount(minlength=kinds).cpu()
+            counts[-1] += labels.bincount(minlength=kinds).cpu()
             n += len(images)
             if progress is not None:
                 progress(n)
     if not n:
         raise InputError("the data is empty: give at least one batch")
     names = ("clean", *(f"PGD-{steps}" for steps in attack_steps))
-    return tuple(Accuracy(name, hits, n) for name, hits in zip(names, correct, strict=True))
+    seen = counts[-1].tolist()
+    return tuple(
+        Accuracy(name, sum(hits), n, tuple(zip(hits, seen, strict=True)))
+        for name, hits in zip(names, counts[:-1].tolist(), strict=True)
+    )
 
 
 def attacked_network(
@@ -189,7 +208,9 @@ def check_attack(eps: float, attack_steps: Sequence[int]) -> None:
 
 
 def added_up(counts: Iterable[Mapping[str, Any]]) -> list[Accuracy]:
-    """The accuracies of all images from counts of some: rows of ``attack, correct, n``.
+    """The accuracies of all images from counts of some: rows of ``attack, correct, n, by_class``.
+
+    Where one of them was counted without classes, so is the sum.
 
     Examples
     --------
@@ -199,10 +220,18 @@ def added_up(counts: Iterable[Mapping[str, Any]]) -> list[Accuracy]:
     """
     sums: dict[str, Accuracy] = {}
     for row in counts:
-        before = sums.get(row["attack"], Accuracy(row["attack"], 0, 0))
-        sums[before.name] = Accuracy(
-            before.name, before.correct + row["correct"], before.n + row["n"]
-        )
+        classes = tuple((hits, n) for hits, n in json.loads(row.get("by_class") or "[]"))
+        one = Accuracy(row["attack"], row["correct"], row["n"], classes)
+        before = sums.get(one.name)
+        if before is not None:
+            pairs = zip(before.by_class, one.by_class, strict=False)
+            one = Accuracy(
+                one.name,
+                before.correct + one.correct,
+                before.n + one.n,
+                tuple((hits + more, n + others) for (hits, n), (more, others) in pairs),
+            )
+        sums[one.name] = one
     return list(sums.values())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Literal, TypeAlias
@@ -62,7 +63,9 @@ def accuracies(
     Returns
     -------
     list of dict
-        For each model, kind of label and attack: accuracy, its interval, and the counts.
+        For each model, kind of label and attack: accuracy, its interval, the mean over classes
+        (``balanced``, None where a part was counted by an earlier version), the counts, and the
+        pairs ``[correct, n]`` of each class as JSON (``by_class``).
 
     Raises
     ------
@@ -96,6 +99,7 @@ def accuracies(
                         )
                     counted = [
                         {**said, "attack": one.name, "correct": one.correct, "n": one.n}
+                        | {"by_class": json.dumps(one.by_class)}
                         for one in counts
                     ]
                     store.add_rows(part, counted, table="counts")
@@ -199,6 +203,8 @@ def _row(one: Accuracy) -> dict[str, Any]:
         "accuracy": one.share,
         "low": low,
         "high": high,
+        "balanced": one.balanced if one.by_class else None,
         "correct": one.correct,
         "n": one.n,
+        "by_class": json.dumps(one.by_class),
     }

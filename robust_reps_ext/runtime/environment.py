@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
-__all__ = ["__version__", "disabled", "is_on"]
+__all__ = ["__version__", "cache_folder", "disabled", "is_on"]
 
 __version__ = "0.2.0"
 
@@ -17,3 +18,14 @@ def is_on(variable: str) -> bool:
 def disabled() -> bool:
     """Whether `ROBUST_REPS_EXT_DISABLE` switches the whole extension off."""
     return is_on("ROBUST_REPS_EXT_DISABLE")
+
+
+def cache_folder() -> Path:
+    """Where what is made or fetched once is kept: in the user's cache.
+
+    The environment variable ``ROBUST_REPS_EXT_CACHE`` names another folder.
+    """
+    import platformdirs
+
+    given = os.environ.get("ROBUST_REPS_EXT_CACHE")
+    return Path(given or platformdirs.user_cache_path("robust-reps-ext")).expanduser()

@@ -39,10 +39,14 @@ DATA_SETS = {
     "restricted_imagenet": "robust_reps_ext.datasets.restricted_imagenet:RestrictedImageNet",
     "critters": "robust_reps_ext.datasets.critters:CrittersDataSet",
     "critters_fine": "robust_reps_ext.datasets.critters:CrittersFineDataSet",
+    "tiny_imagenet": "robust_reps_ext.datasets.tiny_imagenet:TinyImageNet",
+    "restricted_tiny_imagenet": "robust_reps_ext.datasets.tiny_imagenet:RestrictedTinyImageNet",
     "webshards": "robust_reps_ext.datasets.webshards:WebShards",
 }
 
-# Restricted ImageNet: paper Table 2. Critters: docs/critters.md.
+_AS_CIFAR = {"epochs": 150, "batch_size": 128, "weight_decay": 5e-4, "step_lr": 50}
+
+# Restricted ImageNet: paper Table 2. Critters: docs/critters.md. Tiny ImageNet: as CIFAR upstream.
 TRAINING_DEFAULTS = {
     "restricted_imagenet": {
         "epochs": 110,
@@ -53,6 +57,8 @@ TRAINING_DEFAULTS = {
     },
     "critters": {"epochs": 16, "batch_size": 128, "weight_decay": 5e-4, "step_lr": 12},
     "critters_fine": {"epochs": 16, "batch_size": 128, "weight_decay": 5e-4, "step_lr": 12},
+    "tiny_imagenet": _AS_CIFAR,
+    "restricted_tiny_imagenet": _AS_CIFAR,
 }
 
 OBJECTIVES = {

@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 from robustness.datasets import DATASETS
+from tiny_imagenet_trees import save
 
 from robust_reps_ext import cli
 from robust_reps_ext.datasets.critters.imagenet_layout import write_plain_layout
 from robust_reps_ext.datasets.critters.networks import ARCHITECTURES
+from robust_reps_ext.datasets.restricted_imagenet import sub_classes
 
 DOCS = Path(__file__).parents[2] / "docs" / "errors.md"
 FEW_CRITTERS = partial(DATASETS["critters"], custom_class_args={"n_train": 9, "n_val": 24})
@@ -67,6 +69,11 @@ INPUTS = (
     "invert --model good1000.pt --dataset imagenet --data empty --out out",
     "invert --model good.pt --dataset restricted_imagenet --data empty --out out",
     "invert --model good1000.pt --dataset imagenet --data pictures --out out",
+    "invert --model good.pt --dataset tiny_imagenet --out out",
+    "invert --model good.pt --dataset tiny_imagenet --data empty --out out",
+    "invert --model good.pt --dataset tiny_imagenet --data lists --out out",
+    "invert --model good.pt --dataset tiny_imagenet --data tiny --out out",
+    "invert --model good.pt --dataset restricted_tiny_imagenet --data odd --out out",
     "invert --model good.pt --dataset critters --data text.txt --out out",
     f"invert {FIXED} --arch nosuch",
     f"invert {FIXED} --arch resnet18",
@@ -202,6 +209,13 @@ def folder(tmp_path_factory):
     write_plain_layout(root / "pictures", per_class=1, val_per_class=1, size=32)
     for image in (root / "pictures").rglob("*.png"):
         image.write_bytes(b"no picture")
+    wnids = [some[0] for some in sub_classes().values()]
+    for name, text in (("lists", "\n".join(wnids)), ("tiny", "\n".join(wnids)), ("odd", "cat")):
+        (root / name).mkdir()
+        (root / name / "wnids.txt").write_text(text)
+        (root / name / "words.txt").write_text("".join(f"{one}\tan animal\n" for one in wnids))
+    save(root / "tiny" / "val" / "images" / "val_0.JPEG", 100)
+    (root / "tiny" / "val" / "val_annotations.txt").write_text(f"val_1.JPEG\t{wnids[0]}\t0\n")
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(DATASETS, "critters", FEW_CRITTERS)
         patch.chdir(root)

@@ -191,6 +191,10 @@ def test_evaluate(run, checkpoint, tmp_path):
     for _, row in results.iterrows():
         same = Accuracy(row["attack"], row["correct"], row["n"])
         assert (row["n"], row["accuracy"]) == (10, same.share)
+        pairs = [(hits, n) for hits, n in json.loads(row["by_class"])]
+        assert len(pairs) == (162 if row["labels"] == "162 classes" else 9)
+        assert [sum(one) for one in zip(*pairs, strict=True)] == [row["correct"], 10]
+        assert row["balanced"] == Accuracy("", 0, 0, tuple(pairs)).balanced
         assert (row["low"], row["high"]) == pytest.approx(same.interval())
     # The same weights under two names.
     first, second = (results[results["model"] == str(one)] for one in (checkpoint, other))

@@ -46,7 +46,7 @@ def test_held_out_images_are_of_classes_outside_the_nine(tree):
     first = held_out_samples(data_set, 2, seed=3)
     assert torch.equal(first.indices, found.indices[:2])
     assert (validation_samples(data_set, 18).images == 0).all()
-    with pytest.raises(InputError, match=r"n=5: .* has 4 images of classes .* leaves out"):
+    with pytest.raises(InputError, match=r"n=5: .* has 4 validation images .* leaves out"):
         held_out_samples(data_set, 5)
 
 

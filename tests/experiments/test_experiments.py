@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from networks import PLAIN, Linear, wrapped
@@ -9,6 +11,7 @@ from torch import nn
 
 import robust_reps_ext as rr
 from robust_reps_ext.datasets.critters.networks import critters_resnet
+from robust_reps_ext.experiments.accuracy import added_up
 
 
 @pytest.fixture
@@ -159,6 +162,33 @@ def test_accuracy_of_a_linear_rule_is_known(pixels):
     assert [accuracy.correct for accuracy in near] == [10, 10]
     far = rr.evaluate(pixels, [(x, labels)], eps=3.0, attack_steps=[50], group=group)
     assert [accuracy.correct for accuracy in far] == [10, 0]
+    assert [(len(one.by_class), one.by_class[0]) for one in far] == [(6, (10, 10)), (6, (0, 10))]
+
+
+def test_accuracy_by_class_counts_each_class_as_much_as_the_others(pixels):
+    """Three images of class 0, two of them right, one of class 5, wrong, and none of the rest."""
+    x = torch.zeros(4, 3, 2, 2)
+    for image, brightest in zip(x, (0, 0, 7, 2), strict=True):
+        image.view(-1)[brightest] = 1
+    batches = [(x[:2], torch.tensor([0, 0])), (x[2:], torch.tensor([0, 5]))]
+    clean, _ = rr.evaluate(pixels, batches, eps=0.0, attack_steps=[1])
+    assert clean.by_class == ((2, 3), *[(0, 0)] * 4, (0, 1), *[(0, 0)] * 6)
+    assert (clean.correct, clean.n, clean.share) == (2, 4, 0.5)
+    assert clean.balanced == pytest.approx((2 / 3 + 0) / 2)
+
+
+def test_counts_of_parts_add_up_by_class_where_every_part_has_them():
+    rows = [
+        {"attack": "clean", "correct": 1, "n": 3, "by_class": "[[1, 2], [0, 1]]"},
+        {"attack": "clean", "correct": 2, "n": 2, "by_class": "[[1, 1], [1, 1]]"},
+    ]
+    [both] = added_up(rows)
+    assert (both.correct, both.n, both.by_class) == (3, 5, ((2, 3), (1, 2)))
+    assert both.balanced == pytest.approx((2 / 3 + 1 / 2) / 2)
+    # Version 0.1 kept the sums alone.
+    [mixed] = added_up([rows[0], {"attack": "clean", "correct": 2, "n": 2}])
+    assert (mixed.correct, mixed.n, mixed.by_class) == (3, 5, ())
+    assert math.isnan(mixed.balanced)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from robustness.datasets import DataSet
 from torchvision import transforms
 
 from ...upstream import registry
-from .augmentation import MovedAndMirrored
+from ..augmentation import MovedAndMirrored
 from .drawing import CLASSES, FINE_CLASSES
 from .images import CritterImages
 from .series import Series

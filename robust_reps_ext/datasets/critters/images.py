@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import platformdirs
 from PIL import Image
 from torch.utils.data import Dataset
 
+from ...runtime.environment import cache_folder
 from ...runtime.errors import InputError
 from ...runtime.files import writing
+from ..augmentation import transformed
 from .drawing import COATS, DATA_VERSION, Factors
 from .series import Series
 
@@ -39,8 +40,8 @@ class CritterImages(Dataset[tuple[Any, int]]):
     download
         Draw the images if they are not there yet. (The name is torchvision's.)
     transform
-        Applied to each PIL image; or, where it has a method `batch`, to those of a whole batch of
-        a loader at once, as pixels (N, size, size, 3).
+        Applied to each PIL image; where it has a method `batch`, to a whole batch of a loader at
+        once, see `robust_reps_ext.datasets.augmentation.transformed`.
     fine
         Labels of 162 fine classes instead of nine.
     n_train, n_val
@@ -103,18 +104,13 @@ class CritterImages(Dataset[tuple[Any, int]]):
         return len(self.data)
 
     def __getitem__(self, i: int) -> tuple[Any, int]:
-        image: Any = Image.fromarray(self.data[i])
-        if self.transform is not None:
-            image = self.transform(image)
-        return image, self.targets[i]
+        return self.__getitems__([i])[0]
 
     def __getitems__(self, indices: Sequence[int]) -> list[tuple[Any, int]]:
         """What loaders ask for: the images of one batch."""
-        together = getattr(self.transform, "batch", None)
-        if together is None:
-            return [self[i] for i in indices]
-        images = together(self.data[list(indices)])
-        return [(image, self.targets[i]) for image, i in zip(images, indices, strict=True)]
+        pixels = self.data[list(indices)].transpose(0, 3, 1, 2)
+        labels = [self.targets[i] for i in indices]
+        return list(zip(transformed(self.transform, pixels), labels, strict=True))
 
 
 _Kept = tuple[np.ndarray, np.ndarray, np.ndarray]  # pixels, fine labels, factors as JSON
@@ -122,7 +118,7 @@ _Kept = tuple[np.ndarray, np.ndarray, np.ndarray]  # pixels, fine labels, factor
 
 def _folder(root: str | os.PathLike[str] | None) -> Path:
     if root is None or not os.fspath(root) or Path(root) == _UPSTREAM_DEFAULT:
-        return Path(platformdirs.user_cache_path("robust-reps-ext"))
+        return cache_folder()
     return Path(root).expanduser()
 
 

@@ -10,10 +10,9 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-import platformdirs
 from tqdm import tqdm
 
-from ...runtime import files
+from ...runtime import environment, files
 from ...runtime.errors import InputError
 
 __all__ = ["cache_folder", "fetched"]
@@ -23,13 +22,8 @@ _BLOCK = 2**18
 
 
 def cache_folder() -> Path:
-    """Where fetched models lie: ``models`` in the user's cache.
-
-    The environment variable ``ROBUST_REPS_EXT_CACHE`` names another folder.
-    """
-    given = os.environ.get("ROBUST_REPS_EXT_CACHE")
-    root = Path(given).expanduser() if given else platformdirs.user_cache_path("robust-reps-ext")
-    return Path(root) / "models"
+    """Where fetched models lie: ``models`` in `runtime.environment.cache_folder`."""
+    return environment.cache_folder() / "models"
 
 
 def fetched(url: str, name: str, *, sha256: str | None = None, size: int | None = None) -> Path:

@@ -1,0 +1,300 @@
+"""Tiny ImageNet: 64-pixel photographs of 200 ImageNet classes, or of some, or as animals.
+
+`TinyImageNet` and `RestrictedTinyImageNet` are what `robustness` knows as ``tiny_imagenet`` and
+``restricted_tiny_imagenet``; `TinyImages` is one part of the images, decoded once and kept.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from robustness import imagenet_models
+from robustness.datasets import DataSet
+from torch import Tensor
+from torch.utils.data import Dataset
+from torchvision import transforms
+
+from ..runtime.errors import InputError, near
+from ..upstream import registry
+from ..upstream.data.bad_images import record_of
+from ..upstream.data.image_files import BadImageError
+from .augmentation import MovedAndMirrored, transformed
+from .decoded import decoded, read_pixels
+from .restricted_imagenet import sub_classes
+from .tiny_imagenet_files import class_names, files_of, wnids_of
+
+__all__ = ["RestrictedTinyImageNet", "TinyImageNet", "TinyImages"]
+
+SIZE = 64
+PADDING = SIZE // 8  # what 4 is to the 32 pixels of CIFAR
+
+# Of the 100,000 training images, as is customary.
+_MEAN = (0.4802, 0.4481, 0.3975)
+_STD = (0.2770, 0.2691, 0.2821)
+
+_log = logging.getLogger(__name__)
+
+
+class TinyImages(Dataset[Any]):
+    """The training or the validation images of a folder of Tiny ImageNet.
+
+    The first use decodes all files of the part, and keeps the pixels in the user's cache; from
+    then on they are mapped into memory, see `robust_reps_ext.datasets.decoded`.
+
+    Parameters
+    ----------
+    root
+        The folder, see `robust_reps_ext.datasets.tiny_imagenet_files.files_of` for its layouts.
+    train
+        The training images, else the validation images.
+    download
+        What torchvision's data sets take; nothing is fetched.
+    transform
+        Applied to each PIL image; where it has a method `batch`, to a whole batch of a loader at
+        once, see `robust_reps_ext.datasets.augmentation.transformed`.
+    labels
+        WordNet id -> label; images of other classes are left out. Default: the places in
+        ``wnids.txt``.
+    cache
+        Folder to keep the pixels in; default: ``decoded`` in the user's cache, or in the folder
+        that the environment variable ``ROBUST_REPS_EXT_CACHE`` names.
+
+    Attributes
+    ----------
+    targets : list of int
+        Labels.
+    paths : list of str
+        The files.
+
+    Raises
+    ------
+    InputError
+        If the folder is laid out otherwise, or the cache cannot be written. An image that cannot
+        be read, or is not of 64 x 64 pixels, is a `BadImageError`, raised or given in its place as
+        ``--on-bad-image`` says. Grey images become RGB.
+
+    Examples
+    --------
+    >>> some = TinyImages("tiny-imagenet-200", train=False)  # doctest: +SKIP
+    >>> some.images.shape, some.images.dtype  # doctest: +SKIP
+    (torch.Size([10000, 3, 64, 64]), torch.uint8)
+    """
+
+    def __init__(
+        self,
+        root: str | os.PathLike[str],
+        train: bool = True,
+        download: bool = True,
+        transform: Callable[..., Any] | None = None,
+        *,
+        labels: Mapping[str, int] | None = None,
+        cache: str | os.PathLike[str] | None = None,
+    ) -> None:
+        self.root = Path(root).expanduser()
+        self.transform = transform
+        wnids = wnids_of(self.root)
+        if labels is None:
+            labels = {wnid: label for label, wnid in enumerate(wnids)}
+        split = "train" if train else "val"
+        files = files_of(self.root, split, wnids)
+        every = [path for path, _ in files]
+        self._kept = decoded(every, self.root, f"tiny-imagenet-{split}", SIZE, cache=cache)
+        rows = [row for row, (_, wnid) in enumerate(files) if wnid in labels]
+        self._rows = torch.tensor(rows, dtype=torch.int64).numpy()
+        self.paths = [every[row] for row in rows]
+        self.targets = [labels[files[row][1]] for row in rows]
+
+    @property
+    def images(self) -> Tensor:
+        """All images, (N, 3, 64, 64) of uint8, 0 to 255; those that cannot be read are black."""
+        return torch.from_numpy(self._kept.pixels[self._rows])
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def __getitem__(self, i: int) -> Any:
+        return self.__getitems__([i])[0]
+
+    def __getitems__(self, indices: Sequence[int]) -> list[Any]:
+        """What loaders ask for: the images of one batch."""
+        rows = self._rows[list(indices)]
+        bad = self._kept.bad[rows]
+        errors = [self._error(i) if lost else None for i, lost in zip(indices, bad, strict=True)]
+        images = iter(transformed(self.transform, self._kept.pixels[rows[~bad]]))
+        return [
+            (next(images), self.targets[i]) if error is None else error
+            for i, error in zip(indices, errors, strict=True)
+        ]
+
+    def _error(self, i: int) -> BadImageError:
+        """Why an image could not be read; raised where the run is to stop at such."""
+        path = self.paths[i]
+        try:
+            read_pixels(path, SIZE)
+        except BadImageError as error:
+            if record_of(self).action == "stop":
+                raise
+            return BadImageError(str(error))
+        raise InputError(
+            f"{path} could not be read when the images were decoded, and now can: touch the file, "
+            "and all are decoded again"
+        )
+
+
+class TinyImageNet(DataSet):
+    """Tiny ImageNet (Stanford CS231n), all of it or cut down to some classes.
+
+    Classes are numbered in the order of ``wnids.txt`` and called by their first synonym in
+    ``words.txt``. Training images are moved by up to 8 pixels over their reflected borders and
+    mirrored; colours are left alone. Nothing is resized. Registered as ``tiny_imagenet``.
+
+    Parameters
+    ----------
+    data_path
+        The folder, which holds ``wnids.txt``, ``words.txt``, ``train/`` and ``val/``, see
+        `robust_reps_ext.datasets.tiny_imagenet_files.files_of`.
+    classes
+        Some of its classes, by name or WordNet id, numbered in the order of ``wnids.txt``;
+        default: all.
+    cache
+        Where decoded images are kept, see `TinyImages`.
+    **kwargs
+        What to replace: `mean`, `std` (3 values each), `transform_train`, `transform_test`,
+        `num_classes`, `label_mapping`, `custom_class`, `custom_class_args`.
+
+    Attributes
+    ----------
+    classes : tuple of str
+        The names, in the order of the labels.
+    size : int
+        64, height and width of the images.
+    description : str
+        One line on which classes they are.
+    arguments : dict
+        Which images they are, beside the folder: `classes` as given.
+
+    Raises
+    ------
+    InputError
+        If the folder has no usable ``wnids.txt``, or a class is not in it.
+
+    Examples
+    --------
+    >>> TinyImageNet("tiny-imagenet-200", classes=["goldfish"]).classes  # doctest: +SKIP
+    ('goldfish',)
+    """
+
+    _name = "tiny_imagenet"
+    size = SIZE
+
+    def __init__(
+        self,
+        data_path: str | os.PathLike[str],
+        *,
+        classes: Sequence[str] | None = None,
+        cache: str | os.PathLike[str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if not os.fspath(data_path):
+            raise InputError(
+                f"data set {self._name!r} is read from a folder: give it as --data (data=)"
+            )
+        root = Path(data_path).expanduser()
+        wnids = wnids_of(root)
+        self.names = dict(zip(wnids, class_names(root, wnids), strict=True))
+        groups = self._groups(_chosen(self.names, classes))
+        self.classes = tuple(name for name, _ in groups)
+        self._labels = {wnid: label for label, (_, some) in enumerate(groups) for wnid in some}
+        self.arguments = {} if classes is None else {"classes": list(classes)}
+        defaults = {
+            "num_classes": len(groups),
+            "mean": torch.tensor(_MEAN),
+            "std": torch.tensor(_STD),
+            "custom_class": TinyImages,
+            "label_mapping": None,
+            "transform_train": MovedAndMirrored(SIZE, PADDING),
+            "transform_test": transforms.ToTensor(),
+            "custom_class_args": {"labels": self._labels, "cache": cache},
+        }
+        super().__init__(self._name, str(root), **self.override_args(defaults, kwargs))
+
+    def _groups(self, wnids: Sequence[str]) -> list[tuple[str, list[str]]]:
+        """The name of each label, and the WordNet ids that have it."""
+        self.description = f"{len(wnids)} classes of Tiny ImageNet"
+        return [(self.names[wnid], [wnid]) for wnid in wnids]
+
+    def left_out(self) -> list[tuple[str, str]]:
+        """The validation images that have no label: path and name of the class."""
+        files = files_of(Path(self.data_path), "val", [*self.names])
+        return [(path, self.names[wnid]) for path, wnid in files if wnid not in self._labels]
+
+    def get_model(self, arch: str, pretrained: bool = False) -> torch.nn.Module:
+        """Make the network `arch`: one of ours for small images, or of `imagenet_models`.
+
+        Raises
+        ------
+        InputError
+            If there is no such network, or torchvision's weights are asked for.
+        """
+        known = registry.networks(imagenet_models)
+        for address in registry.NETWORKS.values():
+            known |= registry.load(address)
+        model: torch.nn.Module = registry.network(self, arch, known, pretrained)
+        return model
+
+
+class RestrictedTinyImageNet(TinyImageNet):
+    """Those of Restricted ImageNet's nine animals that a folder of Tiny ImageNet has classes of.
+
+    Labels are numbered in the paper's order (Table 1) without those that are missing; classes of
+    none of the nine are left out, and are what ``--targets held-out`` inverts. Registered as
+    ``restricted_tiny_imagenet``. Parameters and attributes are those of `TinyImageNet`;
+    `description` says which animals there are, of how many classes each, and which are missing.
+
+    Examples
+    --------
+    >>> RestrictedTinyImageNet("tiny-imagenet-200").classes  # doctest: +SKIP
+    ('dog', 'cat', 'frog', 'bird', 'primate', 'insect')
+    """
+
+    _name = "restricted_tiny_imagenet"
+
+    def _groups(self, wnids: Sequence[str]) -> list[tuple[str, list[str]]]:
+        every = {
+            name: [wnid for wnid in wnids if wnid in some] for name, some in sub_classes().items()
+        }
+        there = [(name, some) for name, some in every.items() if some]
+        missing = [name for name, some in every.items() if not some]
+        if not there:
+            raise InputError(
+                f"none of these {len(wnids)} classes is one of Restricted ImageNet's "
+                f"({', '.join(missing)}): take --dataset tiny_imagenet"
+            )
+        counts = ", ".join(
+            f"{name} ({len(some)} {'classes' if len(some) > 1 else 'class'})"
+            for name, some in there
+        )
+        self.description = counts + (f"; no {', '.join(missing)}" if missing else "")
+        _log.log(
+            logging.WARNING if missing else logging.INFO, "%s: %s", self._name, self.description
+        )
+        return there
+
+
+def _chosen(names: Mapping[str, str], classes: Sequence[str] | None) -> list[str]:
+    """The WordNet ids of the classes that are asked for, in the order of `names`."""
+    if classes is None:
+        return [*names]
+    if isinstance(classes, str) or not classes:
+        raise InputError(f"classes={classes!r}: give a list of names or WordNet ids")
+    for one in classes:
+        if one not in names and one not in names.values():
+            raise InputError(
+                f"classes={one!r} is none of this folder's: try {near(one, names.values())}"
+            )
+    return [wnid for wnid, name in names.items() if wnid in classes or name in classes]
