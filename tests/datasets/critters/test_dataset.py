@@ -104,8 +104,11 @@ def test_the_two_series_share_no_image(tmp_path):
 
 @pytest.mark.parametrize("root", [None, "", "/tmp/"])
 def test_without_a_folder_images_go_to_the_users_cache(root, tmp_path, monkeypatch):
+    monkeypatch.delenv("ROBUST_REPS_EXT_CACHE", raising=False)
     monkeypatch.setattr(platformdirs, "user_cache_path", lambda name: tmp_path / name)
     assert CritterImages(root, False, **FEW).path.parent == tmp_path / "robust-reps-ext"
+    monkeypatch.setenv("ROBUST_REPS_EXT_CACHE", str(tmp_path / "mine"))
+    assert CritterImages(root, False, **FEW).path.parent == tmp_path / "mine"
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "text", "empty", "other images"])
