@@ -125,7 +125,7 @@ def curve(
         # Each part holds all radii of its pairs, one radius after the other.
         where = torch.tensor([row["radius"] for row in rows])
         order = torch.cat([(where == radius).nonzero()[:, 0] for radius in where.unique()])
-        found = Curve.of(run[order], where.unique())
+        found = Curve(where.unique(), run[order])
         low, high = found.band()
         plot = curve_figure(found.radii, [Line(found.mean, low, high)])
         grid = [Row(found.sources[:SHOWN], "source")]
@@ -158,8 +158,10 @@ def interpolate(
     robust-reps interpolate --model critters-robust --dataset critters_fine \\
       --n 4 --steps 6 --iterations 300 --out out
     """
+    import torch
+
+    from ..experiments.interpolation import Interpolation
     from ..experiments.interpolation import interpolate as interpolate_images
-    from ..results.figures import Row, image_grid
 
     def make(part: Part, given: dict[str, Any]) -> tuple[Synthesis, Any]:
         left, right = common.pairs(part.images)
@@ -174,16 +176,10 @@ def interpolate(
         run, rows = common.in_parts(
             store, "interpolation", make, said=("Interpolating", "distance"), each=steps + 1
         )
-        # A row of start (the pixel blend) and of result for each pair.
         pairs = [rows[i : i + steps + 1] for i in range(0, len(rows), steps + 1)]
-        shape = (len(pairs), steps + 1, *run.images.shape[1:])
-        captions = [f"lambda {row['lambda']:.2g}" for row in pairs[0]]
-        grid: list[Row] = []
-        for blend, images in zip(run.start.view(shape), run.images.view(shape), strict=True):
-            grid += [Row(blend, "pixel blend"), Row(images, "representation", captions)]
-        picture = store.add_figure(
-            "interpolation", image_grid(grid[: 2 * SHOWN], columns=steps + 1)
-        )
+        weights = torch.tensor([row["lambda"] for row in pairs[0]])
+        shown = Interpolation(weights, run[: SHOWN * (steps + 1)])
+        picture = store.add_figure("interpolation", shown.figure())
     tell(
         ("left", "right", "worst distance"),
         (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import islice
 from typing import Any
@@ -49,7 +49,7 @@ class Samples:
         (N,), the place of each image in the validation set.
     """
 
-    images: Tensor
+    images: Tensor = field(repr=False)
     labels: Tensor
     names: tuple[str, ...]
     indices: Tensor

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from itertools import chain
+from typing import TYPE_CHECKING, Any
 
 import torch
 from robustness.attacker import AttackerModel
@@ -15,12 +16,20 @@ from torch import Tensor, nn
 
 from ..models.fast import fast_network
 from ..models.loading import Model, as_model, channels_of
+from ..results.plots import Line, accuracy_figure
+from ..results.result import Result
 from ..runtime.errors import InputError
-from ..runtime.images import as_labels, batches
+from ..runtime.images import Batches, as_labels
 from ..runtime.modules import device_of, evaluating
 from ..runtime.precision import amp_dtype, reduced
+from ..runtime.randomness import check_seed, own_generators, seed_generators
+from ..synthesis import Progress
 
-__all__ = ["Accuracy", "added_up", "attacked_network", "check_attack", "evaluate"]
+if TYPE_CHECKING:
+    import pandas
+    from matplotlib.figure import Figure
+
+__all__ = ["Accuracies", "Accuracy", "added_up", "attacked_network", "check_attack", "evaluate"]
 
 
 @dataclass(frozen=True)
@@ -61,6 +70,56 @@ class Accuracy:
         return float(found.low), float(found.high)
 
 
+class Accuracies(Result, tuple[Accuracy, ...]):
+    """Clean accuracy, and that under each attack: a tuple of `Accuracy`."""
+
+    def figure(self) -> Figure:
+        """Bars with Wilson's 95% intervals."""
+        low, high = zip(*(one.interval() for one in self), strict=True)
+        return accuracy_figure([one.name for one in self], [Line(self._shares(), low, high)])
+
+    def to_frame(self) -> pandas.DataFrame:
+        """A row for each accuracy, with the ends of Wilson's 95% interval."""
+        import pandas
+
+        low, high = zip(*(one.interval() for one in self), strict=True)
+        rows = pandas.DataFrame([vars(one) for one in self]).drop(columns="by_class")
+        rows["balanced"] = [one.balanced for one in self]
+        for place, (name, column) in enumerate(
+            {"accuracy": self._shares(), "low": low, "high": high}.items()
+        ):
+            rows.insert(1 + place, name, list(column))
+        return rows
+
+    def _shares(self) -> list[float]:
+        return [one.share for one in self]
+
+    def _told(self) -> tuple[str, str]:
+        images = self[0].n if self else 0
+        told = ", ".join(f"{one.name} {100 * one.share:.1f}%" for one in self)
+        return f"Accuracies on {images} images", told
+
+    def _parts(self) -> dict[str, Any]:
+        return {"accuracies": [vars(one) for one in self]}
+
+    @classmethod
+    def _of(cls, parts: dict[str, Any]) -> Accuracies:
+        return cls(
+            Accuracy(**{**one, "by_class": tuple((hits, n) for hits, n in one["by_class"])})
+            for one in parts.pop("accuracies")
+        )
+
+    def _check(self) -> None:
+        for one in self:
+            numbers = (one.correct, one.n, *chain.from_iterable(one.by_class))
+            if not isinstance(one.name, str) or {type(number) for number in numbers} != {int}:
+                raise ValueError("its counts are no whole numbers")
+            if not 0 <= one.correct <= one.n or not one.n:
+                raise ValueError(f"{one.correct} of {one.n} are right")
+        if not self:
+            raise ValueError("it holds no accuracies")
+
+
 def evaluate(
     model: Model,
     loader: Iterable[Any],
@@ -71,8 +130,10 @@ def evaluate(
     constraint: str = "2",
     group: Tensor | None = None,
     precision: str = "float32",
-    progress: Callable[[int], None] | None = None,
-) -> tuple[Accuracy, ...]:
+    batch_size: int | None = None,
+    seed: int = 0,
+    progress: bool | Progress = False,
+) -> Accuracies:
     """Clean accuracy, then accuracy under PGD with each number of steps.
 
     Parameters
@@ -96,14 +157,20 @@ def evaluate(
         over its classes. Of critters' fine classes: ``critters.coarse_labels()``.
     precision
         ``"float32"``, ``"bfloat16"`` or ``"auto"``, for the attack; predictions are always float32.
+    batch_size
+        The most images at once; default: as the loader gives them, and 32 of a data set.
+    seed
+        Of what a network draws at random, which meets the same numbers in every batch.
     progress
-        Called with the number of images done.
+        True for a bar, or ``progress(images_done, images_in_all, clean_accuracy)``; where it
+        returns True, the accuracies on the images until then are the result.
 
     Returns
     -------
-    tuple of Accuracy
-        Clean first, then one for each of `attack_steps`. ``share`` is over the images, and
-        ``balanced`` the mean over the classes, where some have more images than others.
+    Accuracies
+        A tuple of `Accuracy`: clean first, then one for each of `attack_steps`. ``share`` is over
+        the images, and ``balanced`` the mean over the classes, where some have more images than
+        others.
 
     Raises
     ------
@@ -121,58 +188,65 @@ def evaluate(
     ['clean', 'PGD-2']
     """
     check_attack(eps, attack_steps)
-    model = as_model(model)
+    seed, model = check_seed(seed), as_model(model)
+    device = device_of(model)
     pgd = {
         "constraint": constraint,
         "eps": eps,
         "step_size": eps / 8 if step_size is None else step_size,
-        "mixed_precision": reduced(precision, device_of(model)),
+        "mixed_precision": reduced(precision, device),
         "custom_loss": partial(_cross_entropy, group=group),
     }
-    dtype = amp_dtype(device_of(model)) if pgd["mixed_precision"] else None
+    dtype = amp_dtype(device) if pgd["mixed_precision"] else None
     network: nn.Module | None = None
     counts: Tensor = torch.zeros(0)  # correct ones of each attack, and all: (attacks + 1, labels)
     n = 0
+    data = Batches(loader, channels_of(model), batch_size=batch_size, progress=progress)
     with evaluating(model):
-        for images, given in batches(loader, channels_of(model)):
+        for images, given in data:
             if given is None:
                 raise InputError("the data has no labels: give batches (images, labels)")
-            with torch.no_grad():
-                scores = model(images)[0]
-            if not isinstance(scores, Tensor) or scores.dim() != 2 or len(scores) != len(images):
-                raise InputError(
-                    "the model gives no logits (N, classes), so it has no accuracy: "
-                    "load_model(network, output=...) makes logits of what it gives"
+            with own_generators(device):
+                seed_generators(seed, device)
+                with torch.no_grad():
+                    scores = model(images)[0]
+                _check_logits(scores, len(images))
+                fine = as_labels(given, len(images), scores.shape[1])
+                labels = fine if group is None else group.to(fine.device)[fine]
+                if network is None:
+                    kinds = scores.shape[1] if group is None else int(group.max()) + 1
+                    counts = torch.zeros(2 + len(attack_steps), kinds, dtype=torch.int64)
+                    network = attacked_network(model, images, labels, group, dtype)
+                how = {**pgd, "make_adv": True, "network": network}
+                attacked = (
+                    model(images, labels, iterations=steps, **how)[1] for steps in attack_steps
                 )
-            fine = as_labels(given, len(images), scores.shape[1])
-            labels = fine if group is None else group.to(fine.device)[fine]
-            if network is None:
-                kinds = scores.shape[1] if group is None else int(group.max()) + 1
-                counts = torch.zeros(2 + len(attack_steps), kinds, dtype=torch.int64)
-                network = attacked_network(model, images, labels, group, dtype)
-            attacked = (
-                model(images, labels, make_adv=True, iterations=steps, network=network, **pgd)[1]
-                for steps in attack_steps
-            )
-            for i, x in enumerate((None, *attacked)):
-                if x is not None:
-                    with torch.no_grad():
-                        scores = model(x)[0]
-                found = _coarse(scores, group).argmax(dim=1)
-                right = labels[found.to(labels.device) == labels]
-                counts[i] += right.bincount(minlength=kinds).cpu()
-            counts[-1] += labels.bincount(minlength=kinds).cpu()
+                for i, x in enumerate((None, *attacked)):
+                    if x is not None:
+                        with torch.no_grad():
+                            scores = model(x)[0]
+                    found = _coarse(scores, group).argmax(dim=1)
+                    right = labels[found.to(labels.device) == labels]
+                    counts[i] += right.bincount(minlength=kinds).cpu()
+                counts[-1] += labels.bincount(minlength=kinds).cpu()
             n += len(images)
-            if progress is not None:
-                progress(n)
+            data.value = int(counts[0].sum()) / n
     if not n:
         raise InputError("the data is empty: give at least one batch")
     names = ("clean", *(f"PGD-{steps}" for steps in attack_steps))
     seen = counts[-1].tolist()
-    return tuple(
+    return Accuracies(
         Accuracy(name, sum(hits), n, tuple(zip(hits, seen, strict=True)))
         for name, hits in zip(names, counts[:-1].tolist(), strict=True)
     )
+
+
+def _check_logits(scores: Any, n: int) -> None:
+    if not isinstance(scores, Tensor) or scores.dim() != 2 or len(scores) != n:
+        raise InputError(
+            "the model gives no logits (N, classes), so it has no accuracy: "
+            "load_model(network, output=...) makes logits of what it gives"
+        )
 
 
 def attacked_network(

@@ -13,7 +13,10 @@ from ..models.loading import Model, as_model, channels_of
 from ..models.representation import representation
 from ..results.activations import Activations, Extreme
 from ..runtime.errors import InputError
-from ..runtime.images import as_labels, batches
+from ..runtime.images import Batches, as_labels
+from ..runtime.modules import device_of
+from ..runtime.randomness import check_seed, own_generators, seed_generators
+from ..synthesis import Progress
 from ..synthesis.objectives import ALL, check_coordinates
 
 __all__ = [
@@ -33,6 +36,9 @@ def most_activating(
     layer: Any = None,
     first: int = 0,
     keep_images: bool | None = None,
+    batch_size: int | None = None,
+    seed: int = 0,
+    progress: bool | Progress = False,
 ) -> Activations:
     """Go once through a data set and keep the k most and least activating images (Fig. 8).
 
@@ -44,7 +50,7 @@ def most_activating(
     model
         As `load_model` returns it.
     loader
-        Batches ``(images, labels)`` or ``images``, images (B, C, H, W) in [0, 1].
+        Batches ``(images, labels)`` or ``images``, images (B, C, H, W) in [0, 1]; or a data set.
     coordinates
         Which coordinates i of R(x); ``"all"`` for every one.
     k
@@ -56,10 +62,18 @@ def most_activating(
     keep_images
         Whether the images themselves are kept, or their positions alone; by default they are,
         unless for all coordinates, of which a ResNet-50 has 2048.
+    batch_size
+        The most images at once; default: as the loader gives them, and 32 of a data set.
+    seed
+        Of what a network draws at random, which meets the same numbers in every batch.
+    progress
+        True for a bar, or ``progress(images_done, images_in_all, mean_of_the_most)``; where it
+        returns True, what has been found until then is the result.
 
     Returns
     -------
     Activations
+        `seen` says how many images were looked at.
 
     Raises
     ------
@@ -86,10 +100,12 @@ def most_activating(
         layer=layer,
         first=first,
         keep_images=coordinates != ALL if keep_images is None else keep_images,
+        fewest=max(1, k),
+        batch_size=batch_size,
+        seed=seed,
+        progress=progress,
     )
-    seen = 0 if found is None else found.seen
-    if found is None or seen < k:
-        raise InputError(f"the data has {seen} images, k={k}: give more data or a smaller k")
+    assert found is not None  # of the fewest, one is there
     return found
 
 
@@ -102,14 +118,25 @@ def extremes(
     layer: Any,
     first: int,
     keep_images: bool,
+    fewest: int = 0,
+    batch_size: int | None = None,
+    seed: int = 0,
+    progress: bool | Progress = False,
 ) -> Activations | None:
-    """As `most_activating`, of a part of the data that may be smaller than k; None of nothing."""
+    """As `most_activating`, of a part of the data that may be smaller than k; None of nothing.
+
+    Data of fewer images than `fewest` are an error, unless `progress` has ended the pass.
+    """
     if k < 1:
         raise InputError(f"k={k}: keep at least one image")
     found: Activations | None = None
-    model = as_model(model)
-    for images, labels in batches(loader, channels_of(model)):
-        latent = representation(model, images, layer=layer, batch_size=max(1, len(images))).cpu()
+    seed, model = check_seed(seed), as_model(model)
+    data = Batches(loader, channels_of(model), batch_size=batch_size, progress=progress)
+    for images, labels in data:
+        with own_generators(device_of(model)):
+            seed_generators(seed, device_of(model))
+            latent = representation(model, images, layer=layer, batch_size=max(1, len(images)))
+        latent = latent.cpu()
         chosen = check_coordinates(coordinates, latent.shape[1])
         index = torch.arange(len(images)) + first + (0 if found is None else found.seen)
         none = labels is None
@@ -121,6 +148,10 @@ def extremes(
         )
         new = Activations(chosen, most, least, seen=len(images), k=k)
         found = new if found is None else merged(found, new)
+        data.value = float(found.most.value.mean())
+    seen = 0 if found is None else found.seen
+    if seen < fewest and not data.stopped:
+        raise InputError(f"the data has {seen} images, k={k}: give more data or a smaller k")
     return found
 
 

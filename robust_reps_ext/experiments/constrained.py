@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,6 +13,8 @@ from typing_extensions import Unpack
 
 from ..models.loading import Model, as_model, channels_of
 from ..models.representation import representation
+from ..results.plots import Line, curve_figure
+from ..results.result import Result, spread
 from ..results.synthesis import Synthesis
 from ..runtime.errors import InputError
 from ..runtime.images import Images, as_images
@@ -19,40 +22,37 @@ from ..synthesis import Progress, optimize
 from ..synthesis.objectives import RepresentationMatching
 from ..synthesis.settings import Options, Settings
 
+if TYPE_CHECKING:
+    import pandas
+    from matplotlib.figure import Figure
+
 __all__ = ["Curve", "invert_within"]
 
 
-@dataclass(frozen=True)
-class Curve:
+@dataclass(frozen=True, repr=False)
+class Curve(Result):
     """Relative distance to the target against the radius allowed around the source.
 
     Attributes
     ----------
     radii
         (R,), in the order given.
-    distance
-        (R, N), min ||R(x1 + delta) - R(x2)|| / ||R(x2)|| over ||delta|| <= radius.
-    images
-        (R, N, C, H, W), where it is reached (Fig. 5).
     synthesis
-        The one run behind them, R * N images.
+        The one run behind it, R * N images: N for each radius, one radius after the other.
     """
 
     radii: Tensor
-    distance: Tensor
-    images: Tensor
     synthesis: Synthesis
 
-    @classmethod
-    def of(cls, run: Synthesis, radii: Tensor) -> Curve:
-        """What a run holds that has N images for each radius, one radius after the other."""
-        shape = (len(radii), len(run) // len(radii))
-        return cls(
-            radii=radii,
-            distance=run.objective.view(shape),
-            images=run.images.view(*shape, *run.images.shape[1:]),
-            synthesis=run,
-        )
+    @property
+    def distance(self) -> Tensor:
+        """(R, N), min ||R(x1 + delta) - R(x2)|| / ||R(x2)|| over ||delta|| <= radius."""
+        return self.synthesis.objective.view(len(self.radii), -1)
+
+    @property
+    def images(self) -> Tensor:
+        """(R, N, C, H, W), where it is reached (Fig. 5)."""
+        return self.synthesis.images.unflatten(0, (len(self.radii), -1))
 
     @property
     def sources(self) -> Tensor:
@@ -90,6 +90,30 @@ class Curve:
             rng=np.random.default_rng(seed),
         ).confidence_interval
         return torch.from_numpy(interval.low).float(), torch.from_numpy(interval.high).float()
+
+    def figure(self) -> Figure:
+        """Mean distance against radius, with its band: Fig. 4."""
+        return curve_figure(self.radii, [Line(self.mean, *self.band())])
+
+    def to_frame(self) -> pandas.DataFrame:
+        """A row for each radius and pair, in the order of the images of `synthesis`."""
+        frame = self.synthesis.to_frame().rename(columns={"objective": "distance"})
+        pairs = self.distance.shape[1]
+        frame.insert(0, "radius", self.radii.repeat_interleave(pairs).tolist())
+        frame.insert(1, "pair", list(range(pairs)) * len(self.radii))
+        return frame
+
+    def _told(self) -> tuple[str, str]:
+        radii, pairs = self.distance.shape
+        return (
+            f"Curve of {pairs} pairs at {radii} radii, {spread(self.radii)}: mean distance "
+            f"{', '.join(f'{one:.3g}' for one in self.mean.tolist())}"
+        ), self.synthesis.made()
+
+    def _check(self) -> None:
+        self.synthesis._check()
+        if self.radii.dim() != 1 or len(self.synthesis) % len(self.radii):
+            raise ValueError(f"{len(self.synthesis)} images at {len(self.radii)} radii")
 
 
 def invert_within(
@@ -167,7 +191,7 @@ def invert_within(
         seed=seed,
         progress=progress,
     )
-    return Curve.of(result, radius)
+    return Curve(radius, result)
 
 
 def _checked(radii: Sequence[float], options: Options) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -10,6 +11,8 @@ from typing_extensions import Unpack
 
 from ..models.loading import Model, as_model, channels_of
 from ..models.representation import representation
+from ..results.figures import Channels, Row, image_grid
+from ..results.result import Result, spread
 from ..results.synthesis import Synthesis
 from ..runtime.errors import InputError
 from ..runtime.images import Images, as_images
@@ -17,32 +20,72 @@ from ..synthesis import Progress, optimize
 from ..synthesis.objectives import InterpolationTarget
 from ..synthesis.settings import Options, Settings
 
+if TYPE_CHECKING:
+    import pandas
+    from matplotlib.figure import Figure
+
 __all__ = ["Interpolation", "interpolate"]
 
 
-@dataclass(frozen=True)
-class Interpolation:
+@dataclass(frozen=True, repr=False)
+class Interpolation(Result):
     """A path between two images, for each of N pairs.
 
     Attributes
     ----------
     weights
         (T + 1,), lambda = 0, 1/T, ..., 1: the share of the left image.
-    images
-        (N, T + 1, C, H, W), the interpolates of equation (6).
-    blend
-        (N, T + 1, C, H, W), the pixel blends they started from.
-    distance
-        (N, T + 1), relative distance to the interpolated representation.
     synthesis
-        The one run behind them, N * (T + 1) images.
+        The one run behind it, N * (T + 1) images: the T + 1 of a pair after each other.
     """
 
     weights: Tensor
-    images: Tensor
-    blend: Tensor
-    distance: Tensor
     synthesis: Synthesis
+
+    @property
+    def images(self) -> Tensor:
+        """(N, T + 1, C, H, W), the interpolates of equation (6)."""
+        return self.synthesis.images.unflatten(0, (-1, len(self.weights)))
+
+    @property
+    def blend(self) -> Tensor:
+        """(N, T + 1, C, H, W), the pixel blends they started from."""
+        return self.synthesis.start.unflatten(0, (-1, len(self.weights)))
+
+    @property
+    def distance(self) -> Tensor:
+        """(N, T + 1), relative distance to the interpolated representation."""
+        return self.synthesis.objective.view(-1, len(self.weights))
+
+    def figure(self, *, channels: Channels | None = None) -> Figure:
+        """For each pair a row of pixel blends and one of interpolates: Fig. 12.
+
+        `channels` are those that are shown, see `robust_reps_ext.results.figures.image_grid`.
+        """
+        captions = [f"lambda {weight:.2g}" for weight in self.weights.tolist()]
+        rows: list[Row] = []
+        for blend, images in zip(self.blend, self.images, strict=True):
+            rows += [Row(blend, "pixel blend"), Row(images, "representation", captions)]
+        return image_grid(rows, columns=len(self.weights), channels=channels)
+
+    def to_frame(self) -> pandas.DataFrame:
+        """A row for each pair and weight, in the order of the images of `synthesis`."""
+        frame = self.synthesis.to_frame().rename(columns={"objective": "distance"})
+        pairs, steps = self.distance.shape
+        frame.insert(0, "pair", [pair for pair in range(pairs) for _ in range(steps)])
+        frame.insert(1, "lambda", self.weights.tolist() * pairs)
+        return frame
+
+    def _told(self) -> tuple[str, str]:
+        pairs, steps = self.distance.shape
+        return (
+            f"Interpolation of {pairs} pairs in {steps - 1} steps, distance {spread(self.distance)}"
+        ), self.synthesis.made()
+
+    def _check(self) -> None:
+        self.synthesis._check()
+        if self.weights.dim() != 1 or len(self.synthesis) % len(self.weights):
+            raise ValueError(f"{len(self.synthesis)} images of {len(self.weights)} weights")
 
 
 def interpolate(
@@ -117,10 +160,4 @@ def interpolate(
         seed=seed,
         progress=progress,
     )
-    return Interpolation(
-        weights=weights,
-        images=result.images.view(blend.shape),
-        blend=blend,
-        distance=result.objective.view(blend.shape[:2]),
-        synthesis=result,
-    )
+    return Interpolation(weights, result)

@@ -3,51 +3,96 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
 from robustness.attacker import AttackerModel
 from torch import Tensor
 from typing_extensions import Unpack
 
-from ..results.synthesis import Synthesis
+from ..results.figures import Channels
+from ..results.result import Result, spread
+from ..results.synthesis import Synthesis, distances
 from ..runtime.errors import InputError
 from ..runtime.images import as_images
 from ..synthesis import Progress
 from ..synthesis.settings import Options
 from .inversion import invert
 
+if TYPE_CHECKING:
+    import pandas
+    from matplotlib.figure import Figure
+
 __all__ = ["Pairs", "near_pairs"]
 
 
-@dataclass(frozen=True)
-class Pairs:
+@dataclass(frozen=True, repr=False)
+class Pairs(Result):
     """Images x1' and x2 with R(x1') near R(x2).
 
     Attributes
     ----------
-    images
-        (N, C, H, W), x2, as given.
-    sources
-        (N, C, H, W), the images x1 that the search started from.
-    found
-        (N, C, H, W), x1'. Of a standard model it still looks like x1.
-    distance
-        (N,), ||R(x1') - R(x2)|| / ||R(x2)||.
-    apart
-        (N,), ||x1' - x2||, the L2 distance of the two images.
-    moved
-        (N,), ||x1' - x1||, how far x1' is from where it started.
     synthesis
-        The one run behind them.
+        The one run behind them, N images.
     """
 
-    images: Tensor
-    sources: Tensor
-    found: Tensor
-    distance: Tensor
-    apart: Tensor
-    moved: Tensor
     synthesis: Synthesis
+
+    @property
+    def images(self) -> Tensor:
+        """(N, C, H, W), x2, as given."""
+        targets = self.synthesis.target_images
+        if targets is None:
+            raise InputError("the run was stored without its targets: make it again")
+        return targets
+
+    @property
+    def sources(self) -> Tensor:
+        """(N, C, H, W), the images x1 that the search started from."""
+        return self.synthesis.start
+
+    @property
+    def found(self) -> Tensor:
+        """(N, C, H, W), x1'. Of a standard model it still looks like x1."""
+        return self.synthesis.images
+
+    @property
+    def distance(self) -> Tensor:
+        """(N,), ||R(x1') - R(x2)|| / ||R(x2)||."""
+        return self.synthesis.objective
+
+    @property
+    def apart(self) -> Tensor:
+        """(N,), ||x1' - x2||, the L2 distance of the two images."""
+        return distances(self.found, self.images)
+
+    @property
+    def moved(self) -> Tensor:
+        """(N,), ||x1' - x1||, how far x1' is from where it started."""
+        return distances(self.found, self.sources)
+
+    def figure(self, *, channels: Channels | None = None) -> Figure:
+        """The images x2, x1 and x1', with the distance under each: Fig. 2.
+
+        `channels` are those that are shown, see `robust_reps_ext.results.figures.image_grid`.
+        """
+        return self.synthesis.figure(channels=channels)
+
+    def to_frame(self) -> pandas.DataFrame:
+        """A row for each pair: the three distances."""
+        frame = self.synthesis.to_frame().rename(columns={"objective": "distance"})
+        frame.insert(1, "apart", self.apart.tolist())
+        return frame
+
+    def _told(self) -> tuple[str, str]:
+        return (
+            f"{len(self.synthesis)} Pairs, distance {spread(self.distance)}; apart "
+            f"{spread(self.apart)}"
+        ), self.synthesis.made()
+
+    def _check(self) -> None:
+        self.synthesis._check()
+        if self.images.shape != self.found.shape:
+            raise ValueError("its pairs are of several sizes")
 
 
 def near_pairs(
@@ -105,16 +150,4 @@ def near_pairs(
             raise InputError("one image has no other to start from: give two or more, or sources")
         sources = images.roll(-1, dims=0)
     result = invert(model, images, start=sources, seed=seed, progress=progress, **options)
-    return Pairs(
-        images=images,
-        sources=result.start,
-        found=result.images,
-        distance=result.objective,
-        apart=_distance(result.images, images),
-        moved=_distance(result.images, result.start),
-        synthesis=result,
-    )
-
-
-def _distance(left: Tensor, right: Tensor) -> Tensor:
-    return torch.linalg.vector_norm((left - right).flatten(1), dim=1)
+    return Pairs(result)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 import torch
 from robustness.attacker import AttackerModel
@@ -13,6 +14,8 @@ from typing_extensions import Unpack
 
 from ..models.loading import Model, as_model, channels_of
 from ..models.representation import representation
+from ..results.figures import Channels, Row, image_grid
+from ..results.result import Result, spread
 from ..results.synthesis import Synthesis
 from ..runtime.errors import InputError, warn
 from ..runtime.images import Images, as_images
@@ -22,35 +25,79 @@ from ..synthesis.objectives import CoordinateMaximization, check_coordinates
 from ..synthesis.settings import Options, Settings
 from .regularizers import DecorrelatedFourierStep, random_transform
 
+if TYPE_CHECKING:
+    import pandas
+    from matplotlib.figure import Figure
+
 __all__ = ["Visualization", "visualize"]
 
 
-@dataclass(frozen=True)
-class Visualization:
+@dataclass(frozen=True, repr=False)
+class Visualization(Result):
     """What maximises each coordinate, from each seed.
 
     Attributes
     ----------
     coordinates
         (K,), as given.
-    seeds
-        (S, C, H, W), where the runs started.
-    images
-        (S, K, C, H, W), rows are seeds and columns coordinates, as in Fig. 7.
-    value
-        (S, K), R(x)_i.
     predicted
         (S, K), the class the model gives each image (Fig. 19, 20); -1 where it gives no logits.
     synthesis
-        The one run behind them, S * K images.
+        The one run behind it, S * K images: the K coordinates of a seed after each other.
     """
 
     coordinates: Tensor
-    seeds: Tensor
-    images: Tensor
-    value: Tensor
     predicted: Tensor
     synthesis: Synthesis
+
+    @property
+    def seeds(self) -> Tensor:
+        """(S, C, H, W), where the runs started."""
+        return self.synthesis.start[:: len(self.coordinates)]
+
+    @property
+    def images(self) -> Tensor:
+        """(S, K, C, H, W), rows are seeds and columns coordinates, as in Fig. 7."""
+        return self.synthesis.images.unflatten(0, (-1, len(self.coordinates)))
+
+    @property
+    def value(self) -> Tensor:
+        """(S, K), R(x)_i."""
+        return self.synthesis.objective.view(-1, len(self.coordinates))
+
+    def figure(self, *, channels: Channels | None = None) -> Figure:
+        """A row for each seed: where it began, and what it became for each coordinate: Fig. 7.
+
+        `channels` are those that are shown, see `robust_reps_ext.results.figures.image_grid`.
+        """
+        rows = []
+        for seed, images, values in zip(self.seeds, self.images, self.value.tolist(), strict=True):
+            under = zip(self.coordinates.tolist(), values, strict=True)
+            captions = ["seed", *(f"{i}: {value:.3g}" for i, value in under)]
+            rows.append(Row(torch.cat([seed[None], images]), captions=captions))
+        return image_grid(rows, columns=1 + len(self.coordinates), channels=channels)
+
+    def to_frame(self) -> pandas.DataFrame:
+        """A row for each seed and coordinate, in the order of the images of `synthesis`."""
+        frame = self.synthesis.to_frame().rename(columns={"objective": "value"})
+        seeds, coordinates = self.predicted.shape
+        frame.insert(0, "seed_image", [seed for seed in range(seeds) for _ in range(coordinates)])
+        frame.insert(1, "coordinate", self.coordinates.tolist() * seeds)
+        frame["predicted"] = self.predicted.flatten().tolist()
+        return frame
+
+    def _told(self) -> tuple[str, str]:
+        seeds, coordinates = self.predicted.shape
+        return (
+            f"Visualization of {coordinates} coordinates from {seeds} seeds, value "
+            f"{spread(self.value)}"
+        ), self.synthesis.made()
+
+    def _check(self) -> None:
+        self.synthesis._check()
+        shape = (len(self.synthesis) // len(self.coordinates), *self.coordinates.shape)
+        if self.predicted.shape != shape or len(self.synthesis) != self.predicted.numel():
+            raise ValueError(f"{len(self.synthesis)} images of {len(self.coordinates)} coordinates")
 
 
 class _Transformed:
@@ -158,14 +205,8 @@ def visualize(
         seed=seed,
         progress=progress,
     )
-    return Visualization(
-        coordinates=chosen,
-        seeds=seeds,
-        images=result.images.view(s, k, *seeds.shape[1:]),
-        value=result.objective.view(s, k),
-        predicted=predicted_classes(model, result.images, result.settings["batch_size"]).view(s, k),
-        synthesis=result,
-    )
+    predicted = predicted_classes(model, result.images, result.settings["batch_size"])
+    return Visualization(chosen, predicted.view(s, k), result)
 
 
 def predicted_classes(model: AttackerModel, images: Tensor, batch_size: int) -> Tensor:

@@ -12,6 +12,7 @@ from robustness.attacker import AttackerModel
 from torch import Tensor, nn
 
 from ..runtime.modules import evaluating
+from ..runtime.randomness import own_generators
 from .hooks import (
     Layer,
     ReplacedReLU,
@@ -140,7 +141,7 @@ class RepresentationModel(nn.Module):
     def site(self, x: Tensor) -> Site:
         """Where the representation is, found by one traced forward pass and remembered."""
         if self._site is None:
-            with evaluating(self.module), torch.no_grad():
+            with evaluating(self.module), torch.no_grad(), own_generators(x.device):
                 self._site = trace(self.module, self._cast(x[:1].detach()), self.layer)
         return self._site
 

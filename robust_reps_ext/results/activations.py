@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from ..runtime.errors import InputError
+from .figures import Channels
+from .result import Result, spread
+
+if TYPE_CHECKING:
+    import pandas
+    from matplotlib.figure import Figure
+
 __all__ = ["Activations", "Extreme", "from_rows", "to_rows"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Extreme:
     """The k images at one end, for each of C coordinates, the most extreme first.
 
@@ -35,9 +43,13 @@ class Extreme:
     index: Tensor
     label: Tensor
 
+    def __repr__(self) -> str:
+        coordinates, k = self.value.shape
+        return f"Extreme of {coordinates} coordinates, {k} images each, {spread(self.value)}"
 
-@dataclass(frozen=True)
-class Activations:
+
+@dataclass(frozen=True, repr=False)
+class Activations(Result):
     """The images that activate each coordinate most and least.
 
     Attributes
@@ -57,6 +69,64 @@ class Activations:
     least: Extreme
     seen: int
     k: int
+
+    def figure(self, *, channels: Channels | None = None) -> Figure:
+        """For each coordinate a row of the images at both ends, the most extreme first: Fig. 8.
+
+        `channels` are those that are shown, see `robust_reps_ext.results.figures.image_grid`.
+
+        Raises
+        ------
+        InputError
+            If the images were not kept.
+        """
+        from .figures import Row, image_grid
+
+        if self.most.images.dim() != 5:
+            raise InputError("the images were not kept: call most_activating with keep_images=True")
+        rows = []
+        for i, coordinate in enumerate(self.coordinates.tolist()):
+            values = {"most": self.most.value[i].tolist(), "least": self.least.value[i].tolist()}
+            captions = [f"{end}: {value:.3g}" for end, some in values.items() for value in some]
+            images = torch.cat([self.most.images[i], self.least.images[i]])
+            rows.append(Row(images, f"coordinate {coordinate}", captions))
+        return image_grid(rows, columns=len(rows[0].images), channels=channels)
+
+    def to_frame(self) -> pandas.DataFrame:
+        """A row for each image at each end of each coordinate; rank 0 is the most extreme one."""
+        import pandas
+
+        rows = [
+            (coordinate, end, rank, *one)
+            for i, coordinate in enumerate(self.coordinates.tolist())
+            for end, kept in {"most": self.most, "least": self.least}.items()
+            for rank, one in enumerate(_rows(kept, i))
+        ]
+        names = ["coordinate", "end", "rank", "value", "index", "label"]
+        return pandas.DataFrame(rows, columns=names)
+
+    def _told(self) -> tuple[str, str]:
+        count = len(self.coordinates)
+        return (
+            f"Activations of {count} coordinates, {self.k} of {self.seen} images at each end"
+        ), f"most {spread(self.most.value)}; least {spread(self.least.value)}"
+
+    def _check(self) -> None:
+        shape = self.most.value.shape
+        for one in (self.most, self.least):
+            rows = {tuple(getattr(one, name).shape) for name in ("value", "index", "label")}
+            if rows != {tuple(shape)} or one.images.shape[:2] != shape:
+                raise ValueError("its ends do not fit each other")
+            if one.images.dim() not in (3, 5) or one.index.is_floating_point():
+                raise ValueError("it holds no images or no indices")
+        if len(shape) != 2 or self.coordinates.shape != shape[:1]:
+            raise ValueError(f"{len(self.coordinates)} coordinates with ends of {tuple(shape)}")
+
+
+def _rows(kept: Extreme, i: int) -> Iterator[tuple[Any, ...]]:
+    """Value, index and label of each image at one end of the i-th coordinate."""
+    columns = (one[i].tolist() for one in (kept.value, kept.index, kept.label))
+    return zip(*columns, strict=True)
 
 
 def to_rows(found: Activations) -> list[dict[str, Any]]:

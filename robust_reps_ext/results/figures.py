@@ -6,7 +6,7 @@ import io
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,10 @@ from ..runtime.files import writing
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Row", "image_grid", "save_figure"]
+__all__ = ["Channels", "Row", "as_colors", "image_grid", "save_figure"]
+
+Channels = Sequence[int]
+"""Which channels are shown as red, green and blue, or which one as grey."""
 
 # In inches; the size of text is in points, of which an inch has 72.
 IMAGE_HEIGHT = 1.1
@@ -41,7 +44,7 @@ class Row:
     Attributes
     ----------
     images
-        (N, C, H, W) in [0, 1], C = 1 or 3: a torch tensor or a numpy array.
+        (N, C, H, W) in [0, 1]: a torch tensor or a numpy array.
     label
         What the row shows; stands to its left, and may have several lines.
     captions
@@ -53,7 +56,9 @@ class Row:
     captions: Sequence[str] | None = None
 
 
-def image_grid(rows: Sequence[Row], *, columns: int = 16) -> Figure:
+def image_grid(
+    rows: Sequence[Row], *, columns: int = 16, channels: Channels | None = None
+) -> Figure:
     """Rows of images one under the other, the first images of all rows in the first column.
 
     Parameters
@@ -62,6 +67,9 @@ def image_grid(rows: Sequence[Row], *, columns: int = 16) -> Figure:
         At least one; all with the same number of images. Sizes and channels may differ.
     columns
         How many images stand side by side. What is more goes on in blocks below.
+    channels
+        Which three are shown as red, green and blue, or which one as grey. By default all of one or
+        three; of two the first, of more the first three. Where those are not all, labels say so.
 
     Returns
     -------
@@ -72,7 +80,8 @@ def image_grid(rows: Sequence[Row], *, columns: int = 16) -> Figure:
     Raises
     ------
     InputError
-        If a row is not made of such images, or the rows differ in their number.
+        If a row is not made of such images or has no such channels, or the rows differ in their
+        number.
 
     Examples
     --------
@@ -85,7 +94,12 @@ def image_grid(rows: Sequence[Row], *, columns: int = 16) -> Figure:
     """
     from matplotlib.figure import Figure
 
-    shown = [_checked(row) for row in rows]
+    shown, labels = [], []
+    for row in rows:
+        images, left_out = _checked(row, channels)
+        shown.append(images)
+        labels.append("\n".join(part for part in (row.label, left_out) if part))
+    rows = [replace(row, label=label) for row, label in zip(rows, labels, strict=True)]
     counts = {len(images) for images in shown}
     if len(counts) != 1 or counts == {0}:
         raise InputError(
@@ -197,17 +211,10 @@ class _Sheet:
         return math.ceil(inches * self.dpi - 1e-6) / self.dpi
 
 
-def _checked(row: Row) -> np.ndarray:
-    """The images of a row as (N, H, W, 3 or 1), checked."""
-    images = row.images
-    if hasattr(images, "detach"):
-        images = images.detach().float().cpu().numpy()
-    images = np.asarray(images)
+def _checked(row: Row, channels: Channels | None) -> tuple[np.ndarray, str]:
+    """The images of a row as `as_colors` gives them, checked."""
     where = f"row {row.label!r}"
-    if images.ndim != 4 or images.shape[1] not in (1, 3):
-        raise InputError(
-            f"{where} has images of shape {images.shape}: give (N, C, H, W) with C 1 or 3"
-        )
+    images, left_out = as_colors(row.images, channels, where)
     if row.captions is not None and len(row.captions) != len(images):
         raise InputError(
             f"{where} has {len(images)} images and {len(row.captions)} captions: give one each"
@@ -216,7 +223,45 @@ def _checked(row: Row) -> np.ndarray:
         raise InputError(
             f"{where} has values from {images.min():g} to {images.max():g}: give images in [0, 1]"
         )
-    return np.clip(images, 0, 1).transpose(0, 2, 3, 1)
+    return np.clip(images, 0, 1), left_out
+
+
+def as_colors(
+    images: Any, channels: Channels | None = None, where: str = "a figure"
+) -> tuple[np.ndarray, str]:
+    """Images (N, C, H, W) as they can be shown, (N, H, W, 1 or 3), and which channels those are.
+
+    The text is empty where nothing is left out. `channels` as for `image_grid`; `where` begins the
+    message of an error.
+
+    Raises
+    ------
+    InputError
+        If the images have another shape, or no such channels.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> shown, said = as_colors(np.zeros((2, 5, 8, 8)))
+    >>> shown.shape, said
+    ((2, 8, 8, 3), 'channels 0, 1, 2 of 5')
+    """
+    if hasattr(images, "detach"):
+        images = images.detach().float().cpu().numpy()
+    images = np.asarray(images)
+    if images.ndim != 4 or not images.shape[1]:
+        raise InputError(f"{where} has images of shape {images.shape}: give (N, C, H, W)")
+    count = images.shape[1]
+    chosen = list(range(3 if count >= 3 else 1)) if channels is None else list(channels)
+    if len(chosen) not in (1, 3) or not all(
+        isinstance(one, (int, np.integer)) and 0 <= one < count for one in chosen
+    ):
+        raise InputError(
+            f"channels={channels!r}: give three of 0 to {count - 1} as red, green and blue, or one"
+        )
+    said = f"channel{'s' * (len(chosen) > 1)} {', '.join(map(str, chosen))} of {count}"
+    shown = images[:, chosen].transpose(0, 2, 3, 1)
+    return shown, "" if chosen == list(range(count)) else said
 
 
 def _draw(

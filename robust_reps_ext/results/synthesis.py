@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from ..runtime.errors import InputError
-from ..runtime.files import writing
+from .figures import Channels
+from .result import Result, spread
 
 if TYPE_CHECKING:
+    import pandas
     from matplotlib.figure import Figure
 
-__all__ = ["Synthesis"]
+__all__ = ["Synthesis", "distances"]
 
-_FORMAT = "robust_reps_ext.Synthesis/1"
 _IMAGE_AXIS = {"trace": 1, "frames": 1}
 
 
-@dataclass(frozen=True)
-class Synthesis:
+@dataclass(frozen=True, repr=False)
+class Synthesis(Result):
     """Synthesised images and what made them.
 
     Attributes
@@ -88,15 +84,31 @@ class Synthesis:
         }
         return replace(self, **tensors, settings=settings)
 
-    def figure(self) -> Figure:
-        """Targets (where there are), starts and results, with the objective under each result."""
+    def figure(self, *, channels: Channels | None = None) -> Figure:
+        """Targets (where there are), starts and results, with the objective under each result.
+
+        `channels` are those that are shown, see `robust_reps_ext.results.figures.image_grid`.
+        """
         from .figures import Row, image_grid
 
         values = [f"{value:.3g}" for value in self.objective.tolist()]
         rows = [Row(self.start, "start"), Row(self.images, "result", captions=values)]
         if self.target_images is not None:
             rows.insert(0, Row(self.target_images, "target"))
-        return image_grid(rows)
+        return image_grid(rows, channels=channels)
+
+    def to_frame(self) -> pandas.DataFrame:
+        """A row for each image: its objective, how far it has moved (L2), and its own settings."""
+        import pandas
+
+        own = {
+            name: value
+            for name, value in self.settings.items()
+            if isinstance(value, list) and len(value) == len(self)
+        }
+        moved = distances(self.images, self.start)
+        numbers = {"objective": self.objective.tolist(), "moved": moved.tolist()}
+        return pandas.DataFrame({**numbers, **own})
 
     @classmethod
     def joined(cls, parts: Sequence[Synthesis]) -> Synthesis:
@@ -137,51 +149,37 @@ class Synthesis:
         }
         return cls(**tensors, **steps, settings=_joined(parts), provenance=parts[0].provenance)
 
-    def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write everything into one safetensors file, whole or not at all.
+    def _told(self) -> tuple[str, str]:
+        what = str(self.settings.get("objective", "objective")).replace("_", " ")
+        size = "x".join(map(str, self.images.shape[1:]))
+        return f"Synthesis of {len(self)} images of {size}, {what} {spread(self.objective)}", (
+            self.made()
+        )
 
-        Raises
-        ------
-        InputError
-            If the file cannot be written.
-        """
-        path = Path(path)
-        facts = {"settings": self.settings, "provenance": self.provenance}
-        metadata = {"format": _FORMAT, **{name: json.dumps(v) for name, v in facts.items()}}
-        # Cloned, because one file cannot hold two tensors that share their memory.
-        tensors = {
-            name: getattr(self, name).detach().cpu().contiguous().clone()
-            for name in self._tensor_names()
+    def made(self) -> str:
+        """How PGD ran, in a line."""
+        names = ("constraint", "eps", "step_size", "iterations", "schedule", "layer")
+        given = {name: self.settings.get(name) for name in names}
+        given["seed"] = self.provenance.get("seed")
+        said = [f"{name} {_short(one)}" for name, one in given.items() if one is not None]
+        return ", ".join([*said, *(["stopped early"] if self.settings.get("stopped") else [])])
+
+    def _check(self) -> None:
+        n, steps = self.images.shape[:1], self.trace_steps.shape
+        shapes: dict[str, Any] = {
+            "images": self.images.shape,
+            "start": self.images.shape,
+            "objective": n,
         }
-        with writing(path, "choose another place") as file:
-            file.write(save(tensors, metadata))
-        return path
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Synthesis:
-        """Read a file that `save` wrote. Runs no code from it.
-
-        Raises
-        ------
-        InputError
-            If the file is missing, damaged or of another kind.
-        """
-        if not Path(path).is_file():
-            raise InputError(f"there is no file {path}: give one that Synthesis.save wrote")
-        try:
-            with safe_open(path, framework="pt") as file:
-                metadata = file.metadata() or {}
-                if metadata.get("format") != _FORMAT:
-                    raise InputError(
-                        f"{path} is not a saved Synthesis: its format is not {_FORMAT}"
-                    )
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            facts = {name: json.loads(metadata[name]) for name in ("settings", "provenance")}
-            return cls(**tensors, **facts)
-        except (SafetensorError, KeyError, TypeError, ValueError) as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError(f"{path} is damaged: {error}; write it again") from error
+        shapes |= {"trace": (*steps, *n), "trace_steps": steps[:1]}
+        if self.frames is not None and self.frame_steps is not None:
+            shapes["frames"] = (*self.frame_steps.shape[:1], *self.images.shape)
+        wrong = [name for name, shape in shapes.items() if getattr(self, name).shape != shape]
+        target = self.images if self.target_images is None else self.target_images
+        if self.images.dim() != 4 or target.dim() != 4 or target.shape[:1] != n or wrong:
+            raise ValueError(f"the shapes of {wrong or 'images'} do not fit")
+        if (self.frames is None) != (self.frame_steps is None):
+            raise ValueError("it has frames without their steps")
 
     def _tensor_names(self) -> list[str]:
         names = [one.name for one in fields(self)]
@@ -200,3 +198,14 @@ def _joined(parts: Sequence[Synthesis]) -> dict[str, Any]:
             each = [one if own else [one] * n for (one, n), own in zip(of, listed, strict=True)]
             settings[name] = [one for some in each for one in some]
     return settings
+
+
+def distances(one: Tensor, other: Tensor) -> Tensor:
+    """The L2 distance of each image of one batch to that of the other, (N,)."""
+    return torch.linalg.vector_norm((one - other).flatten(1), dim=1)
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, list) and value and all(isinstance(one, (int, float)) for one in value):
+        return spread(torch.tensor(value, dtype=torch.float64)).partition(",")[0]
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..runtime.errors import InputError
+from .figures import as_colors
 from .synthesis import Synthesis
 
 __all__ = ["check_space", "show"]
@@ -36,8 +37,9 @@ def show(writer: Any, name: str, synthesis: Synthesis) -> None:
     if synthesis.target_images is not None:
         shown["targets"] = synthesis.target_images
     for what, images in shown.items():
-        some = images[:IMAGES_SHOWN].detach().float().cpu().numpy()
-        writer.add_images(f"{name}/{what}", some)
+        some, said = as_colors(images[:IMAGES_SHOWN])
+        tag = f"{name}/{what}, {said}" if said else f"{name}/{what}"
+        writer.add_images(tag, some, dataformats="NHWC")
     for step, values in zip(synthesis.trace_steps.tolist(), synthesis.trace, strict=True):
         writer.add_scalar(f"{name}/objective", float(values.mean()), int(step))
     writer.flush()

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset
+from tqdm import tqdm
 
-from .errors import InputError
+from .errors import InputError, plain_number
 
-__all__ = ["Images", "as_images", "as_labels", "batches"]
+__all__ = ["Batches", "Images", "as_images", "as_labels", "batches"]
 
 Images = Tensor | np.ndarray[Any, Any] | Sequence[Any] | Any
 """What `as_images` takes; `Any` is a PIL image, which is imported where it is used."""
@@ -123,7 +124,57 @@ def as_labels(labels: Any, n: int, classes: int | None = None) -> Tensor:
     return found
 
 
-def batches(loader: Any, channels: int | None = None) -> Iterator[tuple[Tensor, Any]]:
+class Batches:
+    """One pass through a data set, which tells how far it is and may be ended early.
+
+    Parameters
+    ----------
+    loader, channels, batch_size
+        See `batches`.
+    progress
+        True for a bar, or ``progress(images_done, images_in_all, value)`` after each batch; the
+        pass ends where it returns True. Where the loader does not tell how many images there are
+        in all, that is how many are done.
+
+    Attributes
+    ----------
+    value
+        What is told beside the numbers; whoever goes through the batches keeps it up to date.
+    stopped
+        Whether the pass was ended.
+    """
+
+    def __init__(
+        self,
+        loader: Any,
+        channels: int | None = None,
+        *,
+        batch_size: Any = None,
+        progress: bool | Callable[[int, int, float], Any] = False,
+    ) -> None:
+        self._batches = batches(loader, channels, batch_size)
+        self._in_all = _count(loader)
+        self._progress = progress
+        self.value, self.stopped = float("nan"), False
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Any]]:
+        done = 0
+        bar = tqdm(total=self._in_all or None, unit="image", disable=self._progress is not True)
+        with bar:
+            for images, labels in self._batches:
+                yield images, labels
+                done += len(images)
+                bar.update(len(images))
+                if callable(self._progress):
+                    told = self._progress(done, max(done, self._in_all), self.value)
+                    self.stopped = told is True
+                if self.stopped:
+                    return
+
+
+def batches(
+    loader: Any, channels: int | None = None, batch_size: Any = None
+) -> Iterator[tuple[Tensor, Any]]:
     """The batches of a loader: images as `as_images` gives them, and labels, None without any.
 
     Parameters
@@ -134,12 +185,21 @@ def batches(loader: Any, channels: int | None = None) -> Iterator[tuple[Tensor, 
         through 32 images at a time.
     channels
         See `as_images`.
+    batch_size
+        The most images of a batch: larger ones are cut. Default: as the loader gives them.
 
     Raises
     ------
     InputError
-        If it gives anything else.
+        If it gives anything else, or `batch_size` is no whole number.
     """
+    size = plain_number("batch_size", batch_size)
+    if size is not None and (isinstance(size, str) or size < 1 or size != int(size)):
+        raise InputError(f"batch_size={batch_size!r}: give a whole number, 1 or more")
+    return _batches(loader, channels, None if size is None else int(size))
+
+
+def _batches(loader: Any, channels: int | None, size: int | None) -> Iterator[tuple[Tensor, Any]]:
     if isinstance(loader, (str, bytes)) or not isinstance(
         loader, Iterable | torch.utils.data.Dataset
     ):
@@ -148,10 +208,28 @@ def batches(loader: Any, channels: int | None = None) -> Iterator[tuple[Tensor, 
             "(images, labels)"
         )
     if isinstance(loader, Dataset) and not isinstance(loader, IterableDataset):
-        loader = DataLoader(loader, BATCH)
+        loader = DataLoader(loader, size or BATCH)
     for batch in loader:
         images, labels = _pair(batch)
-        yield as_images("images", images, channels), labels
+        images = as_images("images", images, channels)
+        if size is None or len(images) <= size:
+            yield images, labels
+            continue
+        labels = None if labels is None else as_labels(labels, len(images))
+        for first in range(0, len(images), size):
+            rows = slice(first, first + size)
+            yield images[rows], None if labels is None else labels[rows]
+
+
+def _count(loader: Any) -> int:
+    """How many images a loader has in all; 0 where it does not tell."""
+    data = getattr(loader, "dataset", loader)
+    if isinstance(data, Dataset):
+        return len(data) if isinstance(data, Sized) else 0
+    if isinstance(data, (list, tuple)):
+        images = [_pair(batch)[0] for batch in data]
+        return sum(len(some) if isinstance(some, Sized) else 1 for some in images)
+    return 0
 
 
 def _pair(batch: Any) -> tuple[Any, Any]:

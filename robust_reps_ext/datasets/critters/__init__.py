@@ -59,6 +59,9 @@ class Critters:
     fine_labels: torch.Tensor
     factors: tuple[Factors, ...]
 
+    def __repr__(self) -> str:
+        return f"{len(self)} Critters of {self.images.shape[-1]} pixels"
+
     def __len__(self) -> int:
         return len(self.factors)
 

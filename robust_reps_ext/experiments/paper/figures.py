@@ -85,7 +85,7 @@ def within_radii(study: Study, progress: bool | Progress) -> Found:
         )
         for name in study.both
     }
-    curves = {name: Curve.of(run, radii) for name, run in runs.items()}
+    curves = {name: Curve(radii, run) for name, run in runs.items()}
     lines = [Line(curve.mean, *curve.band(), label=name) for name, curve in curves.items()]
     metadata = {
         "radii": radii.tolist(),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,20 +12,25 @@ from typing import TYPE_CHECKING, Any
 
 from ...results.folder import digest_of, write_json
 from ...results.plots import Line, shares_figure
+from ...results.result import Result
 from ...results.units import FinishedUnit, Found, Heading, keep
+from ...runtime.errors import InputError, first_line, one_line
 
 if TYPE_CHECKING:
+    import pandas
     from matplotlib.figure import Figure
 
 __all__ = ["PAIR", "Scorecard"]
 
 PAIR = ("robust", "standard")
+ESTIMATED, ENDS = (*PAIR, "difference"), ("value", "low", "high")
 
+FILE = "scorecard.json"
 HEADING = Heading("scorecard", "scorecard", "Scorecard", "The claims, tested")
 
 
-@dataclass(frozen=True)
-class Scorecard:
+@dataclass(frozen=True, repr=False)
+class Scorecard(Result):
     """What became of each claim.
 
     Attributes
@@ -50,7 +57,8 @@ class Scorecard:
             if one["verdict"] is not None
         }
 
-    def save(self, out: str | os.PathLike[str]) -> FinishedUnit:
+    # A folder, for the page.
+    def save(self, out: str | os.PathLike[str]) -> FinishedUnit:  # type: ignore[override]
         """Write ``OUT/scorecard.json``, and what `report.page.write_report` makes a page of.
 
         Raises
@@ -63,8 +71,75 @@ class Scorecard:
         told = {key: study[key] for key in ("seeds", "judge_right")}
         found = Found(metadata={**metadata, **told}, plot=self.figure)
         unit = keep(Path(out), HEADING, found, {"digest": digest_of(study), "study": study})
-        write_json(Path(out, "scorecard.json"), {**metadata, "made_with": study})
+        write_json(Path(out, FILE), {**metadata, "made_with": study})
         return unit
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Scorecard:
+        """Read what `save` wrote: the folder, or the file ``scorecard.json`` in it.
+
+        Raises
+        ------
+        InputError
+            If the file is missing, damaged or of another kind.
+        """
+        file = Path(path)
+        file = file / FILE if file.is_dir() else file
+        shown = one_line(file)
+        if not file.is_file():
+            raise InputError(f"there is no file {shown}: give what Scorecard.save wrote")
+        try:
+            found = cls(**json.loads(file.read_text("utf-8")))
+            found._check()
+        except (OSError, TypeError, ValueError, LookupError, RecursionError) as error:
+            reason = first_line(error)
+            raise InputError(f"{shown} is damaged ({reason}): make it again") from error
+        return found
+
+    def to_frame(self) -> pandas.DataFrame:
+        """A row for each measure: the numbers of both models, their difference, the verdict."""
+        import pandas
+
+        rows = [
+            {
+                "claim": claim["name"],
+                "measure": one["name"],
+                "unit": one["unit"],
+                **{
+                    (role if end == "value" else f"{role}_{end}"): one[role][end]
+                    for role in ESTIMATED
+                    for end in ENDS
+                },
+                "chance": one["chance"],
+                "verdict": one["verdict"],
+            }
+            for claim in self.claims
+            for one in claim["measures"]
+        ]
+        return pandas.DataFrame(rows)
+
+    def _told(self) -> tuple[str, str]:
+        verdicts = Counter(self.verdicts().values())
+        told = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items())
+        data = self.made_with.get("data")
+        data = data.get("name") if isinstance(data, Mapping) else data
+        return (
+            f"Scorecard of {len(self.claims)} claims: {told}"
+        ), f"data {data}, eps {self.made_with.get('eps')}, {self.made_with.get('seeds')} seeds"
+
+    def _check(self) -> None:
+        for claim in self.claims:
+            words = [claim[name] for name in ("name", "section", "statement")]
+            for one in claim["measures"]:
+                words += [one["name"], one["unit"], one["verdict"] or ""]
+                numbers = [one[role][end] for role in ESTIMATED for end in ENDS]
+                numbers += [0.0 if one["chance"] is None else one["chance"]]
+                if not all(isinstance(number, (int, float)) for number in numbers):
+                    raise ValueError(f"{one['name']} has no numbers")
+            if not all(isinstance(word, str) for word in words):
+                raise ValueError("its claims have no names")
+        if not isinstance(self.left_out, dict) or not isinstance(self.made_with, dict):
+            raise ValueError("it does not say how it was made")
 
     def figure(self) -> Figure:
         """The shares of both models with their intervals."""

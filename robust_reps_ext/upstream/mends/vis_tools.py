@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ...results.figures import as_colors
 from ...runtime.errors import InputError
 from ..mend import Mend, fails, mentions
 
@@ -85,6 +86,12 @@ def _array(values: Any) -> Any:
     return values.detach().cpu().numpy() if isinstance(values, torch.Tensor) else np.asarray(values)
 
 
+def _in_colors(image: Any) -> Any:
+    """(3, H, W) of an image of any number of channels: one is grey, not matplotlib's colours."""
+    shown = as_colors(_array(image)[None])[0][0]
+    return np.broadcast_to(shown, (*shown.shape[:2], 3)).transpose(2, 0, 1).view(_Image)
+
+
 class _Image(np.ndarray[Any, Any]):
     """An array that upstream can turn around as if it were a tensor."""
 
@@ -109,7 +116,7 @@ def _show_any_images(module: ModuleType) -> None:
     def mended(upstream: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(upstream)
         def show(xlist: Sequence[Sequence[torch.Tensor]], *args: Any, **options: Any) -> None:
-            images = [[_array(image).view(_Image) for image in several] for several in xlist]
+            images = [[_in_colors(image) for image in several] for several in xlist]
             with _closed_when_shown():
                 upstream(images, *args, **options)
 
@@ -145,7 +152,7 @@ MENDS: tuple[Mend, ...] = (
     Mend(
         name="show_image_row",
         where="tools/vis_tools.py:17, 37",
-        why="Figures stay open for ever, and images on a GPU or with a gradient fail.",
+        why="Figures stay open for ever; images on a GPU, with a gradient or of 2 channels fail.",
         present=mentions("show_image_row", "show"),
         apply=_show_any_images,
     ),
