@@ -134,6 +134,7 @@ setup(
             "pip>=23",
             "playwright>=1.49",
             "pytest>=8.2",
+            "pytest-xdist>=3.6",
             "ruff>=0.9",
             "scikit-image>=0.22",
             "setuptools>=77",

@@ -41,4 +41,4 @@ def test_presets_and_commands_named_exist():
 
 def test_there_is_one_test_command():
     (command,) = re.findall(r"<!-- test command -->\n```bash\n(.*?)\n```", README)
-    assert command.endswith("pytest -q")
+    assert command.endswith("pytest -q -n 2")
