@@ -9,6 +9,8 @@ import torch
 from robustness.tools.custom_modules import FakeReLU
 from torch import Tensor, nn
 
+from ...runtime.modules import OwnModule
+
 __all__ = ["ARCHITECTURES", "CrittersResNet", "CrittersVGG", "critters_resnet", "critters_vgg"]
 
 
@@ -46,7 +48,7 @@ class _ResidualBlock(nn.Module):
         return self.bn2(self.conv2(out)) + self.shortcut(x)
 
 
-class _Network(nn.Module):
+class _Network(OwnModule):
     """A body of blocks, a ReLU, averages over the four quadrants, and one linear layer.
 
     Each coordinate of the representation is one channel in one quadrant, so that it says roughly
