@@ -14,7 +14,7 @@ import typer
 from ..results.locks import rank_and_world
 from ..runtime.errors import InputError
 from . import console
-from .options import DataOptions, ModelOptions, PgdOptions, RunOptions, like
+from .options import DataOptions, FigureOptions, ModelOptions, PgdOptions, RunOptions, like
 
 if TYPE_CHECKING:
     import torch
@@ -44,7 +44,7 @@ AllOrN = Annotated[int | None, like("n", "Number of validation images; default: 
 
 # The bases stand in reverse: so their options come in the order model, data, optimisation, run.
 @dataclass(frozen=True, kw_only=True)
-class Experiment(RunOptions, PgdOptions, DataOptions, ModelOptions):
+class Experiment(RunOptions, FigureOptions, PgdOptions, DataOptions, ModelOptions):
     """What every experiment is told: model, data, how PGD runs, and where results go."""
 
     @property
@@ -95,8 +95,12 @@ class Experiment(RunOptions, PgdOptions, DataOptions, ModelOptions):
 
     def store(self, experiment: str, **settings: Any) -> ExperimentStore:
         """Go on with an experiment on the disk, or begin it; a setting of None is the paper's."""
-        from ..models.loading import weights_digest
+        import torch
 
+        from ..models.loading import channels_of, weights_digest
+        from ..results.figures import as_colors
+
+        as_colors(torch.zeros(1, channels_of(self.network), 1, 1), self.channels)
         return self.resume(
             experiment,
             {**self.given, "n": self.n, "seed": self.seed, **settings},

@@ -102,7 +102,9 @@ def visualize(
             )
             for s, start in enumerate(starts)
         ]
-        picture = store.add_figure("features", image_grid(grid, columns=1 + len(shown)))
+        picture = store.add_figure(
+            "features", image_grid(grid, columns=1 + len(shown), channels=common.channels)
+        )
     means = [sum(rows[k]["objective"] for k in of[i]) / len(seeds) for i in chosen]
     tell(("coordinate", "mean value"), zip(chosen, means, strict=True), [store.path, picture])
 
@@ -139,7 +141,7 @@ def add_feature(
 
     with common.store("add-feature", coordinate=coordinate) as store:
         found, rows = common.in_parts(store, "added", make, said=("Adding", "value"))
-        picture = store.add_figure("added", found[:SHOWN].figure())
+        picture = store.add_figure("added", found[:SHOWN].figure(channels=common.channels))
     tell(
         ("image", "label", f"R(x)_{coordinate}", "leads"),
         (
@@ -225,7 +227,9 @@ def activations(
                     shown.append(common.validation_set[index][0])
                     captions.append(f"{end}: {value:.3g}\n{label}")
             grid.append(Row(torch.stack(shown), f"coordinate {row['coordinate']}", captions))
-        picture = store.add_figure("activations", image_grid(grid, columns=1 + 2 * k))
+        picture = store.add_figure(
+            "activations", image_grid(grid, columns=1 + 2 * k, channels=common.channels)
+        )
     tell(
         ("coordinate", "most", "least"),
         ((row["coordinate"], "; ".join(row["most"]), "; ".join(row["least"])) for row in rows),
@@ -263,6 +267,7 @@ def _all_activations(common: Experiment, k: int, n: int | None) -> None:
             model=common.network.card,
             name=common.model,
             data=common.dataset,
+            channels=common.channels,
         )
     print(f"{size} coordinates, {whole.seen} images")
     print(page)

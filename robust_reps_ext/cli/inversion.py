@@ -72,7 +72,7 @@ def invert(
 
     with common.store("invert", targets=targets.value, start=start.value) as store:
         found, rows = common.in_parts(store, "inversion", make, said=("Inverting", "distance"))
-        picture = store.add_figure("inversion", found[:SHOWN].figure())
+        picture = store.add_figure("inversion", found[:SHOWN].figure(channels=common.channels))
     tell(
         ("image", "label", "distance"),
         ((row["index"], row["label"], row["objective"]) for row in rows),
@@ -136,7 +136,7 @@ def curve(
             )
         ]
         grid.append(Row(found.targets[:SHOWN], "target"))
-        store.add_figure("images", image_grid(grid))
+        store.add_figure("images", image_grid(grid, channels=common.channels))
         pictures = [store.add_figure(f"curve.{kind}", plot) for kind in ("png", "svg")]
     columns = (found.radii, found.mean, low, high)
     tell(
@@ -179,7 +179,7 @@ def interpolate(
         pairs = [rows[i : i + steps + 1] for i in range(0, len(rows), steps + 1)]
         weights = torch.tensor([row["lambda"] for row in pairs[0]])
         shown = Interpolation(weights, run[: SHOWN * (steps + 1)])
-        picture = store.add_figure("interpolation", shown.figure())
+        picture = store.add_figure("interpolation", shown.figure(channels=common.channels))
     tell(
         ("left", "right", "worst distance"),
         (

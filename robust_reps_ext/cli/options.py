@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DataOptions",
+    "FigureOptions",
     "LoadOptions",
     "ModelOptions",
     "PgdOptions",
@@ -77,6 +78,13 @@ def _whole_or_auto(text: str) -> int | str:
         return int(text)
     except ValueError:
         raise typer.BadParameter(f"{text!r} is neither a whole number nor auto.") from None
+
+
+def _channels(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} are no numbers such as 0,1,2.") from None
 
 
 def _folder(given: typer.CallbackParam, path: Path | None) -> Path | None:
@@ -214,6 +222,20 @@ class PgdOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FigureOptions:
+    """How images are shown."""
+
+    channels: Annotated[
+        Any,
+        option(
+            "Channels shown in pictures; default: the first three, or the first of fewer.",
+            "I,I,I|I",
+            parser=_channels,
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunOptions:
     """Where results go, and what is drawn at random."""
 
@@ -261,6 +283,7 @@ _DECLARED = {
     **_hints(ModelOptions, MODEL),
     **_hints(DataOptions, DATA),
     **_hints(PgdOptions, PGD),
+    **_hints(FigureOptions, RUN),
     **_hints(RunOptions, RUN),
 }
 

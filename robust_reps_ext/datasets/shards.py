@@ -87,7 +87,7 @@ class Index:
     classes
         Their names; empty where they have none.
     mean, std
-        Of the three channels: the normaliser of the data set that the images come from.
+        Of the channels, one or three: the normaliser of the data set that the images come from.
     origin
         That data set: its ``name``, its folder ``data`` (or None), and what else opens it,
         ``arguments``. Its validation images are those of the shards.
@@ -263,7 +263,7 @@ def damaged(path: Path, reason: str) -> InputError:
 
 def _png(image: np.ndarray) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "png")
+    Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image).save(buffer, "png")
     return buffer.getvalue()
 
 

@@ -8,10 +8,12 @@ import torch
 from robustness.tools.custom_modules import FakeReLU
 from torch import Tensor, nn
 
+from ..runtime.modules import OwnModule
+
 __all__ = ["SmallNetwork"]
 
 
-class SmallNetwork(nn.Module):
+class SmallNetwork(OwnModule):
     """A body of blocks, a ReLU, averages over a grid of windows, and one linear layer.
 
     Each coordinate of the representation is one channel in one window, so that it says roughly

@@ -99,7 +99,7 @@ class ShardImages(Dataset[Any]):
             with Image.open(io.BytesIO(png), formats=["PNG"]) as image:
                 if image.size[::-1] != self.index.size:
                     raise ValueError(f"{image.size[::-1]} pixels, not {self.index.size}")
-                return image.convert("RGB")
+                return image.convert("L" if len(self.index.mean) == 1 else "RGB")
         except Exception as error:  # a damaged file makes Pillow raise anything
             raise BadImageError(str(damaged(path, f"image {i}: {first_line(error)}"))) from error
 
@@ -117,8 +117,8 @@ class WebShards(DataSet):
     data_path
         The folder of shards.
     **kwargs
-        What to replace: `mean`, `std` (3 values each), `transform_train`, `transform_test`,
-        `num_classes`, `label_mapping`, `custom_class`, `custom_class_args`.
+        What to replace: `mean`, `std` (a value for each channel), `transform_train`,
+        `transform_test`, `num_classes`, `label_mapping`, `custom_class`, `custom_class_args`.
 
     Attributes
     ----------

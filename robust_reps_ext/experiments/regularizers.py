@@ -128,8 +128,9 @@ def spectrum_scale(height: int, width: int) -> Tensor:
 class DecorrelatedFourierStep(AttackerStep):
     """Normalised L2 steps on z, where x = sigmoid(M irfft2(z / f)): Distill's parameterisation.
 
-    M mixes decorrelated colours. The iterates that PGD keeps are the images: x determines z. No
-    radius binds; pixels stay in [0, 1] by the sigmoid. `eps` and the origin are not used.
+    M mixes decorrelated colours; where there are not three channels, it is the identity. The
+    iterates that PGD keeps are the images: x determines z. No radius binds; pixels stay in [0, 1]
+    by the sigmoid. `eps` and the origin are not used.
     """
 
     def project(self, x: Tensor) -> Tensor:
@@ -154,7 +155,7 @@ class DecorrelatedFourierStep(AttackerStep):
 
     @staticmethod
     def image_of(z: Tensor, width: int) -> Tensor:
-        """The image of parameters (N, 3, H, W // 2 + 1, 2), (N, 3, H, W)."""
+        """The image of parameters (N, C, H, W // 2 + 1, 2), (N, C, H, W)."""
         height = z.shape[2]
         spectrum = torch.view_as_complex(z.contiguous()) * spectrum_scale(height, width).to(z)
         plain = torch.fft.irfft2(spectrum, s=(height, width), norm="ortho")
@@ -171,6 +172,8 @@ class DecorrelatedFourierStep(AttackerStep):
 
 
 def _mixing(like: Tensor) -> Tensor:
-    """M, its longest column of length 1, on the device of a tensor."""
+    """M for (N, C, ...), its longest column of length 1, on the device of that tensor."""
+    if like.shape[1] != len(_COLORS):
+        return torch.eye(like.shape[1]).to(like)
     colors = torch.tensor(_COLORS)
     return (colors / torch.linalg.vector_norm(colors, dim=0).max()).to(like)

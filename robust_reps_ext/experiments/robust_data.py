@@ -128,6 +128,10 @@ def robustify(
     images = training_set(data_set)
     chosen = _chosen(len(images), n, seed, start)
     first = _pair(images[chosen[0]])[0][None]
+    if first.shape[1] not in (1, 3):
+        raise InputError(
+            f"the images have {first.shape[1]} channels: shards hold PNG files; choose 1 or 3"
+        )
     settings = Settings.paper(first, options, **STEPS)  # type: ignore[arg-type]
     folder = Path(out).expanduser()
     made_with = plain(
@@ -325,8 +329,8 @@ def _index(paths: Sequence[Path], data_set: DataSet, made_with: dict[str, Any]) 
         size=(height, width),
         num_classes=data_set.num_classes,
         classes=tuple(class_names(data_set)),
-        mean=tuple(data_set.mean.tolist()),
-        std=tuple(data_set.std.tolist()),
+        mean=tuple(data_set.mean.flatten().tolist()),
+        std=tuple(data_set.std.flatten().tolist()),
         origin=made_with["origin"],
         settings=made_with,
         distance=sum(distances) / len(distances),

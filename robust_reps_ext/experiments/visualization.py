@@ -149,8 +149,9 @@ def visualize(
         function of a batch of normalised images, which may not write into its input.
     parameterization
         ``"pixels"``, or ``"fourier"`` for steps on a Fourier spectrum of decorrelated colours
-        (Fig. 9), see `regularizers.DecorrelatedFourierStep`; `step_size` is then a length there,
-        and nothing but [0, 1] bounds the image.
+        (Fig. 9; of the channels themselves where they are not three), see
+        `regularizers.DecorrelatedFourierStep`; `step_size` is then a length there, and nothing but
+        [0, 1] bounds the image.
     seed
         For what a named `transform` draws, for each image by its seed image's number and its
         coordinate. A function that draws from torch's global generators meets the same numbers in

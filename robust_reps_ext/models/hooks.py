@@ -5,6 +5,7 @@ Hooks live for one call: nothing is left in the network, not even after an error
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -29,6 +30,8 @@ __all__ = [
     "submodule",
     "trace",
 ]
+
+logger = logging.getLogger("robust_reps_ext")
 
 Layer = str | nn.Module | Callable[[nn.Module], nn.Module]
 
@@ -264,8 +267,8 @@ def trace(network: nn.Module, x: Tensor, layer: Layer | None) -> Site:
     """Find the representation of `network` by one forward pass with the images `x`.
 
     It is the input of the linear layer that runs last, or the output of `layer`. Where that linear
-    layer is not what the network ends with, as in encoders without a head, it is the network's
-    own output.
+    layer is not what the network ends with, or there is none, as in encoders without a head, it is
+    the network's own output, if that is a row for each image.
 
     Raises
     ------
@@ -289,10 +292,7 @@ def trace(network: nn.Module, x: Tensor, layer: Layer | None) -> Site:
         if not linears and next(network.parameters(), None) is None:
             return _checked(network, x, Site("", "output", 0, None, pool))
         if not linears:
-            raise InputError(
-                f"{type(network).__name__} has no linear layer, so no penultimate layer: "
-                "name the representation with layer="
-            )
+            return _without_linear(network, x, pool)
         handles = [
             module.register_forward_pre_hook(lambda _m, _a, name=name: visit(name, "input"))
             for name, module in linears
@@ -318,6 +318,24 @@ def trace(network: nn.Module, x: Tensor, layer: Layer | None) -> Site:
     if wanted is None and output is not None and output.dim() == 2 and output.shape != ended[-1]:
         site = Site("", "output", 0, tracer.last_relu, pool)
     return _checked(network, x, site)
+
+
+def _without_linear(network: nn.Module, x: Tensor, pool: str) -> Site:
+    """What a network without a linear layer returns: nothing tells whether it is logits."""
+    what, tracer = type(network).__name__, _Tracer()
+    with tracer:
+        output = first_tensor(network(x))
+    if output is None or output.dim() != 2:
+        raise InputError(
+            f"{what} has no linear layer, so no penultimate layer: name the representation with "
+            "layer="
+        )
+    logger.warning(
+        "%s has no linear layer: what it returns, %d numbers for an image, is taken as the "
+        "representation; layer= names another",
+        *(what, output.shape[1]),
+    )
+    return _checked(network, x, Site("", "output", 0, tracer.last_relu, pool))
 
 
 def _checked(network: nn.Module, x: Tensor, site: Site) -> Site:

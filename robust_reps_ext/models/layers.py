@@ -11,7 +11,7 @@ import torch
 from robustness.attacker import AttackerModel
 from torch import Tensor, nn
 
-from ..runtime.modules import evaluating
+from ..runtime.modules import OwnModule, evaluating
 from ..runtime.randomness import own_generators
 from .hooks import (
     Layer,
@@ -51,7 +51,7 @@ def unwrapped(network: Any) -> Any:
     return network.module if isinstance(network, RepresentationModel) else network
 
 
-class RepresentationModel(nn.Module):
+class RepresentationModel(OwnModule):
     """Any network, with the forward call of upstream's own architectures.
 
     The representation is the input of the linear layer that runs last, or the output of `layer`,

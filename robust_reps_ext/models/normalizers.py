@@ -61,12 +61,20 @@ def chosen(
         )
     (winner, origin), *others = found
     for other, where in others:
-        if not all(torch.allclose(a, b, atol=1e-4) for a, b in zip(winner, other, strict=True)):
+        if not same(winner, other):
             logger.warning(
                 "%s: normaliser from %s (mean %s, std %s); that of %s differs (mean %s, std %s)",
                 *(shown, origin, *map(rounded, winner), where, *map(rounded, other)),
             )
     return winner, origin
+
+
+def same(one: Normalizer, other: Normalizer) -> bool:
+    """Whether two normalisers are of the same channels and differ by rounding at most."""
+    return all(
+        a.shape == b.shape and torch.allclose(a, b, atol=1e-4)
+        for a, b in zip(one, other, strict=True)
+    )
 
 
 def _of_timm(network: Any) -> Normalizer | None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..runtime.errors import InputError, first_line
 from ..runtime.modules import device_of, evaluating, is_finite
-from ..runtime.randomness import shuffled
+from ..runtime.randomness import NOISE, normal, shuffled
 from ..upstream.data.bad_images import readable
 from .hooks import RowsError
 from .layers import RepresentationModel, unwrapped
@@ -48,7 +48,9 @@ def check_output(
     size: int | None = None,
     logits_needed: bool = True,
 ) -> dict[str, Any]:
-    """Run a grey image through `model`, of the first size for which it gives one row of logits.
+    """Run an image through `model`, of the first size for which it gives one row of logits.
+
+    The image is grey, or of noise where a network that normalises each image makes NaN of grey.
 
     Parameters
     ----------
@@ -93,7 +95,7 @@ def check_output(
             )
         return told
     if not torch.isfinite(logits).all():
-        raise InputError(f"{what} gives logits that are not finite for a grey image")
+        raise InputError(f"{what} gives logits that are not finite for grey and for noise")
     if classes is not None and logits.shape[1] != classes:
         raise InputError(
             f"{what} gives {logits.shape[1]} logits, the data set has {classes} classes: pass the "
@@ -119,10 +121,15 @@ def _logits_and_latent(
     reason, other, refused = "", None, None
     channels = model.normalizer.new_mean.numel()
     for size in sizes:
-        grey = torch.full((1, channels, size, size), 0.5, device=device_of(model))
+        shape = (1, channels, size, size)
         try:
-            with torch.no_grad():
-                logits, latent = model(grey, with_latent=True, with_image=False)
+            for image in (torch.full(shape, 0.5), normal([0], shape[1:], seed=0, stream=NOISE)):
+                with torch.no_grad():
+                    logits, latent = model(
+                        image.to(device_of(model)), with_latent=True, with_image=False
+                    )
+                if not _are_logits(logits) or torch.isfinite(logits).all():
+                    break
         except RowsError as error:
             refused = refused or error
             model.model.forget()

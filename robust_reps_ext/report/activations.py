@@ -11,6 +11,7 @@ from markupsafe import Markup
 from torch import Tensor
 
 from ..results.activations import Activations
+from ..results.figures import Channels, as_colors
 from ..runtime.files import writing
 from .page import encoder, environment, script_digest
 
@@ -30,6 +31,7 @@ def write_activations(
     model: Mapping[str, Any],
     name: str,
     data: str,
+    channels: Channels | None = None,
 ) -> Path:
     """Write one self-contained HTML page of all coordinates.
 
@@ -44,12 +46,14 @@ def write_activations(
     found
         What it shows.
     image
-        From an index in `found` to the image, (3, H, W) in [0, 1]. Images are asked for one at a
+        From an index in `found` to the image, (C, H, W) in [0, 1]. Images are asked for one at a
         time.
     names
         Of the labels; the labels themselves where there are none.
     model, name, data
         The model's card and its name, and the data set's.
+    channels
+        Those that are shown of images, see `robust_reps_ext.results.figures.image_grid`.
 
     Returns
     -------
@@ -78,10 +82,11 @@ def write_activations(
         }
         for end, kept in (("most", found.most), ("least", found.least))
     }
+    said = as_colors(image(shown[0])[None], channels)[1] if shown else ""
     made = environment()
     script = made.get_template("activations.js").render()
     for quality, side in QUALITIES:
-        encode = encoder(quality, side)
+        encode = encoder(quality, side, channels)
         thumbnails = [encode(image(index)[None])[0] for index in shown]
         facts = {
             "coordinates": found.coordinates.tolist(),
@@ -97,7 +102,7 @@ def write_activations(
             facts=facts,
             name=name,
             model=model,
-            data=data,
+            data=f"{data}, {said}" if said else data,
             seen=found.seen,
             k=found.k,
             size=len(found.coordinates),

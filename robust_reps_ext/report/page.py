@@ -15,6 +15,7 @@ from markupsafe import Markup
 from PIL import Image
 from torch import Tensor
 
+from ..results.figures import Channels, as_colors
 from ..results.units import finished_units
 from ..runtime.errors import InputError
 from ..runtime.files import writing
@@ -28,7 +29,9 @@ LARGEST = 14 * 2**20
 QUALITIES = ((92, 256), (80, 224), (60, 160), (40, 96))
 
 
-def write_report(out: str | Path, order: Sequence[str]) -> Path:
+def write_report(
+    out: str | Path, order: Sequence[str], *, channels: Channels | None = None
+) -> Path:
     """Write ``OUT/report/index.html`` of the units that `run_paper` has finished in `out`.
 
     The page needs no network and no other file. Its pictures are made smaller where it would
@@ -40,6 +43,8 @@ def write_report(out: str | Path, order: Sequence[str]) -> Path:
         As given to `run_paper`.
     order
         Ids of the units to show, in this order.
+    channels
+        Those that are shown of images, see `robust_reps_ext.results.figures.image_grid`.
 
     Returns
     -------
@@ -58,7 +63,7 @@ def write_report(out: str | Path, order: Sequence[str]) -> Path:
     script = made.get_template("page.js").render()
     newest = max(units, key=lambda unit: str(unit.manifest["finished"]))
     for quality, side in QUALITIES:
-        shown = sections(units, encoder(quality, side))
+        shown = sections(units, encoder(quality, side, channels), channels)
         text = made.get_template("page.html.j2").render(
             script=Markup(script),
             # Browsers run this script and no other, whatever a name should smuggle in.
@@ -83,12 +88,13 @@ def script_digest(script: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
-def encoder(quality: int, side: int) -> Images:
-    """Makes WebP data URIs, of at most that many pixels a side, of images."""
+def encoder(quality: int, side: int, channels: Channels | None = None) -> Images:
+    """Makes WebP data URIs, of at most that many pixels a side, of images, or of `channels`."""
 
     def encode(images: Tensor) -> list[str]:
-        pixels = (images.permute(0, 2, 3, 1).numpy() * 255).round().astype(np.uint8)
-        return [_data_uri(Image.fromarray(one), quality, side) for one in pixels]
+        pixels = (as_colors(images, channels)[0] * 255).round().astype(np.uint8)
+        grey = pixels.shape[3] == 1
+        return [_data_uri(Image.fromarray(p[..., 0] if grey else p), quality, side) for p in pixels]
 
     return encode
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..results.figures import Channels, as_colors
 from ..results.synthesis import Synthesis
 from ..results.units import FinishedUnit
 from .cells import Images, trace
@@ -111,8 +112,10 @@ class Sections:
     traces: dict[str, Any] = field(default_factory=dict)
 
 
-def sections(units: Sequence[FinishedUnit], encode: Images) -> Sections:
-    """Read the units; Fig. 8 goes into the section of Fig. 7."""
+def sections(
+    units: Sequence[FinishedUnit], encode: Images, channels: Channels | None = None
+) -> Sections:
+    """Read the units; Fig. 8 goes into the section of Fig. 7. Leads say what channels are shown."""
     page = Sections()
     kept = {str(unit.manifest["id"]): unit for unit in units}
     for name, unit in kept.items():
@@ -124,6 +127,9 @@ def sections(units: Sequence[FinishedUnit], encode: Images) -> Sections:
             page.traces[f"{name}-{run}"] = trace(synthesis, encode)
         section = {key: about[key] for key in ("id", "kind", "numbers", "title", "metadata")}
         section["lead"], section["look"] = LEADS.get(name, ("", ""))
+        for synthesis in list(runs.values())[:1]:
+            said = as_colors(synthesis.images, channels)[1]
+            section["lead"] += f" Of the images {said} are shown." if said else ""
         if "skipped" in about["metadata"]:
             section["kind"] = "skipped"
         elif about["kind"] == "features":

@@ -7,6 +7,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin, get_type_hints
 
@@ -30,6 +31,12 @@ R = TypeVar("R", bound="Result")
 
 class Result(ABC):
     """What an experiment gives: a dataclass of tensors, of what JSON holds, and of such again."""
+
+    def __init_subclass__(cls) -> None:
+        # Here and not in `load`: annotations are texts that are evaluated, and a load runs no code.
+        for hint in _hints(cls).values():
+            if isinstance(hint, type) and is_dataclass(hint):
+                _hints(hint)
 
     @abstractmethod
     def figure(self) -> Figure:
@@ -144,12 +151,16 @@ def _taken_apart(value: Any, prefix: str = "") -> dict[str, Any]:
     return parts
 
 
+@cache
+def _hints(kind: Any) -> Mapping[str, Any]:
+    return get_type_hints(kind)
+
+
 def _built(kind: Any, parts: dict[str, Any], prefix: str = "") -> Any:
     """The dataclass whose fields are in `parts`, which it takes out of there."""
-    hints: Mapping[str, Any] = get_type_hints(kind)
     given: dict[str, Any] = {}
     for field in fields(kind):
-        name, hint = f"{prefix}{field.name}", hints[field.name]
+        name, hint = f"{prefix}{field.name}", _hints(kind)[field.name]
         if is_dataclass(hint):
             given[field.name] = _built(hint, parts, f"{name}.")
         elif name in parts:

@@ -3,14 +3,33 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any, SupportsIndex
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["device_of", "digest", "evaluating", "is_finite", "modes_of", "own_device"]
+__all__ = ["OwnModule", "device_of", "digest", "evaluating", "is_finite", "modes_of", "own_device"]
+
+logger = logging.getLogger("robust_reps_ext")
+
+
+class OwnModule(nn.Module):
+    """A module of this package: saved as a whole, it says that it loads with the package only."""
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
+        # `torch.save` asks for protocol 2; `copy` and processes that share a model for a later one.
+        if protocol.__index__() < 4:
+            logger.warning(
+                "%s is saved as a whole, which loads only where robust_reps_ext is installed: "
+                "save model.state_dict(), or convert the checkpoint (robust-reps models convert), "
+                "for a file that loads anywhere",
+                type(self).__name__,
+            )
+        return super().__reduce_ex__(protocol)
 
 
 @contextmanager

@@ -22,9 +22,12 @@ import torch
 import robust_reps_ext as rr
 from robust_reps_ext.datasets.critters import images
 from robust_reps_ext.datasets.critters.series import Series
+from robust_reps_ext.experiments.accuracy import Accuracies
 from robust_reps_ext.experiments.paper.units import ORDER
+from robust_reps_ext.experiments.scorecard.result import Scorecard
 from robust_reps_ext.models.checkpoints import read_checkpoint
 from robust_reps_ext.results import safe_pickle
+from robust_reps_ext.results.activations import Activations
 from robust_reps_ext.results.reader import read_results
 from robust_reps_ext.results.synthesis import Synthesis
 from robust_reps_ext.results.units import finished_units
@@ -51,6 +54,8 @@ def preset(path: Path) -> None:
 
 # A store and a unit are files in a folder of a folder, which is what is read.
 READERS = {
+    "accuracies": lambda path: repr(Accuracies.load(path)),
+    "activations": lambda path: repr(Activations.load(path)),
     "checkpoint": read_checkpoint,
     "critters": lambda path: images._read(path, SERIES),
     "image": pil_loader,
@@ -58,8 +63,9 @@ READERS = {
     "pickle": plain_pickle,
     "preset": preset,
     "record": lambda path: read_results(path.parents[2]),
+    "scorecard": lambda path: repr(Scorecard.load(path)),
     "store": lambda path: read_results(path.parents[1]),
-    "synthesis": Synthesis.load,
+    "synthesis": lambda path: repr(Synthesis.load(path)),
     "program": lambda path: os.system("true"),
     "unit": lambda path: finished_units(path.parents[1], ORDER),
 }

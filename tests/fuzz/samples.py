@@ -18,6 +18,8 @@ from checkpoint_files import LEGACY, attacker, network, saved
 from hostile_files import HOSTILE, archive, tensor_program
 from PIL import Image
 
+from robust_reps_ext.experiments.accuracy import Accuracies, Accuracy
+from robust_reps_ext.results.activations import Activations, Extreme
 from robust_reps_ext.results.synthesis import Synthesis
 from robust_reps_ext.upstream.training.presets import preset_names, preset_path
 
@@ -81,8 +83,31 @@ def syntheses() -> list[bytes]:
         {"eps": 3.0, "step_size": [1.0, 2.0], "iterations": 2},
         {"model": "x", "seed": 0},
     )
+    return saved_result(made)
+
+
+def saved_result(made) -> list[bytes]:
     with tempfile.TemporaryDirectory() as folder:
-        return [made.save(Path(folder, "one.safetensors")).read_bytes()]
+        return [made.save(Path(folder, "one")).read_bytes()]
+
+
+def accuracies() -> list[bytes]:
+    return saved_result(Accuracies([Accuracy("clean", 3, 4), Accuracy("PGD-20", 1, 4)]))
+
+
+def activations() -> list[bytes]:
+    numbers = torch.arange(4).view(2, 2)
+    end = Extreme(torch.zeros(2, 2, 3, 4, 4), numbers.float(), numbers, numbers)
+    return saved_result(Activations(torch.arange(2), end, end, seen=9, k=2))
+
+
+def scorecards() -> list[bytes]:
+    numbers = {"value": 0.5, "low": 0.4, "high": 0.6}
+    row = {"name": "x", "unit": "share", "larger": True, "chance": None, "verdict": "separates"}
+    row |= dict.fromkeys(("robust", "standard", "difference"), numbers)
+    claim = {"name": "x", "section": "4.1", "statement": "y", "measures": [row]}
+    card = {"claims": [claim], "left_out": {}, "made_with": {"eps": 1.5, "data": {"name": "x"}}}
+    return [json.dumps(card).encode(), b"[" * 100_000, b"{}", b"\xff"]
 
 
 def records() -> list[bytes]:
@@ -176,6 +201,8 @@ def units() -> list[bytes]:
 
 
 SAMPLES = {
+    "accuracies": accuracies,
+    "activations": activations,
     "checkpoint": checkpoints,
     "critters": critters,
     "image": images,
@@ -184,6 +211,7 @@ SAMPLES = {
     "preset": presets,
     "program": programs,
     "record": records,
+    "scorecard": scorecards,
     "store": stores,
     "synthesis": syntheses,
     "unit": units,

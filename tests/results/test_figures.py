@@ -90,6 +90,38 @@ def test_equal_figures_are_equal_bytes(tmp_path, kind):
 
 
 @pytest.mark.parametrize(
+    ("count", "given", "shown", "said"),
+    [
+        (1, None, [0], ""),
+        (2, None, [0], "channel 0 of 2"),
+        (3, None, [0, 1, 2], ""),
+        (3, (2, 1, 0), [2, 1, 0], "channels 2, 1, 0 of 3"),
+        (3, [1], [1], "channel 1 of 3"),
+        (5, None, [0, 1, 2], "channels 0, 1, 2 of 5"),
+        (5, (4, 0, 0), [4, 0, 0], "channels 4, 0, 0 of 5"),
+    ],
+)
+def test_any_number_of_channels_is_shown_and_the_label_says_which(
+    tmp_path, count, given, shown, said
+):
+    some = images(1, channels=count)
+    figure = image_grid([Row(some, "result")], channels=given)
+    dots = drawn(figure, figure.axes[0], tmp_path)[::12, ::12]
+    expected = np.round(some[0, shown].transpose(1, 2, 0) * 255)
+    # One channel is grey, the same three times; matplotlib has 256 greys, cut off.
+    assert np.abs(dots - expected).max() <= 2
+    assert [text.get_text() for text in figure.texts] == [f"result\n{said}".strip()]
+    alone = image_grid([Row(some)], channels=given)
+    assert [text.get_text() for text in alone.texts] == [said] * bool(said)
+
+
+@pytest.mark.parametrize("given", [(), (0, 1), (0, 1, 5), (-1,), (0.5,), "abc", (0, 1, 2, 3)])
+def test_channels_that_are_not_there_are_named(given):
+    with pytest.raises(InputError, match=r"channels=.*: give three of 0 to 4 as red"):
+        image_grid([Row(images(1, channels=5))], channels=given)
+
+
+@pytest.mark.parametrize(
     ("rows", "reason"),
     [
         ([], "give rows of the same number"),

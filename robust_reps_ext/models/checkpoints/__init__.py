@@ -287,7 +287,7 @@ def _with_card(stored: Normalizer | None, card: Any) -> Normalizer | None:
     ):
         raise pickle.UnpicklingError("its card has no mean and deviation of channels")
     if stored is not None and not all(
-        torch.allclose(one, other, atol=1e-4)
+        one.shape == other.shape and torch.allclose(one, other, atol=1e-4)
         for one, other in zip(stored, (mean, std), strict=True)
     ):
         raise pickle.UnpicklingError("it holds a normaliser that differs from its card's")

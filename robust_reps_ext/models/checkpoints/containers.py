@@ -231,12 +231,15 @@ class _Storage:
 
 
 def _storage(identity: Any) -> _Storage | Foreign:
-    """What a persistent id asks for; `Foreign` where the kind of storage is unknown."""
+    """What a persistent id asks for; `Foreign` for an unknown kind of storage, and for a module."""
     match identity:
         case ("storage", torch.dtype() as dtype, str() as key, str(), int() as count, *_):
             if 0 <= count < 2**48:
                 return _Storage(key, dtype, count)
         case ("storage", Foreign() as kind, *_):
+            return kind
+        # Before PyTorch 1.6 a file names the class of a module so, with its source code.
+        case ("module", Foreign() as kind, *_):
             return kind
     raise pickle.UnpicklingError("it refers to something that is no storage")
 

@@ -66,7 +66,7 @@ def _override_args(
     given = dict(kwargs)
     for name in ("mean", "std"):
         if given.get(name) is not None:
-            given[name] = torch.as_tensor(given[name], dtype=torch.float32)
+            given[name] = torch.as_tensor(given[name], dtype=torch.float32).flatten()
     for name, value in given.items():
         default = default_args.get(name)
         if default is None or value is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Iterable, Sequence
 from types import ModuleType
@@ -88,6 +89,16 @@ class AverageMeter(UpstreamMeter):
             super().update(val, n)
 
 
+def _normalize_any_channels(module: ModuleType) -> None:
+    upstream = module.InputNormalize.__init__
+
+    @functools.wraps(upstream)
+    def __init__(self: Any, new_mean: Any, new_std: Any) -> None:
+        upstream(self, *(torch.as_tensor(one).flatten() for one in (new_mean, new_std)))
+
+    module.InputNormalize.__init__ = __init__
+
+
 def _miscounts(module: ModuleType) -> bool:
     logits, labels = torch.eye(2), torch.arange(2)
     return (
@@ -110,6 +121,14 @@ MENDS: tuple[Mend, ...] = (
         "tools/helpers.py:41",
         "A k above the number of classes fails, an empty batch too; exact top-5 is 5N long.",
         _miscounts,
+    ),
+    Mend(
+        name="InputNormalize",
+        where="tools/helpers.py:90",
+        why="The mean of one channel, given as a number, or one of shape (C, 1, 1), ends in a "
+        "normaliser of another shape, which no checkpoint fits.",
+        present=lambda module: module.InputNormalize(*torch.ones(2)).new_mean.dim() != 3,
+        apply=_normalize_any_channels,
     ),
     Mend(
         name="AverageMeter.update",

@@ -116,9 +116,9 @@ def _restore(model: AttackerModel, found: Any, arch: str) -> None:
 def _take_normalizer(model: AttackerModel, found: Any) -> None:
     mean, std = (values.view(-1, 1, 1) for values in found.normalizer)
     for place in (model.normalizer, model.attacker.normalize):
-        differs = not (
-            torch.allclose(place.new_mean, mean, atol=1e-4)
-            and torch.allclose(place.new_std, std, atol=1e-4)
+        differs = not all(
+            old.shape == new.shape and torch.allclose(old, new, atol=1e-4)
+            for old, new in ((place.new_mean, mean), (place.new_std, std))
         )
         if differs and place is model.normalizer:
             print(
@@ -126,8 +126,8 @@ def _take_normalizer(model: AttackerModel, found: Any) -> None:
                 f"instead of the data set's, mean {_listed(place.new_mean)} "
                 f"std {_listed(place.new_std)}"
             )
-        place.new_mean.copy_(mean)
-        place.new_std.copy_(std)
+        place.new_mean = mean.to(place.new_mean)
+        place.new_std = std.to(place.new_std)
 
 
 def _listed(values: Tensor) -> list[float]:

@@ -80,6 +80,49 @@ def test_what_training_saves_can_be_resumed(module, keywords, tmp_path):
         assert checkpoint.unsafe_imports == ()
 
 
+@pytest.mark.parametrize("keywords", [{}, LEGACY], ids=["zip", "legacy"])
+@pytest.mark.filterwarnings("ignore:Couldn't retrieve source code")
+def test_modules_beside_the_weights_are_left_out_and_named(keywords, tmp_path):
+    path, state = tmp_path / "file.pt", network().state_dict()
+    beside = {"head": nn.Linear(2, 2), "more": [nn.Linear(2, 2), nn.ReLU()], "after": 3}
+    torch.save({"state_dict": state, **beside}, path, **keywords)
+    checkpoint = read_checkpoint(path)
+    linear, relu = "torch.nn.modules.linear.Linear", "torch.nn.modules.activation.ReLU"
+    assert checkpoint.unsafe_imports == (linear, relu)
+    assert checkpoint.raw == {
+        "head": Foreign(linear),
+        "more": [Foreign(linear), Foreign(relu)],
+        "after": 3,
+    }
+    assert all(torch.equal(checkpoint.state_dict[key], value) for key, value in state.items())
+    for whole in (network(), {"model": network()}):
+        torch.save(whole, path, **keywords)
+        with pytest.raises(InputError, match=r"pickled with torch\.nn\.modules\.container"):
+            read_checkpoint(path)
+
+
+class Running(nn.Module):
+    """A module whose pickle is a call."""
+
+    def __init__(self, command):
+        super().__init__()
+        self.command = command
+
+    def __reduce__(self):
+        return os.system, (self.command,)
+
+
+@pytest.mark.parametrize("keywords", [{}, LEGACY], ids=["zip", "legacy"])
+def test_a_module_that_would_run_runs_nothing(keywords, tmp_path):
+    path, marker = tmp_path / "file.pt", tmp_path / "marker"
+    evil = {"m": Running(f"touch {marker}"), "kind": nn.Linear, "n": nn.Linear(1, 1)}
+    torch.save({"state_dict": network().state_dict(), **evil}, path, **keywords)
+    found = read_checkpoint(path)
+    assert "posix.system" in found.unsafe_imports
+    assert isinstance(found.raw["kind"], Foreign)
+    assert not marker.exists()
+
+
 def test_safetensors(tmp_path):
     state = network().state_dict()
     safetensors.torch.save_file(prefixed(state, "module."), tmp_path / "file.safetensors")
