@@ -289,9 +289,9 @@ HOSTILE = {
     "weights without names": (lambda m: saved({"model": {1: torch.ones(1)}}), "named by a int"),
     "the attacker disagrees": (lambda m: contradicting(), "'model.0.weight'"),
     "two normalisers": (lambda m: two_normalizers(), "two normalisers"),
-    "a normaliser of one channel": (
-        lambda m: saved({"w": torch.ones(1), "mean": torch.ones(1), "std": torch.ones(1)}),
-        "three channels",
+    "a normaliser of one channel and two": (
+        lambda m: saved({"w": torch.ones(1), "mean": torch.ones(1), "std": torch.ones(2)}),
+        "no mean and deviation of channels",
     ),
     "TorchScript": (lambda m: jit_archive(), "TorchScript"),
     "an ordinary zip": (lambda m: archive(b"").replace(b"data.pkl", b"data.txt"), "did not write"),

@@ -102,7 +102,7 @@ def from_argument(normalize: tuple[Statistics, Statistics] | None) -> Normalizer
 def check_channels(normalize: Any, network: nn.Module) -> None:
     """Raise `InputError` if a network that takes no images takes another number of channels."""
     first = next((one for one in network.modules() if isinstance(one, nn.Conv2d)), None)
-    if first is not None and first.in_channels != len(normalize[0]):
+    if first is not None and first.in_channels != torch.as_tensor(normalize[0]).numel():
         raise _no_normalizer(normalize)
 
 

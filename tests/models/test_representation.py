@@ -214,7 +214,7 @@ def test_a_layer_that_gives_no_rows_is_named(layer, message):
 def test_of_several_outputs_the_first_is_taken():
     model = wrapped(Maps())
     x = torch.rand(2, 3, 8, 8)
-    expected = model.normalizer(x).flatten(1)
+    expected = model.normalizer(x).permute(0, 2, 3, 1).flatten(1)
     torch.testing.assert_close(rr.representation(model, x, layer="pair"), expected)
 
 
