@@ -315,7 +315,8 @@ def trace(network: nn.Module, x: Tensor, layer: Layer | None) -> Site:
             f"layer {layer!r} of {type(network).__name__} is not used in its forward pass: "
             "name another layer"
         )
-    if wanted is None and output is not None and output.dim() == 2 and output.shape != ended[-1]:
+    shape = () if output is None else tuple(output.shape)
+    if wanted is None and len(shape) == 2 and shape[0] == len(x) and shape != tuple(ended[-1]):
         site = Site("", "output", 0, tracer.last_relu, pool)
     return _checked(network, x, site)
 

@@ -83,14 +83,14 @@ def test_the_size_of_the_data_is_tried_first_and_then_others(caplog):
     assert set(network.sizes) == {32}
     network = Sizes()
     model = load(network, caplog)
-    assert list(dict.fromkeys(network.sizes)) == [224, 64, 32]
+    assert set(network.sizes) == {32}  # small images cost least
     assert rr.representation(model, PIXELS).shape == (3, network.width)
 
     network = Sizes()
     data = DATASETS["cifar"]("")
     data.size = 64  # as a data set of other images would say
     load(network, caplog, dataset=data)
-    assert list(dict.fromkeys(network.sizes)) == [64, 224, 32]
+    assert list(dict.fromkeys(network.sizes)) == [64, 32]
 
 
 # -- what works is not refused ---------------------------------------------------------------------

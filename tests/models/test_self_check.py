@@ -51,7 +51,7 @@ def test_a_broken_network_is_refused(broken, message):
 
 def test_a_network_without_logits_is_loaded_with_a_warning(caplog):
     network = Network()
-    network.shape = (-1, 9, 1)
+    network.shape = (-1, 1)
     model = rr.load_model(network, normalize=HALF)
     assert "no logits of shape (1, classes)" in caplog.text
     assert rr.representation(model, torch.rand(2, 3, 32, 32)).shape == (2, 3)
