@@ -87,7 +87,7 @@ def results(out):
     [(1, 3, 8), pytest.param(KILLS, 5, 40, marks=pytest.mark.slow)],
 )
 def test_a_killed_inversion_ends_as_an_undisturbed_one(kills, n, iterations, tmp_path):
-    outs = [tmp_path / f"out{i}" for i in range(kills + 1)]
+    outs = [tmp_path / f"out{i}" for i in range(kills + 4)]
     command = [*COMMAND, "--n", str(n), "--iterations", str(iterations)]
     began = time.monotonic()
     done = subprocess.run(
