@@ -80,11 +80,11 @@ def one_run(data: DataSet, name: str, seed: int, args: argparse.Namespace) -> di
 def picture(originals: DataSet, robust: DataSet, out: Path) -> None:
     """Some images of the robust data set, between those they represent and began with."""
     before, after = training_set(originals), training_set(robust)
-    facts = read_members(out / "robust" / shard_name(0), facts=True).facts[:8]
+    known = read_members(out / "robust" / shard_name(0), metadata=True).metadata[:8]
     rows = {
-        "original": [before[one["source"]][0] for one in facts],
-        "robustified": [after[i][0] for i in range(len(facts))],
-        "began with": [before[one["start"]][0] for one in facts],
+        "original": [before[one["source"]][0] for one in known],
+        "robustified": [after[i][0] for i in range(len(known))],
+        "began with": [before[one["start"]][0] for one in known],
     }
     figure = image_grid([Row(torch.stack(each), name) for name, each in rows.items()])
     save_figure(figure, out / "images.png")
