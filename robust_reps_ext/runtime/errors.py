@@ -21,6 +21,7 @@ __all__ = [
     "near",
     "one_line",
     "plain_number",
+    "unboxed",
     "warn",
 ]
 
@@ -107,9 +108,12 @@ def plain_number(name: str, value: Any) -> Any:
         except ValueError:
             return value
         raise InputError(f"{name}={value!r} is a text: give the number, {name}={value}")
-    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
-        return value.item()
-    return value
+    return unboxed(value)
+
+
+def unboxed(value: Any) -> Any:
+    """What is in an array or tensor without dimensions; anything else as it is."""
+    return value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else value
 
 
 def one_line(text: object) -> str:

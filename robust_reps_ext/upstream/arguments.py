@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from ..runtime.errors import InputError
+from ..runtime.errors import InputError, unboxed
 from ..runtime.precision import is_fast
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "number",
     "option",
     "ours",
+    "pairs",
     "path_given",
     "read_json",
     "read_numbers",
@@ -109,9 +110,7 @@ def whole_number(args: Any, name: str, default: int | None, at_least: int | None
     InputError
         If it is no whole number, or is below `at_least`.
     """
-    value = given(args, name, default)
-    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
-        value = value.item()
+    value = unboxed(given(args, name, default))
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if not isinstance(value, numbers.Integral):
@@ -196,6 +195,21 @@ def tell_if_refused(args: Any, device: torch.device) -> None:
     """Say that mixed precision was asked for and will not be used."""
     if given(args, "mixed_precision", 0) and not is_fast(device):
         print("=> --mixed-precision 1: this CPU has no bfloat16 instructions; training in float32")
+
+
+def pairs(value: Any) -> list[tuple[float, float]]:
+    """The pairs of finite numbers that `value` holds, or a list as text; else a `ValueError`."""
+    try:
+        found = ast.literal_eval(value.strip()) if isinstance(value, str) else value
+        return [(_finite(one), _finite(other)) for one, other in found]
+    except (MemoryError, RecursionError, SyntaxError, TypeError) as error:
+        raise ValueError(str(error)) from error
+
+
+def _finite(value: Any) -> float:
+    if isinstance(value, (bool, str)) or not math.isfinite(value):
+        raise ValueError
+    return float(value)
 
 
 _BINARY: dict[type[ast.operator], Callable[[float, float], float]] = {

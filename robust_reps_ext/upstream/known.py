@@ -14,6 +14,7 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from functools import cache
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
@@ -182,17 +183,20 @@ def _files(name: str) -> list[str]:
     return ["/".join((package, *place)) + ".py" for place in places]
 
 
-def _folder(package: str) -> str | None:
+def _spec(package: str) -> ModuleSpec | None:
     module = sys.modules.get(package)
-    spec = module.__spec__ if module else importlib.util.find_spec(package)
+    return module.__spec__ if module else importlib.util.find_spec(package)
+
+
+def _folder(package: str) -> str | None:
+    spec = _spec(package)
     places = spec.submodule_search_locations if spec else None
     return os.path.dirname(next(iter(places))) if places else None
 
 
 @cache
 def _is_known(root: str | None, package: str, file: str) -> bool:
-    module = sys.modules.get(package)
-    spec = module.__spec__ if module else importlib.util.find_spec(package)
+    spec = _spec(package)
     try:
         # The loader reads from archives, too.
         loader: Any = spec.loader if spec else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import math
 import time
 from collections.abc import Iterable, Iterator
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 
 from ...runtime.errors import InputError
 from .. import distributed
-from ..arguments import given, number, option, ours, whole_number
+from ..arguments import given, number, option, ours, pairs, whole_number
 
 __all__ = ["ONE_CYCLE", "Course", "image_sizes"]
 
@@ -157,13 +156,12 @@ def image_sizes(value: Any) -> list[tuple[float, int]]:
     [(0.0, 48), (0.6, 64)]
     """
     try:
-        pairs = ast.literal_eval(value.strip()) if isinstance(value, str) else value
-        points = [(float(share), int(size)) for share, size in pairs]
+        points = [(share, int(size)) for share, size in pairs(value)]
         shares = [share for share, _ in points]
         right = shares == sorted(set(shares)) and all(
             0 <= share < 1 and size > 0 for share, size in points
         )
-    except (MemoryError, RecursionError, SyntaxError, TypeError, ValueError):
+    except ValueError:
         right = False
     if not right:
         raise InputError(

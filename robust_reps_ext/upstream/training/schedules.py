@@ -6,15 +6,13 @@ were changed for it.
 
 from __future__ import annotations
 
-import ast
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from ...runtime.errors import InputError
-from ..arguments import given, number, whole_number
+from ..arguments import given, number, pairs, whole_number
 from .course import ONE_CYCLE
 
 __all__ = ["eps_multiplier", "lr_multiplier", "periods"]
@@ -97,9 +95,8 @@ def periods(value: Any, option: str) -> list[tuple[float, float]]:
     [(0.0, 1.0), (30.0, 0.1)]
     """
     try:
-        pairs = ast.literal_eval(value.strip()) if isinstance(value, str) else value
-        points = [(_finite(epoch), _finite(multiplier)) for epoch, multiplier in pairs]
-    except (MemoryError, RecursionError, SyntaxError, TypeError, ValueError):
+        points = pairs(value)
+    except ValueError:
         points = []
     if not points or any(multiplier < 0 for _, multiplier in points):
         raise InputError.also(TypeError)(
@@ -110,12 +107,6 @@ def periods(value: Any, option: str) -> list[tuple[float, float]]:
     if epochs != sorted(set(epochs)):
         raise InputError(f"{option}={value!r}: give its epochs in rising order, each one once")
     return points
-
-
-def _finite(value: Any) -> float:
-    if isinstance(value, (bool, str)) or not math.isfinite(value):
-        raise ValueError
-    return float(value)
 
 
 def _steps(points: Sequence[tuple[float, float]]) -> Multiplier:
