@@ -1,31 +1,45 @@
 #!/usr/bin/env bash
 # Train the networks that come with the package and write them as it ships them: one safetensors
 # file and one card each. Interrupted, the same command goes on. PYTHON chooses the interpreter.
+# Those of photographs are trained on the folder DATA of Tiny ImageNet, for MINUTES by the clock.
 #
-#     examples/train_bundled.sh OUT [robust|standard|vgg ...]
+#     examples/train_bundled.sh OUT [critters-robust|critters-standard|critters-vgg ...]
+#     DATA=DIR MINUTES=200 examples/train_bundled.sh OUT photographs-robust
+#     DATA=DIR MINUTES=40 examples/train_bundled.sh OUT photographs-standard photographs-judge
 set -euo pipefail
 
-[ $# -ge 1 ] || { sed -n '2,5s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+[ $# -ge 1 ] || { sed -n '2,8s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 out=$1
 shift
-[ $# -ge 1 ] || set -- standard vgg robust
+[ $# -ge 1 ] || set -- critters-standard critters-vgg critters-robust
 python=${PYTHON:-python}
 examples=$(dirname "${BASH_SOURCE[0]}")
 
 for name; do
     case $name in
-        robust) options=(critters_fine_robust) ;;
-        standard) options=(critters_fine_standard) ;;
-        vgg) options=(critters_fine_standard --arch critters_vgg) ;;
-        *) echo "$name is not known: give robust, standard or vgg" >&2; exit 2 ;;
+        critters-robust) options=(critters_fine_robust) ;;
+        critters-standard) options=(critters_fine_standard) ;;
+        critters-vgg) options=(critters_fine_standard --arch critters_vgg) ;;
+        photographs-robust) options=(photographs_robust) ;;
+        photographs-standard) options=(photographs_standard) ;;
+        photographs-judge) options=(photographs_standard --arch critters_vgg) ;;
+        *) echo "$name is not known: give critters-robust, photographs-robust, ..." >&2; exit 2 ;;
     esac
+    exported=(--eps 4 --attack-steps 20)
+    told=""
+    if [[ $name == photographs-* ]]; then
+        [ -n "${DATA:-}" ] || { echo "$name needs DATA, the folder of Tiny ImageNet" >&2; exit 2; }
+        options+=(--minutes "${MINUTES:-200}")
+        exported=(--eps 1 --half --dataset tiny_imagenet --data "$DATA")
+        told="--data DIR "
+    fi
     preset=$("$python" -m robust_reps_ext preset "${options[0]}")
     more=("${options[@]:1}")
     resume=()
     [ ! -e "$out/$name/checkpoint.pt.latest" ] || resume=(--resume)
     "$python" -m robustness.main --config-path "$preset" ${more[@]+"${more[@]}"} \
-        --out-dir "$out" --exp-name "$name" ${resume[@]+"${resume[@]}"}
-    "$python" "$examples/export_model.py" "$out/critters-$name.safetensors" \
-        --checkpoint "$out/$name/checkpoint.pt.latest" --eps 4 \
-        --command "python -m robustness.main --config-path \"\$(robust-reps preset ${options[0]})\" ${more[*]+${more[*]} }--out-dir runs --exp-name $name"
+        ${told:+--data "$DATA"} --out-dir "$out" --exp-name "$name" ${resume[@]+"${resume[@]}"}
+    "$python" "$examples/export_model.py" "$out/$name.safetensors" "${exported[@]}" \
+        --checkpoint "$out/$name/checkpoint.pt.latest" \
+        --command "python -m robustness.main --config-path \"\$(robust-reps preset ${options[0]})\" ${more[*]+${more[*]} }$told--out-dir runs --exp-name $name"
 done

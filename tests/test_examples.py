@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import re
 import runpy
 from argparse import Namespace
@@ -14,7 +13,6 @@ import torch
 from cox.readers import CollectionReader
 from PIL import Image
 from robustness import train
-from robustness.datasets import DATASETS
 
 import robust_reps_ext as rr
 from robust_reps_ext.datasets import critters
@@ -174,28 +172,3 @@ def test_compare_models(run, tmp_path):
 def height_of(picture):
     with Image.open(picture) as opened:
         return opened.height
-
-
-def test_export_model(run, tmp_path, monkeypatch):
-    data = DATASETS["critters_fine"]
-    few = data.make_loaders
-
-    def fewer(self, *args, **kwargs):
-        _, loader = few(self, *args, **kwargs)
-        images, labels = next(iter(loader))
-        return None, [(images[:9], labels[:9])]
-
-    monkeypatch.setattr(data, "make_loaders", fewer)
-    out = tmp_path / "tiny.safetensors"
-    bundled = Path(rr.__file__).parent / "models/zoo/weights/critters-standard.safetensors"
-    run("export_model.py", out, "--checkpoint", bundled, "--command", "none", "--eps", "0.1")
-    card = json.loads(out.with_suffix(".json").read_text())
-    assert set(card["accuracies"]) == {
-        "critters_fine clean",
-        "critters_fine PGD-20",
-        "critters clean",
-        "critters PGD-20",
-    }
-    exported, original = rr.load_model(out), rr.load_model(bundled)
-    x = torch.rand(2, 3, 64, 64)
-    assert torch.equal(exported(x)[0], original(x)[0])

@@ -228,6 +228,19 @@ class TinyImageNet(DataSet):
         self.description = f"{len(wnids)} classes of Tiny ImageNet"
         return [(self.names[wnid], [wnid]) for wnid in wnids]
 
+    def super_classes(self) -> dict[str, list[int]]:
+        """Those of Restricted ImageNet's animals that are there -> the labels that they stand for.
+
+        What accuracies of the animals are counted with, see the `group` of
+        `robust_reps_ext.evaluate`. Labels of no animal are in none.
+        """
+        there = _animals([*self._labels])
+        return {
+            name: sorted({self._labels[wnid] for wnid in some})
+            for name, some in there.items()
+            if some
+        }
+
     def left_out(self) -> list[tuple[str, str]]:
         """The validation images that have no label: path and name of the class."""
         files = files_of(Path(self.data_path), "val", [*self.names])
@@ -265,9 +278,7 @@ class RestrictedTinyImageNet(TinyImageNet):
     _name = "restricted_tiny_imagenet"
 
     def _groups(self, wnids: Sequence[str]) -> list[tuple[str, list[str]]]:
-        every = {
-            name: [wnid for wnid in wnids if wnid in some] for name, some in sub_classes().items()
-        }
+        every = _animals(wnids)
         there = [(name, some) for name, some in every.items() if some]
         missing = [name for name, some in every.items() if not some]
         if not there:
@@ -284,6 +295,11 @@ class RestrictedTinyImageNet(TinyImageNet):
             logging.WARNING if missing else logging.INFO, "%s: %s", self._name, self.description
         )
         return there
+
+
+def _animals(wnids: Sequence[str]) -> dict[str, list[str]]:
+    """The paper's nine animals (Table 1) -> those of the WordNet ids that are of them."""
+    return {name: [one for one in wnids if one in some] for name, some in sub_classes().items()}
 
 
 def _chosen(names: Mapping[str, str], classes: Sequence[str] | None) -> list[str]:
