@@ -67,7 +67,14 @@ TABLE = [
     ("eq. 5", "addition", "objective", "coordinate_maximization"),
     ("eq. 5", "addition", "targeted", False),
 ]
-OF_ALL = [("constraint", "2"), ("schedule", "paper"), ("fake_relu", True), ("patience", None)]
+OF_ALL = [
+    ("constraint", "2"),
+    ("schedule", "paper"),
+    ("fake_relu", True),
+    ("patience", None),
+    ("batch_size", 32),
+    ("precision", "float32"),
+]
 
 # Unit of `paper --full`, what of its runs, and the value at 224 pixels.
 FULL = [
