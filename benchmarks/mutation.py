@@ -10,24 +10,28 @@ from __future__ import annotations
 
 import argparse
 import ast
+import importlib
 import json
 import os
 import random
+import resource
 import shutil
 import signal
 import sys
 import tempfile
 import time
-import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
+from types import FunctionType, ModuleType
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "robust_reps_ext"
 EXPERIMENTS = ("experiments/test_experiments.py",)
+PASSES = ("experiments/test_activations.py", "experiments/test_accuracy.py")
 RESULTS = ("results/test_result.py", "test_channels.py")
 # Of every file of experiments, last.
 NUMBERS = ("test_paper_constants.py",)
@@ -47,13 +51,7 @@ CORE: dict[str, tuple[str, ...]] = {
     "upstream/attack/state.py": (*ATTACK, *SNAPSHOT),
     "upstream/attack/steps.py": (*ATTACK, *EXPERIMENTS, "experiments/test_regularizers.py"),
     "experiments/accuracy.py": ("experiments/test_accuracy.py", *EXPERIMENTS, *RESULTS, *NUMBERS),
-    "experiments/activations.py": (
-        "experiments/test_activations.py",
-        "experiments/test_accuracy.py",
-        *EXPERIMENTS,
-        *RESULTS,
-        *NUMBERS,
-    ),
+    "experiments/activations.py": (*PASSES, *EXPERIMENTS, *RESULTS, *NUMBERS),
     "experiments/addition.py": (*EXPERIMENTS, *RESULTS, *NUMBERS),
     "experiments/constrained.py": (*EXPERIMENTS, *RESULTS, *NUMBERS),
     "experiments/interpolation.py": (*EXPERIMENTS, *RESULTS, *NUMBERS),
@@ -69,12 +67,7 @@ CORE: dict[str, tuple[str, ...]] = {
     "datasets/restricted_imagenet.py": ("datasets/test_restricted_imagenet.py", *NUMBERS),
     "upstream/data/label_maps.py": ("datasets/test_restricted_imagenet.py", *NUMBERS),
 }
-# Third parties' modules, imported once; each mutant's process is a fork.
-PRELOADED = (
-    "torch torchvision numpy scipy.stats pandas matplotlib.pyplot PIL.Image safetensors.torch "
-    "tqdm pytest tables dill git tensorboardX timm"
-)
-LIMIT = 600.0  # seconds of the tests of a mutant
+SECONDS = 300  # of processor time, for the tests of a mutant
 COPIED = ("robust_reps_ext", "tests", "pyproject.toml")
 
 COMPARED: dict[type, tuple[type, ...]] = {
@@ -229,95 +222,131 @@ def _others(node: ast.expr) -> Iterator[str]:
                 yield ast.unparse(ast.Call(node.func, node.args, left))
 
 
-class Watch:
-    """A plugin of pytest: the test that failed."""
+def _grafted(module: ModuleType, source: str) -> None:
+    """Give the functions, classes and data of a module what they are in another source of it.
 
-    failed = ""
+    In place, so that whoever has imported them has the changed ones.
+    """
+    new = ModuleType(module.__name__)
+    new.__dict__.update(__file__=module.__file__, __package__=module.__package__)
+    if hasattr(module, "__path__"):
+        new.__path__ = module.__path__
+    exec(compile(source, str(module.__file__), "exec"), new.__dict__)
+    for name, value in vars(new).items():
+        before = vars(module).get(name)
+        if name.startswith("__") or value is before:
+            continue
+        if isinstance(value, type):
+            for part, one in vars(value).items():
+                _graft(before, part, vars(before).get(part), one)
+        else:
+            _graft(module, name, before, value)
+
+
+def _graft(owner: Any, name: str, before: Any, value: Any) -> None:
+    for inner in ("__wrapped__", "__func__", "fget", "func"):
+        if hasattr(value, inner) and not isinstance(value, FunctionType):
+            _graft(None, name, getattr(before, inner), getattr(value, inner))
+            return
+    if isinstance(value, FunctionType):
+        if hasattr(value, "__wrapped__"):
+            _graft(None, name, before.__wrapped__, value.__wrapped__)
+            return
+        before.__code__ = value.__code__
+        before.__defaults__, before.__kwdefaults__ = value.__defaults__, value.__kwdefaults__
+    elif isinstance(value, dict) and isinstance(before, dict):
+        before.clear()
+        before.update(value)
+    elif owner is not None and not name.startswith("__"):
+        setattr(owner, name, value)
+
+
+class Mutants:
+    """A plugin of pytest that runs the collected tests once for each mutant, in a fork."""
+
+    def __init__(self, copy: Path, drawn: list[Mutant], out: Path, again: bool) -> None:
+        self.copy, self.drawn, self.out, self.again = copy, drawn, out, again
+        lines = out.read_text("utf-8").splitlines() if out.exists() else []
+        self.rows = {row["id"]: row for row in map(json.loads, lines)}
+        self.modules = {name: importlib.import_module(_dotted(name)) for name in CORE}
+        self.failed = ""
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         if report.failed and not self.failed:
             self.failed = report.nodeid
 
-    def pytest_collectreport(self, report: Any) -> None:
-        self.pytest_runtest_logreport(report)
+    def pytest_runtestloop(self, session: Any) -> bool:
+        self._check(session)
+        for i, mutant in enumerate(self.drawn):
+            before = self.rows.get(mutant.id)
+            if before is None or (self.again and before["status"] == "survived"):
+                row = self.rows[mutant.id] = self.tried(session, mutant)
+                with self.out.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(row) + "\n")
+                told = f"{i + 1}/{len(self.drawn)} {row['status']}, {row['seconds']} s: {row['id']}"
+                print(told, file=sys.stderr, flush=True)
+        return True
 
-
-def _tests(files: tuple[str, ...]) -> dict[str, Any]:
-    """Run tests in this process until one fails."""
-    import pytest
-
-    watch = Watch()
-    options = ["-q", "-x", "--tb=no", "-p", "no:cacheprovider", "-p", "no:xdist"]
-    options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
-    # xdist's own option stands in pyproject.toml.
-    options += ["-o", "addopts=--import-mode=importlib -m 'not slow'"]
-    there = [f"tests/{name}" for name in files if Path("tests", name).exists()]
-    return {"status": int(pytest.main([*options, *there], plugins=[watch])), "by": watch.failed}
-
-
-def forked(
-    log: Path, call: Callable[[], dict[str, Any]], timeout: float
-) -> tuple[int | None, dict[str, Any]]:
-    """What `call` gives as JSON in a process of its own, and its status; None after `timeout`."""
-    told = log.with_suffix(".json")
-    told.unlink(missing_ok=True)
-    child = os.fork()
-    if not child:
-        os.setpgid(0, 0)
-        with log.open("wb") as file:
-            os.dup2(file.fileno(), 1)
-            os.dup2(file.fileno(), 2)
-        status = 70
-        try:
-            found = call()
-            told.write_text(json.dumps(found), "utf-8")
-            status = int(found["status"])
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            sys.stdout.flush()
-            os._exit(status)
-    ends = time.monotonic() + timeout
-    while time.monotonic() < ends:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            return status, json.loads(told.read_text("utf-8")) if told.exists() else {}
-        time.sleep(0.05)
-    os.killpg(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return None, {}
-
-
-class Copy:
-    """A copy of the tree, that holds one mutant at a time."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.log = path.parent / "log"
-
-    def check(self) -> None:
-        """End unless every test passes without a mutant."""
-        files = tuple(dict.fromkeys(name for names in CORE.values() for name in names))
-        status, told = forked(self.log, lambda: _tests(files), 12 * LIMIT)
-        if status != 0:
-            raise SystemExit(f"without a mutant {told.get('by')} fails: {self.log}")
-
-    def tried(self, mutant: Mutant) -> dict[str, Any]:
+    def tried(self, session: Any, mutant: Mutant) -> dict[str, Any]:
         """Whether a test fails with the mutant, and which."""
-        tests = CORE[mutant.path]
-        path = self.path / PACKAGE / mutant.path
+        path = self.copy / PACKAGE / mutant.path
         before, times = path.read_bytes(), path.stat()
-        path.write_bytes(before[: mutant.start] + mutant.now.encode() + before[mutant.stop :])
+        source = before[: mutant.start] + mutant.now.encode() + before[mutant.stop :]
+        path.write_bytes(source)  # for what starts processes
         begun = time.monotonic()
         try:
-            status, told = forked(self.log, lambda: _tests(tests), LIMIT)
+            change = partial(_grafted, self.modules[mutant.path], source.decode())
+            how, by = self._forked(session, CORE[mutant.path], change)
         finally:
             path.write_bytes(before)
             os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
-        how = "timeout" if status is None else "survived" if status == 0 else "killed"
         seconds = round(time.monotonic() - begun, 1)
-        row = {"id": mutant.id, "status": how, "by": told.get("by", ""), "seconds": seconds}
-        return {**row, **asdict(mutant)}
+        return {"id": mutant.id, "status": how, "by": by, "seconds": seconds, **asdict(mutant)}
+
+    def _check(self, session: Any) -> None:
+        """End unless the tests pass where a module is given its own source."""
+        for name, module in self.modules.items():
+            source = (self.copy / PACKAGE / name).read_text("utf-8")
+            how, by = self._forked(session, (), partial(_grafted, module, source))
+            if how != "survived":
+                raise SystemExit(f"{name} cannot be changed: {by}")
+
+    def _forked(
+        self, session: Any, files: tuple[str, ...], change: Callable[[], None]
+    ) -> tuple[str, str]:
+        """How the tests end after a change, in a process of its own, and the test that failed."""
+        told = self.copy.parent / "failed"
+        told.unlink(missing_ok=True)
+        child = os.fork()
+        if not child:
+            resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
+            status = 1
+            try:
+                change()
+                items = [
+                    item
+                    for name in files
+                    for item in session.items
+                    if item.nodeid.startswith(f"tests/{name}::")
+                ]
+                for item, after in zip(items, [*items[1:], None], strict=True):
+                    session.config.hook.pytest_runtest_protocol(item=item, nextitem=after)
+                    if self.failed:
+                        break
+                status = int(bool(self.failed))
+                told.write_text(self.failed, "utf-8")
+            except BaseException as error:  # a module that no longer loads
+                told.write_text(f"{type(error).__name__}: {error}", "utf-8")
+            finally:
+                os._exit(status)
+        _, status = os.waitpid(child, 0)
+        late = os.WIFSIGNALED(status) and os.WTERMSIG(status) in (signal.SIGXCPU, signal.SIGKILL)
+        by = told.read_text("utf-8") if told.exists() else ""
+        return ("timeout" if late else "killed" if status else "survived"), by
+
+
+def _dotted(name: str) -> str:
+    return f"{PACKAGE}.{name.removesuffix('.py').removesuffix('/__init__').replace('/', '.')}"
 
 
 def main() -> None:
@@ -326,7 +355,6 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("mutants.jsonl"))
     parser.add_argument("--again", action="store_true", help="Try survivors again.")
-    parser.add_argument("--unchecked", action="store_true", help="Do not first run all tests once.")
     parser.add_argument("--copy", type=Path, help="The copy; for the script's own use.")
     given = parser.parse_args()
     if given.copy is None:
@@ -336,36 +364,30 @@ def main() -> None:
             source, into = ROOT / name, copy / name
             (shutil.copytree if source.is_dir() else shutil.copy2)(source, into)
         os.environ |= {"PYTHONPATH": str(copy), "OMP_NUM_THREADS": "1"}
-        command = [sys.executable, *sys.argv, "--out", str(given.out.absolute())]
+        own = [str(ROOT / "benchmarks" / "mutation.py"), *sys.argv[1:]]
+        own += ["--out", str(given.out.absolute()), "--copy", str(copy)]
         os.chdir(copy)
-        os.execv(sys.executable, [*command[:1], str(ROOT / "benchmarks" / "mutation.py"),
-                                  *command[2:], "--copy", str(copy)])  # fmt: skip
-    for name in PRELOADED.split():
-        __import__(name)
+        os.execv(sys.executable, [sys.executable, *own])
+    import pytest
+
     every = [
         mutant
         for name in CORE
         for mutant in Finder(name, (given.copy / PACKAGE / name).read_text("utf-8")).found
     ]
     drawn = random.Random(given.seed).sample(every, min(given.n, len(every)))
-    lines = given.out.read_text("utf-8").splitlines() if given.out.exists() else []
-    rows = {row["id"]: row for row in map(json.loads, lines)}
-    copy = Copy(given.copy)
-    if not given.unchecked:
-        copy.check()
-    for i, mutant in enumerate(drawn):
-        before = rows.get(mutant.id)
-        if before is None or (given.again and before["status"] == "survived"):
-            rows[mutant.id] = row = copy.tried(mutant)
-            with given.out.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(row) + "\n")
-            print(
-                f"{i + 1}/{len(drawn)} {row['status']}, {row['seconds']} s: {row['id']}", flush=True
-            )
-    ran = [rows[mutant.id] for mutant in drawn]
+    files = dict.fromkeys(name for names in CORE.values() for name in names)
+    # xdist's own option stands in pyproject.toml.
+    options = ["-o", "addopts=--import-mode=importlib -m 'not slow'", "--tb=no", "-q"]
+    options += ["-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:terminal"]
+    options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
+    mutants = Mutants(given.copy, drawn, given.out, given.again)
+    pytest.main([*options, *(f"tests/{name}" for name in files)], plugins=[mutants])
+    ran = [mutants.rows[mutant.id] for mutant in drawn if mutant.id in mutants.rows]
     count = Counter(row["status"] for row in ran)
-    print(f"{len(every)} mutants in {len(CORE)} files, {len(ran)} drawn with seed {given.seed}: "
-          f"{dict(count)}, {100 * (1 - count['survived'] / len(ran)):.1f}% seen")  # fmt: skip
+    seen = 100 * (1 - count["survived"] / max(1, len(ran)))
+    print(f"{len(every)} mutants in {len(CORE)} files, {len(drawn)} drawn with seed {given.seed}")
+    print(f"{len(ran)} have run: {dict(count)}, {seen:.1f}% seen")
     for row in ran:
         if row["status"] == "survived":
             print(f"survived: {row['id']}")
