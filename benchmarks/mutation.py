@@ -28,6 +28,8 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
+import pytest
+
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "robust_reps_ext"
 EXPERIMENTS = ("experiments/test_experiments.py",)
@@ -309,7 +311,7 @@ class Mutants:
             source = (self.copy / PACKAGE / name).read_text("utf-8")
             how, by = self._forked(session, (), partial(_grafted, module, source))
             if how != "survived":
-                raise SystemExit(f"{name} cannot be changed: {by}")
+                pytest.exit(f"{name} cannot be changed: {by}", returncode=1)
 
     def _forked(
         self, session: Any, files: tuple[str, ...], change: Callable[[], None]
@@ -329,7 +331,7 @@ class Mutants:
                     for item in session.items
                     if item.nodeid.startswith(f"tests/{name}::")
                 ]
-                for item, after in zip(items, [*items[1:], None], strict=True):
+                for item, after in zip(items, [*items[1:], None], strict=False):
                     session.config.hook.pytest_runtest_protocol(item=item, nextitem=after)
                     if self.failed:
                         break
@@ -368,8 +370,6 @@ def main() -> None:
         own += ["--out", str(given.out.absolute()), "--copy", str(copy)]
         os.chdir(copy)
         os.execv(sys.executable, [sys.executable, *own])
-    import pytest
-
     every = [
         mutant
         for name in CORE
@@ -378,11 +378,12 @@ def main() -> None:
     drawn = random.Random(given.seed).sample(every, min(given.n, len(every)))
     files = dict.fromkeys(name for names in CORE.values() for name in names)
     # xdist's own option stands in pyproject.toml.
-    options = ["-o", "addopts=--import-mode=importlib -m 'not slow'", "--tb=no", "-q"]
+    options = ["-o", "addopts=--import-mode=importlib -m 'not slow'"]
     options += ["-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:terminal"]
     options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
     mutants = Mutants(given.copy, drawn, given.out, given.again)
-    pytest.main([*options, *(f"tests/{name}" for name in files)], plugins=[mutants])
+    if pytest.main([*options, *(f"tests/{name}" for name in files)], plugins=[mutants]):
+        raise SystemExit(1)
     ran = [mutants.rows[mutant.id] for mutant in drawn if mutant.id in mutants.rows]
     count = Counter(row["status"] for row in ran)
     seen = 100 * (1 - count["survived"] / max(1, len(ran)))

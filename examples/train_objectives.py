@@ -40,11 +40,11 @@ def trained(data: CrittersDataSet, adversary: str, args: argparse.Namespace) -> 
     model = rr.load_model(CrittersResNet(width=args.width), dataset=data)
     settings = {
         "out_dir": str(args.out / adversary), "seed": 0, "epochs": args.epochs, "log_iters": 0,
-        "save_ckpt_iters": -1, "lr": 0.2, "custom_lr_multiplier": "one-cycle", "momentum": 0.9,
+        "save_ckpt_iters": -1, "lr": 0.1, "custom_lr_multiplier": "one-cycle", "momentum": 0.9,
         "weight_decay": 5e-4, "adv_train": int(adversary != "none"), "adv_eval": 0,
-        "constraint": "2", "eps": args.eps, "attack_lr": args.eps / 2, "attack_steps": 2,
-        "random_start": 1, "random_restarts": 0, "use_best": 0,
-        "adv_objective": adversary if adversary in OBJECTIVES else None,
+        "constraint": "2", "eps": args.eps, "eps_warmup": 0.3,
+        "attack_lr": args.eps / 2, "attack_steps": 2, "random_start": 1, "random_restarts": 0,
+        "use_best": 0, "adv_objective": adversary if adversary in OBJECTIVES else None,
     }  # fmt: skip
     (args.out / adversary).mkdir(parents=True, exist_ok=True)
     loaders = data.make_loaders(workers=0, batch_size=54)
@@ -62,7 +62,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=1620, help="training images")
     parser.add_argument("--width", type=int, default=8, help="channels of the first layer")
     parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--eps", type=float, default=1.0, help="radius of the adversary, L2")
+    parser.add_argument("--eps", type=float, default=0.5, help="radius of the adversary, L2")
     parser.add_argument("--iterations", type=int, default=200, help="PGD steps of the inverses")
     args = parser.parse_args()
 
