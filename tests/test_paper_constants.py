@@ -356,3 +356,23 @@ def test_the_box_is_no_wider_than_388():
     """So that eps 1000 and 500 never bind at 224 pixels."""
     assert round((3 * 224 * 224) ** 0.5) == 388
     assert paper_eps(torch.empty(3, 224, 224)) == 3
+
+
+class Asked(Convolutional):
+    """Remembers whether the gradient was to pass straight through the last ReLU."""
+
+    asked: set[bool] = set()  # noqa: RUF012
+
+    def forward(self, x, with_latent=False, fake_relu=False, no_relu=False):
+        if torch.is_grad_enabled():
+            self.asked.add(fake_relu)
+        return super().forward(x, with_latent=with_latent)
+
+
+@pytest.mark.parametrize("fake_relu", [True, False])
+def test_the_ablation_of_the_fake_relu_reaches_every_experiment(fake_relu):
+    model = wrapped(Asked(nn.AvgPool2d(14), nn.Conv2d(3, 8, 1), Square(), width=8), PLAIN)
+    for name, call in experiments(model, (28, 28)).items():
+        Asked.asked.clear()
+        call(iterations=1, fake_relu=fake_relu)
+        assert Asked.asked == {fake_relu}, name
