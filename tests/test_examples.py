@@ -159,6 +159,34 @@ def test_train_robust(run, tmp_path, capsys):
 
 
 @pytest.mark.slow
+def test_train_objectives(run, tmp_path, capsys, monkeypatch):
+    attacks, options = [], []
+    train_model = train.train_model
+
+    def watched(args, model, loaders):
+        model.attacker.register_forward_hook(
+            lambda _, given, how, end: attacks.append(how.get("custom_loss")), with_kwargs=True
+        )
+        options.append((args.adv_train, args.adv_objective))
+        return train_model(args, model, loaders)
+
+    monkeypatch.setattr(train, "train_model", watched)
+    run(
+        "train_objectives.py", "--out", tmp_path, "--images", 54, "--epochs", 1, "--iterations", 2,
+    )  # fmt: skip
+    assert_pictures(tmp_path, "objectives.png")
+    names = ["representation_matching", "interpolation_target", "coordinate_maximization"]
+    assert options == [(0, None), (1, None), *((1, name) for name in names)]
+    assert {one.name for one in attacks if hasattr(one, "name")} >= set(names)
+    said = capsys.readouterr().out
+    for name in ("none", "class", *names):
+        clean, attacked, _ = numbers(
+            said, rf"{name}: ([\d.]+)% clean, ([\d.]+)% under PGD; .* to ([\d.]+),"
+        )
+        assert 0 <= attacked <= clean <= 100
+
+
+@pytest.mark.slow
 def test_compare_models(run, tmp_path):
     run(
         "compare_models.py", "--out", tmp_path, "--iterations", 2, "--pairs", 2, "--n", 9,

@@ -21,8 +21,9 @@ from .activations import ALL, extremes, merged
 
 __all__ = ["ACTIVATIONS_PART", "COUNTS_PART", "Watch", "accuracies", "all_activations", "watched"]
 
-Watch: TypeAlias = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
-"""``with watch(what) as progress`` is put around each part: ``progress(images, images_in_all)``."""
+Watch: TypeAlias = Callable[[str], AbstractContextManager[Any]]
+"""``with watch(what) as progress`` is put around each part: ``progress(images, images_in_all)``,
+with clean accuracy as the third where accuracies are counted."""
 
 COUNTS_PART = 1024
 ACTIVATIONS_PART = 4096
@@ -40,6 +41,7 @@ def accuracies(
     groups: Mapping[str, Tensor | None],
     precision: str = "float32",
     batch_size: int | Literal["auto"] = 32,
+    part: int = COUNTS_PART,
 ) -> list[dict[str, Any]]:
     """Clean accuracies, and those under PGD, of several models (Tables 4, 5).
 
@@ -59,6 +61,9 @@ def accuracies(
         What the labels are -> the `group` of `evaluate`, None for the classes themselves.
     batch_size
         Images at once; ``"auto"`` for as many as are fastest and fit into memory.
+    part
+        Images that are counted before their counts are kept: what an interruption loses. A store
+        must be gone on with in parts of the same size.
 
     Returns
     -------
@@ -84,29 +89,30 @@ def accuracies(
         for labels, group in groups.items():
             said = {"model": name, "labels": labels}
             whole = f"{k}-{labels.replace(' ', '-')}"
-            with store.parts(whole, len(images), COUNTS_PART) as parts:
-                for part in parts:
+            with store.parts(whole, len(images), part) as parts:
+                for one in parts:
                     if size == "auto":
                         size = _fastest(model, images, how, attack_steps[:1])
-                    some = Subset(images, range(part.first, part.stop))
+                    some = Subset(images, range(one.first, one.stop))
                     with watch(f"{name}, {labels}") as progress:
                         counts = evaluate(
                             model,
-                            watched(some, size, progress),
+                            DataLoader(some, size),
+                            progress=progress,
                             attack_steps=attack_steps,
                             group=group,
                             **how,
                         )
                     counted = [
-                        {**said, "attack": one.name, "correct": one.correct, "n": one.n}
-                        | {"by_class": json.dumps(one.by_class)}
-                        for one in counts
+                        {**said, "attack": found.name, "correct": found.correct, "n": found.n}
+                        | {"by_class": json.dumps(found.by_class)}
+                        for found in counts
                     ]
-                    store.add_rows(part, counted, table="counts")
+                    store.add_rows(one, counted, table="counts")
             rows += [{**said, **_row(one)} for one in added_up(store.rows(whole))]
     with store.parts("accuracy", len(rows), len(rows)) as parts:
-        for part in parts:
-            store.add_rows(part, [{**row, "name": "accuracy"} for row in rows])
+        for one in parts:
+            store.add_rows(one, [{**row, "name": "accuracy"} for row in rows])
     return rows
 
 

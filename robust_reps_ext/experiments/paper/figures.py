@@ -9,13 +9,12 @@ import torch
 from torch import Tensor
 
 from ...datasets.patterns import kaleidoscope
-from ...results.plots import Line, accuracy_figure, curve_figure
+from ...results.plots import Line, curve_figure
 from ...results.synthesis import Synthesis
 from ...results.units import Found
 from ...runtime.errors import InputError
 from ...synthesis import Progress, noise
 from ...synthesis.settings import at_size
-from ..accuracy import evaluate
 from ..activations import most_activating
 from ..addition import add_feature
 from ..constrained import Curve, invert_within
@@ -25,7 +24,6 @@ from ..visualization import visualize
 from .study import Study
 
 __all__ = [
-    "accuracies",
     "activations",
     "additions",
     "features",
@@ -263,32 +261,3 @@ def additions(study: Study, progress: bool | Progress) -> Found:
         seen = study.predicted(model, runs[name].images)
         metadata["captions"][name] = [f"{i}: {label}" for i, label in zip(each, seen, strict=True)]
     return Found(runs, metadata)
-
-
-def accuracies(study: Study, progress: bool | Progress) -> Found:
-    """Tables 4, 5: clean accuracy, and accuracy under PGD."""
-    rows = {
-        name: evaluate(
-            model,
-            study.tested(),
-            eps=study.eps,
-            attack_steps=study.scale.attack_steps,
-            group=study.group,
-            precision=study.scale.precision,
-        )
-        for name, model in study.models.items()
-    }
-    metadata: dict[str, Any] = {
-        "eps": study.eps,
-        "images": rows["robust"][0].n,
-        "columns": [one.name for one in rows["robust"]],
-        "rows": {
-            name: [{"share": one.share, "interval": one.interval()} for one in row]
-            for name, row in rows.items()
-        },
-    }
-    lines = []
-    for name, row in rows.items():
-        low, high = zip(*(one.interval() for one in row), strict=True)
-        lines.append(Line([one.share for one in row], low, high, name))
-    return Found(metadata=metadata, plot=lambda: accuracy_figure(metadata["columns"], lines))

@@ -12,15 +12,24 @@ import torch
 from robustness.attacker import AttackerModel
 from robustness.datasets import DataSet
 from torch import Tensor
+from torch.utils.data import DataLoader, Subset
 
 from ...datasets.photographs import PHOTOGRAPHS
-from ...datasets.samples import Samples, validation_samples
+from ...datasets.samples import (
+    Samples,
+    validation_places,
+    validation_samples,
+    validation_set,
+)
 from ...datasets.targets import held_out_samples, target_samples
 from ...models.representation import shuffled_coordinates
 from ...results.synthesis import Synthesis
 from ...synthesis.settings import Options, at_size
 
-__all__ = ["SCALES", "Scale", "Study"]
+__all__ = ["BATCH", "SCALES", "Scale", "Study"]
+
+BATCH = 64
+"""Images at once in a pass through the validation set, and as many counted before it is kept."""
 
 
 @dataclass(frozen=True)
@@ -197,14 +206,16 @@ class Study:
             return held_out_samples(self.data_set, n, seed=self.seed)
         return target_samples("photographs", self.data_set, min(n, len(PHOTOGRAPHS)))
 
-    def tested(self) -> Iterable[tuple[Tensor, Tensor]]:
-        """Batches of the validation images that accuracies are counted on."""
+    def tested_images(self) -> Any:
+        """The validation images that accuracies are counted on: a data set of pairs."""
+        places = validation_places(self.data_set, self.scale.tested, seed=self.seed)
         if self.scale.tested is None:
-            _, loader = self.data_set.make_loaders(0, 64, only_val=True, shuffle_val=False)
-            yield from loader
-            return
-        found = self.samples(self.scale.tested)
-        yield from zip(found.images.split(64), found.labels.split(64), strict=True)
+            places.sort()  # as the files lie
+        return Subset(validation_set(self.data_set), places)
+
+    def tested(self) -> Iterable[tuple[Tensor, Tensor]]:
+        """Batches of them."""
+        return DataLoader(self.tested_images(), BATCH)
 
     def names(self, labels: Tensor) -> list[str]:
         """The names of classes."""

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from ...results.units import Found, Heading
 from ...synthesis import Progress
 from .figures import (
-    accuracies,
     activations,
     additions,
     features,
@@ -21,6 +20,7 @@ from .figures import (
     within_radii,
 )
 from .study import Study
+from .tables import accuracies
 
 __all__ = ["ORDER", "UNITS", "Unit"]
 

@@ -24,6 +24,7 @@ NAMES = (
     "photographs_standard",
     "restricted_imagenet_robust",
     "restricted_imagenet_standard",
+    "restricted_imagenet_vgg16",
 )
 OPTIONS = {name.replace("-", "_"): kind for group in GROUPS for name, kind, _, _ in entries(group)}
 
@@ -90,3 +91,10 @@ def test_the_papers_settings(name, drops):
         table_3 = {"constraint": "2", "eps": "3.0", "attack_steps": 7, "attack_lr": "0.5"}
         assert table_3.items() <= preset.items()
         assert preset["random_start"] == 1
+
+
+def test_the_vgg_is_trained_as_the_papers_standard_resnet():
+    vgg, resnet = read("restricted_imagenet_vgg16"), read("restricted_imagenet_standard")
+    assert vgg == {**resnet, "arch": "vgg16_bn"}
+    network = DATASETS["restricted_imagenet"]("/nowhere").get_model("vgg16_bn")
+    assert network.classifier[-1].out_features == 9
