@@ -30,7 +30,7 @@ def fitted(texts: Sequence[str], width: float, size: float) -> tuple[list[str], 
 
     Examples
     --------
-    >>> fitted(["leads after 32 steps"], width=0.75, size=7.0)
+    >>> fitted(["leads after 32 steps"], width=0.6, size=7.0)
     (['leads after\\n32 steps'], 7.0)
     """
     broken = [

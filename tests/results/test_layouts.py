@@ -95,7 +95,7 @@ def test_sources_stand_under_targets_with_their_own_names():
 
 
 def test_words_are_broken_before_they_are_made_smaller():
-    words, size = fitted(["leads after 32 steps", "no"], 0.75, 7.0)
+    words, size = fitted(["leads after 32 steps", "no"], 0.6, 7.0)
     assert words == ["leads after\n32 steps", "no"]
     assert size == 7.0
     [word], size = fitted(["Staffordshirebullterrier"], 0.8, 7.0)
