@@ -89,7 +89,7 @@ def pairs(common: Experiment) -> None:
     """Find pairs of images of nearly equal representation and different content (Fig. 2).
 
     From n images the search looks for images that the network represents as it does n others. Of a
-    standard network, what it finds still looks like where it began.
+    standard network, what it finds tends to look like where it began.
 
     \b
     robust-reps pairs --model critters-standard --dataset critters_fine \\
