@@ -60,7 +60,8 @@ def visualize(
     import torch
 
     from ..experiments.visualization import visualize as visualize_coordinates
-    from ..results.figures import Row, image_grid
+    from ..results.figures import panel_figure
+    from ..results.layouts import features
     from ..synthesis import noise
 
     images = common.samples()
@@ -94,17 +95,14 @@ def visualize(
         )
         # Each part holds all seeds, and some of the coordinates of each.
         of = {i: [k for k, row in enumerate(rows) if row["coordinate"] == i] for i in chosen}
-        shown = chosen[:SHOWN]
-        grid = [
-            Row(
-                torch.cat([seeds[s][None], *(run.images[of[i][s]][None] for i in shown)]),
-                captions=[start, *(f"{i}: {rows[of[i][s]]['predicted']}" for i in shown)],
-            )
-            for s, start in enumerate(starts)
-        ]
-        picture = store.add_figure(
-            "features", image_grid(grid, columns=1 + len(shown), channels=common.channels)
+        order = [of[i][s] for s in range(len(seeds)) for i in chosen]
+        shown = features(
+            run[torch.tensor(order)],
+            chosen,
+            predicted=[rows[k]["predicted"] for k in order],
+            seeds=starts,
         )
+        picture = store.add_figure("features", panel_figure(shown, channels=common.channels))
     means = [sum(rows[k]["objective"] for k in of[i]) / len(seeds) for i in chosen]
     tell(("coordinate", "mean value"), zip(chosen, means, strict=True), [store.path, picture])
 
@@ -122,7 +120,9 @@ def add_feature(
       --coordinate 3 --n 8 --out out
     """
     from ..experiments.addition import add_feature as add_to_images
-    from ..models.representation import representation
+    from ..experiments.addition import outcomes
+    from ..results.figures import panel_figure
+    from ..results.layouts import additions
 
     def make(part: Part, given: dict[str, Any]) -> tuple[Synthesis, Any]:
         images = common.samples(part.images)
@@ -132,16 +132,31 @@ def add_feature(
             coordinate,
             **given,
         )
-        latent = representation(common.network, found.images, layer=common.layer)
-        leads = (latent.argmax(dim=1) == coordinate).tolist()
+        said = outcomes(common.network, found, coordinate)
         return found, [
-            {"label": label, "index": index, "coordinate": coordinate, "leads": bool(lead)}
-            for label, index, lead in zip(images.names, images.indices.tolist(), leads, strict=True)
+            {
+                "label": label,
+                "index": index,
+                "coordinate": coordinate,
+                "leads": outcome.startswith("leads"),
+                "said": outcome,
+            }
+            for label, index, outcome in zip(
+                images.names, images.indices.tolist(), said, strict=True
+            )
         ]
 
     with common.store("add-feature", coordinate=coordinate) as store:
         found, rows = common.in_parts(store, "added", make, said=("Adding", "value"))
-        picture = store.add_figure("added", found[:SHOWN].figure(channels=common.channels))
+        some = rows[:SHOWN]
+        shown = additions(
+            found[:SHOWN],
+            labels=[row["label"] for row in some],
+            # Rows of version 0.1 say no more than whether it leads.
+            said=[row.get("said", "leads" if row["leads"] else "does not lead") for row in some],
+            title=f"coordinate {coordinate}",
+        )
+        picture = store.add_figure("added", panel_figure([shown], channels=common.channels))
     tell(
         ("image", "label", f"R(x)_{coordinate}", "leads"),
         (
@@ -178,7 +193,8 @@ def activations(
     from ..experiments.sweeps import watched
     from ..experiments.visualization import visualize as visualize_coordinates
     from ..results.activations import to_rows
-    from ..results.figures import Row, image_grid
+    from ..results.figures import panel_figure
+    from ..results.layouts import extremes
 
     if every:
         if coordinates != FOUR:
@@ -218,18 +234,25 @@ def activations(
             n=len(chosen),
             size=len(chosen),
         )
-        grid = []
-        for feature, row in zip(run.images[:SHOWN], rows, strict=False):
-            shown, captions = [feature], ["from grey"]
-            for end in ("most", "least"):
-                seen = zip(row[end], row[f"{end}_value"], row[f"{end}_index"], strict=True)
-                for label, value, index in seen:
-                    shown.append(common.validation_set[index][0])
-                    captions.append(f"{end}: {value:.3g}\n{label}")
-            grid.append(Row(torch.stack(shown), f"coordinate {row['coordinate']}", captions))
-        picture = store.add_figure(
-            "activations", image_grid(grid, columns=1 + 2 * k, channels=common.channels)
+        some = rows[:SHOWN]
+        ends = ("most", "least")
+        seen = {
+            end: [
+                (common.validation_set[index][0], f"{value:.3g}: {label}")
+                for row in some
+                for label, value, index in zip(
+                    row[end], row[f"{end}_value"], row[f"{end}_index"], strict=True
+                )
+            ]
+            for end in ends
+        }
+        shown = extremes(
+            run[: len(some)],
+            [row["coordinate"] for row in some],
+            {end: torch.stack([image for image, _ in seen[end]]) for end in ends},
+            {end: [said for _, said in seen[end]] for end in ends},
         )
+        picture = store.add_figure("activations", panel_figure(shown, channels=common.channels))
     tell(
         ("coordinate", "most", "least"),
         ((row["coordinate"], "; ".join(row["most"]), "; ".join(row["least"])) for row in rows),

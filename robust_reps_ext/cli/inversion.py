@@ -1,4 +1,4 @@
-"""The commands that match representations: `invert`, `curve` and `interpolate`."""
+"""The commands that match representations: `invert`, `pairs`, `curve` and `interpolate`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ..results.store import Part
     from ..results.synthesis import Synthesis
 
-__all__ = ["curve", "interpolate", "invert"]
+__all__ = ["curve", "interpolate", "invert", "pairs"]
 
 
 class Targets(str, Enum):
@@ -59,6 +59,8 @@ def invert(
     """
     from ..datasets.targets import target_samples
     from ..experiments.inversion import invert as invert_images
+    from ..results.figures import panel_figure
+    from ..results.layouts import inversions
 
     def make(part: Part, given: dict[str, Any]) -> tuple[Synthesis, Any]:
         wanted = target_samples(
@@ -72,11 +74,60 @@ def invert(
 
     with common.store("invert", targets=targets.value, start=start.value) as store:
         found, rows = common.in_parts(store, "inversion", make, said=("Inverting", "distance"))
-        picture = store.add_figure("inversion", found[:SHOWN].figure(channels=common.channels))
+        about = {"labels": [row["label"] for row in rows[:SHOWN]], "start": start.value}
+        shown = inversions({"result": found[:SHOWN]}, about)
+        picture = store.add_figure("inversion", panel_figure(shown, channels=common.channels))
     tell(
         ("image", "label", "distance"),
         ((row["index"], row["label"], row["objective"]) for row in rows),
         [store.path, *store.tensors()[:1], picture],
+    )
+
+
+@composed(defaults={"n": 4})
+def pairs(common: Experiment) -> None:
+    """Find pairs of images of nearly equal representation and different content (Fig. 2).
+
+    From n images the search looks for images that the network represents as it does n others. Of a
+    standard network, what it finds tends to look like where it began.
+
+    \b
+    robust-reps pairs --model critters-standard --dataset critters_fine \\
+      --n 4 --iterations 300 --out out
+    """
+    from ..experiments.pairs import near_pairs
+    from ..results.figures import panel_figure
+    from ..results.layouts import pairs as pairs_of
+
+    def make(part: Part, given: dict[str, Any]) -> tuple[Synthesis, Any]:
+        targets, sources = common.pairs(part.images)
+        found = near_pairs(common.network, targets.images, sources=sources.images, **given)
+        frame = found.to_frame()
+        columns = {
+            "target": targets.names,
+            "source": sources.names,
+            "target_index": targets.indices.tolist(),
+            "source_index": sources.indices.tolist(),
+            "apart": frame["apart"].tolist(),
+            "moved": frame["moved"].tolist(),
+        }
+        rows = zip(*columns.values(), strict=True)
+        return found.synthesis, [dict(zip(columns, row, strict=True)) for row in rows]
+
+    with common.store("pairs") as store:
+        found, rows = common.in_parts(store, "pairs", make, said=("Searching", "distance"))
+        some = rows[:SHOWN]
+        shown = pairs_of(
+            found[:SHOWN], [row["source"] for row in some], [row["target"] for row in some]
+        )
+        picture = store.add_figure("pairs", panel_figure(shown, channels=common.channels))
+    tell(
+        ("source", "target", "distance", "apart", "moved"),
+        (
+            (row["source"], row["target"], row["objective"], row["apart"], row["moved"])
+            for row in rows
+        ),
+        [store.path, picture],
     )
 
 
@@ -95,7 +146,8 @@ def curve(
     import torch
 
     from ..experiments.constrained import Curve, invert_within
-    from ..results.figures import Row, image_grid
+    from ..results.figures import panel_figure
+    from ..results.layouts import radii as radii_of
     from ..results.plots import Line, curve_figure
 
     lengths = numbers("radii", radii, float)
@@ -128,15 +180,11 @@ def curve(
         found = Curve(where.unique(), run[order])
         low, high = found.band()
         plot = curve_figure(found.radii, [Line(found.mean, low, high)])
-        grid = [Row(found.sources[:SHOWN], "source")]
-        grid += [
-            Row(images[:SHOWN], f"radius {radius:g}", [f"{one:.3g}" for one in distance[:SHOWN]])
-            for radius, images, distance in zip(
-                found.radii.tolist(), found.images, found.distance.tolist(), strict=True
-            )
-        ]
-        grid.append(Row(found.targets[:SHOWN], "target"))
-        store.add_figure("images", image_grid(grid, channels=common.channels))
+        pairs = min(SHOWN, found.distance.shape[1])
+        chosen = torch.cat([places[:pairs] for places in torch.arange(len(run)).view(len(low), -1)])
+        labels = [rows[i]["target"] for i in order[:pairs].tolist()]
+        shown = radii_of({"": found.synthesis[chosen]}, found.radii.tolist(), labels)
+        store.add_figure("images", panel_figure(shown, channels=common.channels))
         pictures = [store.add_figure(f"curve.{kind}", plot) for kind in ("png", "svg")]
     columns = (found.radii, found.mean, low, high)
     tell(
@@ -158,10 +206,9 @@ def interpolate(
     robust-reps interpolate --model critters-robust --dataset critters_fine \\
       --n 4 --steps 6 --iterations 300 --out out
     """
-    import torch
-
-    from ..experiments.interpolation import Interpolation
     from ..experiments.interpolation import interpolate as interpolate_images
+    from ..results.figures import panel_figure
+    from ..results.layouts import interpolations
 
     def make(part: Part, given: dict[str, Any]) -> tuple[Synthesis, Any]:
         left, right = common.pairs(part.images)
@@ -177,9 +224,13 @@ def interpolate(
             store, "interpolation", make, said=("Interpolating", "distance"), each=steps + 1
         )
         pairs = [rows[i : i + steps + 1] for i in range(0, len(rows), steps + 1)]
-        weights = torch.tensor([row["lambda"] for row in pairs[0]])
-        shown = Interpolation(weights, run[: SHOWN * (steps + 1)])
-        picture = store.add_figure("interpolation", shown.figure(channels=common.channels))
+        shown = interpolations(
+            {"representation": run[: SHOWN * (steps + 1)]},
+            [row["lambda"] for row in pairs[0]],
+            [pair[0]["left"] for pair in pairs[:SHOWN]],
+            [pair[0]["right"] for pair in pairs[:SHOWN]],
+        )
+        picture = store.add_figure("interpolation", panel_figure(shown, channels=common.channels))
     tell(
         ("left", "right", "worst distance"),
         (

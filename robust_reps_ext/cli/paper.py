@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from ..runtime.errors import InputError
 from . import console
-from .common import leave_to_first, tell_page
+from .common import leave_to_first, numbers, tell_page
 from .options import DataOptions, LoadOptions, RunOptions, composed, like, option
 
 if TYPE_CHECKING:
@@ -27,7 +27,17 @@ def paper(
     *,
     robust: Annotated[str, like("model", "Checkpoint file, or name.")],
     standard: Annotated[str, like("model", "Checkpoint file, or name.")],
-    vgg: Annotated[str | None, like("model", "A third one, for tables and features.")] = None,
+    vgg: Annotated[
+        str | None, like("model", "A third one, for tables, features and Fig. 10.")
+    ] = None,
+    googlenet: Annotated[
+        str | None,
+        like("model", "That of Fig. 9, as torchvision:googlenet.IMAGENET1K_V1; default: standard."),
+    ] = None,
+    coordinates: Annotated[
+        str | None,
+        option("Of the robust one, beside random ones (Fig. 20); the first is added.", "I,I,..."),
+    ] = None,
     quick: Annotated[bool, option("Minutes, few images and steps.")] = False,
     full: Annotated[bool, option("As many steps as the paper.")] = False,
     eps: Annotated[
@@ -45,9 +55,11 @@ def paper(
     """
     if quick and full:
         raise InputError("--quick and --full: give one of them")
-    names = {"robust": robust, "standard": standard, **({"vgg": vgg} if vgg else {})}
+    given = {"robust": robust, "standard": standard, "vgg": vgg, "googlenet": googlenet}
+    names = {role: name for role, name in given.items() if name}
+    selected = [] if coordinates is None else numbers("coordinates", coordinates, int)
     scale = "quick" if quick else "full" if full else "default"
-    _run(names, loading, data, run, scale=scale, eps=eps)
+    _run(names, loading, data, run, scale=scale, eps=eps, selected=selected)
 
 
 @composed(defaults={"out": Path("demo")}, without=("arch", "trust_checkpoint", "save_interval"))
@@ -79,6 +91,7 @@ def _run(
     *,
     scale: str,
     eps: float | None,
+    selected: Sequence[int] = (),
 ) -> None:
     from ..datasets.critters import coarse_labels
     from ..experiments.paper import run_paper
@@ -94,6 +107,8 @@ def _run(
             data.data_set,
             run.out,
             vgg=models.get("vgg"),
+            googlenet=models.get("googlenet"),
+            selected=selected,
             scale=scale,
             eps=eps,
             group=coarse_labels() if data.dataset == "critters_fine" else None,
@@ -117,7 +132,6 @@ def _watch(out: Path, tell: Callable[[object], None]) -> Callable[[Unit], Any]:
         with console.progress(f"{unit.title} ({unit.numbers})", "steps", "value") as progress:
             yield progress
         made = next(one for one in finished_units(out, ORDER) if one.manifest["id"] == unit.id)
-        skipped = made.manifest["metadata"].get("skipped")
-        tell(f"{unit.numbers} skipped: {skipped}" if skipped else made.path / f"{unit.id}.png")
+        tell(made.path / f"{unit.id}.png")
 
     return watch

@@ -1,4 +1,4 @@
-"""Photographs that come with scikit-image: everyday things that no small data set holds."""
+"""Photographs that come with installed packages: everyday things that no small data set holds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..runtime.errors import InputError
 
-__all__ = ["PHOTOGRAPHS", "photographs"]
+__all__ = ["PHOTOGRAPHS", "available", "photographs"]
 
 PHOTOGRAPHS = (
     "astronaut.png",
@@ -27,18 +27,37 @@ PHOTOGRAPHS = (
 )
 """Colour images inside scikit-image, those of everyday things first."""
 
+ALWAYS = {
+    "china.jpg": ("sklearn", "datasets/images"),
+    "flower.jpg": ("sklearn", "datasets/images"),
+    "grace_hopper.jpg": ("matplotlib", "mpl-data/sample_data"),
+}
+"""Of scikit-learn and matplotlib, without which this package is not installed."""
+
 _log = logging.getLogger(__name__)
 
 
+def available() -> tuple[str, ...]:
+    """The photographs that are here: scikit-image's, where it is installed, then the three others.
+
+    Examples
+    --------
+    >>> from robust_reps_ext.datasets.photographs import available
+    >>> available()[-3:]
+    ('china.jpg', 'flower.jpg', 'grace_hopper.jpg')
+    """
+    return (*(() if _folder("skimage", "data") is None else PHOTOGRAPHS), *ALWAYS)
+
+
 def photographs(n: int, *, size: int = 224) -> Tensor:
-    """Take photographs that come with scikit-image, cut to their middle square and resized.
+    """Take photographs that come with packages, cut to their middle square and resized.
 
     A log line says so.
 
     Parameters
     ----------
     n
-        How many, 1 to 8, in the order of `PHOTOGRAPHS`.
+        How many, in the order of `available`: 1 to 3, with scikit-image to 11.
     size
         Height and width in pixels, 8 or more.
 
@@ -50,29 +69,34 @@ def photographs(n: int, *, size: int = 224) -> Tensor:
     Raises
     ------
     InputError
-        If scikit-image is not installed, or there are not that many.
+        If there are not that many.
 
     Examples
     --------
     >>> from robust_reps_ext.datasets.photographs import photographs
-    >>> photographs(2, size=64).shape  # doctest: +SKIP
+    >>> photographs(2, size=64).shape
     torch.Size([2, 3, 64, 64])
     """
-    if not 1 <= n <= len(PHOTOGRAPHS):
-        raise InputError(f"n={n}: there are {len(PHOTOGRAPHS)} photographs; ask for 1 to that many")
+    names = available()
+    if not 1 <= n <= len(names):
+        more = "" if len(names) > len(ALWAYS) else ", or pip install 'scikit-image>=0.22' for more"
+        raise InputError(f"n={n}: there are {len(names)} photographs; ask for 1 to that many{more}")
     if size < 8:
         raise InputError(f"size={size}: a photograph needs 8 pixels or more")
-    found = find_spec("skimage")
-    if found is None or found.origin is None:
-        raise InputError("the photographs are scikit-image's: pip install 'scikit-image>=0.22'")
-    folder = Path(found.origin).parent / "data"
-    taken = torch.stack([_square(folder / name, size) for name in PHOTOGRAPHS[:n]])
+    taken = torch.stack([_square(name, size) for name in names[:n]])
     _log.info("photographs are cut to their middle square and resized to %d x %d", size, size)
     return taken
 
 
-def _square(path: Path, size: int) -> Tensor:
+def _folder(package: str, within: str) -> Path | None:
+    found = find_spec(package)
+    return None if found is None or found.origin is None else Path(found.origin).parent / within
+
+
+def _square(name: str, size: int) -> Tensor:
     """The middle of a photograph, (3, size, size)."""
+    package, within = ALWAYS.get(name, ("skimage", "data"))
+    path = (_folder(package, within) or Path()) / name
     try:
         with Image.open(path) as image:
             side = min(image.size)
@@ -81,7 +105,5 @@ def _square(path: Path, size: int) -> Tensor:
             middle = image.convert("RGB").crop(box)
             small = middle.resize((size, size), Image.Resampling.LANCZOS)
     except OSError as error:
-        raise InputError(
-            f"{path} cannot be read: {error}; install scikit-image 0.22 or later anew"
-        ) from error
+        raise InputError(f"{path} cannot be read: {error}; install {package} anew") from error
     return torch.from_numpy(np.array(small)).permute(2, 0, 1).float() / 255

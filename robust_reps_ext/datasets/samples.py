@@ -17,6 +17,7 @@ from ..runtime.errors import InputError
 from ..runtime.randomness import shuffled
 from ..upstream import registry
 from ..upstream.data.bad_images import BadImages, readable, record_of
+from .wordnet import named
 
 __all__ = [
     "ALL",
@@ -248,6 +249,9 @@ def _readable_places(data_set: DataSet, n: int | None, seed: int) -> tuple[int, 
 
 
 def class_names(data_set: Any, found: Any = None) -> list[str]:
-    """Names of the labels, of the data set or of its images; empty where neither has some."""
+    """Names of the labels, of the data set or of its images; empty where neither has some.
+
+    Folders that are called by WordNet id have ImageNet's names.
+    """
     names = getattr(data_set, "classes", None) or getattr(found, "classes", None) or ()
-    return [str(name) for name in names]
+    return named([str(name) for name in names])

@@ -17,10 +17,11 @@ from ..upstream.data.bad_images import BadImages, readable, record_of
 from ..upstream.data.folders import EXTENSIONS, find_classes, make_dataset
 from ..upstream.data.image_files import BadImageError, pil_loader
 from .patterns import kaleidoscope
-from .photographs import PHOTOGRAPHS, photographs
+from .photographs import available, photographs
 from .samples import ALL, Samples, validation_samples
+from .wordnet import named
 
-__all__ = ["TARGETS", "held_out_samples", "target_samples"]
+__all__ = ["TARGETS", "held_out_samples", "left_out", "target_samples"]
 
 TARGETS = ("data", "kaleidoscope", "photographs", "held-out")
 
@@ -36,8 +37,8 @@ def target_samples(
     ----------
     kind
         ``"data"``: validation images; ``"kaleidoscope"``: patterns (Fig. 14a);
-        ``"photographs"``: scikit-image's, cut square and resized; ``"held-out"``: images of
-        classes that the data set leaves out (Fig. 14b).
+        ``"photographs"``: those of installed packages, cut square and resized;
+        ``"held-out"``: images of classes that the data set leaves out (Fig. 14b).
     data_set
         As `open_data_set` returns it.
     n
@@ -75,7 +76,7 @@ def target_samples(
         images, names = kaleidoscope(n, size=side, seed=seed), ("kaleidoscope",) * n
     else:
         images = photographs(n, size=side)
-        names = tuple(Path(name).stem.replace("_", " ") for name in PHOTOGRAPHS[:n])
+        names = tuple(Path(name).stem.replace("_", " ") for name in available()[:n])
     images, names, indices = images[part], names[part], torch.arange(n)[part]
     return Samples(images, torch.full((len(images),), UNLABELLED), names, indices)
 
@@ -114,7 +115,7 @@ def held_out_samples(data_set: DataSet, n: int, *, seed: int = 0, part: slice = 
     """
     if n < 1:
         raise InputError(f"n={n}: ask for 1 image or more")
-    files = _left_out(data_set)
+    files = left_out(data_set)
     if n > len(files):
         raise InputError(
             f"n={n}: {data_set.data_path} has {len(files)} validation images of classes that "
@@ -135,8 +136,14 @@ def held_out_samples(data_set: DataSet, n: int, *, seed: int = 0, part: slice = 
     )
 
 
-def _left_out(data_set: DataSet) -> list[tuple[str, str]]:
-    """The validation images without a label: path, and name of the class."""
+def left_out(data_set: DataSet) -> list[tuple[str, str]]:
+    """The validation images without a label: path, and name of the class.
+
+    Raises
+    ------
+    InputError
+        If the data set leaves no class out.
+    """
     mapping = getattr(data_set, "label_mapping", None)
     if mapping is None:
         told: list[tuple[str, str]] = getattr(data_set, "left_out", list)()
@@ -150,9 +157,10 @@ def _left_out(data_set: DataSet) -> list[tuple[str, str]]:
     folder = root / "val" if (root / "val").is_dir() else root / "test"
     classes, positions = find_classes(folder)
     _, used = mapping(classes, positions)
-    left_out = {one: UNLABELLED for one in classes if one not in used}
-    files = make_dataset(folder, left_out, EXTENSIONS) if _any_file(folder, left_out) else []
-    return [(path, Path(path).relative_to(folder).parts[0]) for path, _ in files]
+    others = {one: UNLABELLED for one in classes if one not in used}
+    files = make_dataset(folder, others, EXTENSIONS) if _any_file(folder, others) else []
+    names = dict(zip(others, named(list(others)), strict=True))
+    return [(path, names[Path(path).relative_to(folder).parts[0]]) for path, _ in files]
 
 
 @dataclass(frozen=True)

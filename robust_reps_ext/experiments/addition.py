@@ -15,7 +15,7 @@ from ..synthesis import Progress, optimize
 from ..synthesis.objectives import CoordinateMaximization, check_coordinates
 from ..synthesis.settings import Options, Settings
 
-__all__ = ["add_feature"]
+__all__ = ["add_feature", "outcomes"]
 
 
 def add_feature(
@@ -82,6 +82,51 @@ def add_feature(
         seed=seed,
         progress=progress,
     )
+
+
+def outcomes(model: Model, added: Synthesis, coordinate: int) -> list[str]:
+    """Of each image, whether the coordinate leads, and after how many steps, in words.
+
+    Parameters
+    ----------
+    model
+        That the feature was added for.
+    added
+        What `add_feature` returned.
+    coordinate
+        Which was raised.
+
+    Returns
+    -------
+    list of str
+        ``"leads after 96 steps"`` or ``"did not lead in 800 steps"``. Steps are counted as the
+        trace has them, of 800 every eighth, rounded up.
+
+    Examples
+    --------
+    >>> import torch, torchvision, robust_reps_ext as rr
+    >>> from robust_reps_ext.experiments.addition import outcomes
+    >>> network = torchvision.models.resnet18(num_classes=9)
+    >>> model = rr.load_model(network, dataset="restricted_imagenet")
+    >>> images = torch.rand(1, 3, 64, 64)
+    >>> added = rr.add_feature(model, images, coordinate=3, iterations=0)
+    >>> outcomes(model, added, 3)[0].endswith("0 steps")
+    True
+    """
+    latent = representation(model, added.images, layer=added.settings.get("layer"))
+    leads = _leads(latent[:, coordinate], latent).tolist()
+    # Once an image is left as it is, its value stays; the last one is computed anew.
+    steps = added.trace_steps.tolist()
+    moving = added.trace[:-1] != added.trace[-2:-1] if len(steps) > 1 else added.trace[:0]
+    last = [int(column.nonzero().max()) + 1 if column.any() else 0 for column in moving.T]
+    return [
+        f"leads after {_steps(steps[at])}" if lead else f"did not lead in {_steps(steps[-1])}"
+        for lead, at in zip(leads, last, strict=True)
+    ]
+
+
+def _steps(count: float) -> str:
+    return f"{count:.0f} step{'s' * (count != 1)}"
 
 
 def _leads(value: Tensor, representation: Tensor) -> Tensor:

@@ -11,7 +11,8 @@ from typing_extensions import Unpack
 
 from ..models.loading import Model, as_model, channels_of
 from ..models.representation import representation
-from ..results.figures import Channels, Row, image_grid
+from ..results.figures import Channels, panel_figure
+from ..results.layouts import interpolations
 from ..results.result import Result, spread
 from ..results.synthesis import Synthesis
 from ..runtime.errors import InputError
@@ -58,15 +59,14 @@ class Interpolation(Result):
         return self.synthesis.objective.view(-1, len(self.weights))
 
     def figure(self, *, channels: Channels | None = None) -> Figure:
-        """For each pair a row of pixel blends and one of interpolates: Fig. 12.
+        """For each pair a column for each lambda: pixel blends, and interpolates: Fig. 12.
 
         `channels` are those that are shown, see `robust_reps_ext.results.figures.image_grid`.
         """
-        captions = [f"lambda {weight:.2g}" for weight in self.weights.tolist()]
-        rows: list[Row] = []
-        for blend, images in zip(self.blend, self.images, strict=True):
-            rows += [Row(blend, "pixel blend"), Row(images, "representation", captions)]
-        return image_grid(rows, columns=len(self.weights), channels=channels)
+        numbers = [str(i + 1) for i in range(len(self.distance))]
+        ends = ([f"left {i}" for i in numbers], [f"right {i}" for i in numbers])
+        shown = interpolations({"representation": self.synthesis}, self.weights.tolist(), *ends)
+        return panel_figure(shown, channels=channels)
 
     def to_frame(self) -> pandas.DataFrame:
         """A row for each pair and weight, in the order of the images of `synthesis`."""

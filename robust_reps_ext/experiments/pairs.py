@@ -52,7 +52,7 @@ class Pairs(Result):
 
     @property
     def found(self) -> Tensor:
-        """(N, C, H, W), x1'. Of a standard model it still looks like x1."""
+        """(N, C, H, W), x1'. Of a standard model it tends to look like x1."""
         return self.synthesis.images
 
     @property

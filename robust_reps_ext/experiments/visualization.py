@@ -14,7 +14,8 @@ from typing_extensions import Unpack
 
 from ..models.loading import Model, as_model, channels_of
 from ..models.representation import representation
-from ..results.figures import Channels, Row, image_grid
+from ..results.figures import Channels, panel_figure
+from ..results.layouts import features
 from ..results.result import Result, spread
 from ..results.synthesis import Synthesis
 from ..runtime.errors import InputError, warn
@@ -68,14 +69,10 @@ class Visualization(Result):
     def figure(self, *, channels: Channels | None = None) -> Figure:
         """A row for each seed: where it began, and what it became for each coordinate: Fig. 7.
 
-        `channels` are those that are shown, see `robust_reps_ext.results.figures.image_grid`.
+        R(x)_i stands under each. `channels` are those that are shown, see
+        `robust_reps_ext.results.figures.image_grid`.
         """
-        rows = []
-        for seed, images, values in zip(self.seeds, self.images, self.value.tolist(), strict=True):
-            under = zip(self.coordinates.tolist(), values, strict=True)
-            captions = ["seed", *(f"{i}: {value:.3g}" for i, value in under)]
-            rows.append(Row(torch.cat([seed[None], images]), captions=captions))
-        return image_grid(rows, columns=1 + len(self.coordinates), channels=channels)
+        return panel_figure(features(self.synthesis, self.coordinates.tolist()), channels=channels)
 
     def to_frame(self) -> pandas.DataFrame:
         """A row for each seed and coordinate, in the order of the images of `synthesis`."""

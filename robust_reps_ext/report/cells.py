@@ -1,4 +1,4 @@
-"""Rows of images as the page's templates read them, and the traces behind the images."""
+"""Panels of images as the page's templates read them, and the traces behind the images."""
 
 from __future__ import annotations
 
@@ -8,53 +8,57 @@ from typing import Any
 
 from torch import Tensor
 
+from ..results.figures import Panel, Row
 from ..results.synthesis import Synthesis
 
-__all__ = ["Images", "Row", "blocks", "row", "trace"]
+__all__ = ["Images", "blocks", "shown", "trace"]
 
 Images = Callable[[Tensor], list[str]]
 """Images (N, C, H, W) in [0, 1] -> N data URIs."""
 
-Row = dict[str, Any]
-
 MOST_COLUMNS = 11
 
 
-def row(
-    name: str,
-    images: Sequence[str],
-    captions: Sequence[str] | None = None,
-    *,
-    run: str = "",
-    positions: Sequence[int] | None = None,
-    heads: Sequence[str] | None = None,
-) -> Row:
-    """A row of cells.
+def shown(panels: Sequence[Panel], unit: str, encode: Images) -> list[dict[str, Any]]:
+    """Panels as the templates read them: title, whether rows may be cut, and rows of cells.
 
-    Parameters
-    ----------
-    name
-        What stands beside the row; its first word may be the role of a model.
-    images, captions, heads
-        Data URIs, and the texts under and above each; default none.
-    run, positions
-        Whose trace is behind each image, and which of its images that is; default the first ones.
+    A cell has the image, the texts over and under it, and whose trace is behind it: the run of the
+    unit, and which of its images.
     """
-    places = range(len(images)) if positions is None else positions
-    nothing = [""] * len(images)
-    cells = [
-        {"src": src, "caption": caption, "head": head, "run": run, "position": place}
-        for src, caption, head, place in zip(
-            images, captions or nothing, heads or nothing, places, strict=True
-        )
+    return [
+        {
+            "title": panel.title,
+            "wraps": panel.wraps,
+            "rows": [_row(row, unit, encode) for row in panel.rows],
+        }
+        for panel in panels
     ]
-    return {"name": name, "role": name.split()[0].strip(","), "cells": cells}
 
 
-def blocks(rows: Sequence[Row]) -> list[list[Row]]:
-    """Rows that are too long for a screen, cut into blocks of equal width."""
+def _row(row: Row, unit: str, encode: Images) -> dict[str, Any]:
+    images = encode(row.images)
+    nothing = [""] * len(images)
+    places = range(len(images)) if row.positions is None else row.positions
+    texts = (row.captions or nothing, row.heads or nothing)
+    cells = [
+        {
+            "src": src,
+            "caption": caption.replace("\n", " "),
+            "head": head,
+            "run": f"{unit}-{row.run}" if row.run and place >= 0 else "",
+            "position": place,
+        }
+        for src, caption, head, place in zip(images, *texts, places, strict=True)
+    ]
+    name = row.label.replace("\n", ", " if "," not in row.label else " ")
+    return {"name": name, "role": name.split(",")[0], "cells": cells}
+
+
+def blocks(panel: Mapping[str, Any]) -> list[list[dict[str, Any]]]:
+    """The rows of a panel; where it wraps and they are too long for a screen, cut into blocks."""
+    rows = panel["rows"]
     n = len(rows[0]["cells"])
-    size = math.ceil(n / math.ceil(n / MOST_COLUMNS))
+    size = math.ceil(n / math.ceil(n / MOST_COLUMNS)) if panel["wraps"] else n
     return [
         [{**one, "cells": one["cells"][first : first + size]} for one in rows]
         for first in range(0, n, size)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from safetensors.torch import load_file
+from torch import Tensor
+
 from ..results.figures import Channels, as_colors
+from ..results.layouts import panels
 from ..results.synthesis import Synthesis
 from ..results.units import FinishedUnit
-from .cells import Images, trace
-from .grids import curve, grid, interpolation
+from .cells import Images, shown, trace
+from .grids import curve_chart
 from .scorecard import scorecard_rows
-from .walls import walls
 
 __all__ = ["Sections", "sections"]
 
@@ -30,56 +33,77 @@ PAPER = {
 }
 """Tables 4 and 5: clean accuracy, and accuracy under PGD-20 at eps 3, as published."""
 
+EPS, SIDE = 3.0, 224
+DISTANCES = ("grid", "pairs", "curve", "interpolation")
+"""Figures under whose images stand distances to the target."""
+
 LEADS = {
     "fig6": (
-        "Only R(x) of each target is known, and gradient descent begins with noise. The paper: a "
-        "robust network's R(x) holds enough to draw its input again.",
-        "Look for the animal, its colours and its stripes in the robust row, and play the descent.",
+        "Only R(x) of each target is known, and the search begins with noise. The paper: images "
+        "with similar robust representations are semantically similar, also where the target is of "
+        "no class that the network was trained on; a standard network's inverses mean nothing.",
+        "Look for the target's shape, colours and texture in the robust row, and play the descent.",
+    ),
+    "fig2": (
+        "From the image x1 the search looks for an image x1' with nearly the representation of x2. "
+        "The paper: for a standard network it is straightforward to find pairs (x1', x2) that "
+        "appear completely different; x1' tends to look nearly identical to x1.",
+        "Look for anything of x2 in x1'.",
     ),
     "fig3": (
-        "The same from another image. The paper: what a standard network takes for the target "
-        "still looks like the start.",
-        "Look in its row for the start's outline, and in the robust row for the target's.",
+        "The same from another image. The paper: the robust network's result is perceptually "
+        "similar to the target in high-level features, though it does not match it exactly; the "
+        "standard network's often looks more similar to the source.",
+        "Look for the source's outline in the standard row, for the target's in the robust row.",
     ),
     "fig14": (
-        "Patterns unlike anything that either network was trained on. The paper: what R(x) holds "
-        "is more than the task asks for.",
+        "Patterns unlike anything that either network was trained on. The paper: the reconstructed "
+        "images consistently resemble the targets, so robust representations capture general "
+        "features, and not only those of the task.",
         "Look for their colours and bright fields.",
     ),
     "fig14b": (
-        "Images of things that no network here was trained on. The paper: even these can be "
-        "recognised from a robust R(x).",
+        "Images of things that no network here was trained on. The paper: the reconstructed images "
+        "consistently resemble the targets.",
         "Look for large shapes and colours in their place.",
     ),
     "fig4": (
-        "How near R(x) comes to R(target) within an L2 ball around the source. The paper: for a "
-        "robust network the ball must be far larger than the one it was trained against.",
-        "Look how late its line falls, and at what changes in the images as it does.",
+        "How near R(x) comes to R(target) within an L2 ball around the source. The paper: a robust "
+        "network does not come close until the ball is very large, much larger than the "
+        "perturbations it was trained against; a standard one does without moving far. Also where "
+        "the ball is small, salient features of the target arise.",
+        "Look how late the robust line falls, and at what changes in the images as it does.",
     ),
     "fig7": (
-        "What raises a single coordinate of R(x). The paper: in a robust network it looks the "
-        "same from every start.",
-        "Choose a coordinate and compare its row of results.",
+        "What raises a single coordinate of R(x): rows are the seeds it began from, columns the "
+        "coordinates; under each image stands the class that the network sees in it. The paper: "
+        "coordinates of a robust network consistently represent the same concepts across starting "
+        "points; a standard one's results often look meaningless, or like the start.",
+        "Compare the images of a column.",
     ),
     "fig8": (
-        "A coordinate, and the images that activate it most and least.",
-        "Look whether they share what the visualisation shows.",
+        "Coordinates of the robust network: what maximises each from a grey image, and the images "
+        "that activate it most and least, with its value. The paper: the concepts consistently "
+        "appear in the inputs that most strongly activate the coordinate.",
+        "Look whether the most activating images share what the first one shows.",
     ),
     "fig9": (
-        "Coordinates of a standard network with the regularisers of feature visualisation, from "
-        "noise; above, a robust network without any. The paper: they make pictures smoother, and "
-        "not clearer.",
-        "Look whether a regularised row says more than the plain one.",
+        "Coordinates of standard networks with the regularisers of feature visualisation, from "
+        "noise; above, a robust network without any. The paper: regularisation does improve the "
+        "visual quality, but the components still cannot be shown to correspond to any "
+        "recognizable high-level feature.",
+        "Look whether a regularised row looks better than the plain one, and what it shows.",
     ),
     "fig11": (
-        "One coordinate is raised until it exceeds all others; under each image stand the "
-        "coordinate and the class that the network now sees. The paper: a robust network paints "
-        "the feature into the image and leaves the rest.",
-        "Look what was added, and what became of the animal.",
+        "One coordinate is raised in all images of a row, in each until it exceeds all other "
+        "coordinates; under each image stands whether it did, and after how many steps. The paper: "
+        "the feature is introduced seamlessly, and stopping early preserves the content.",
+        "Look what was added, and whether it is the same in each image of a row.",
     ),
     "fig12": (
-        "Images that match a mixture of two representations, beside the mixture of pixels. The "
-        "paper: a robust network's change from one animal into the other.",
+        "Images that match a mixture of two representations, beside the mixture of pixels that "
+        "they start from. The paper: a robust network's are perceptually plausible, without the "
+        "ghosting of the pixels' mixture; a standard one's are visibly similar to that mixture.",
         "Look for ghosts, both ends at once, as in the pixel blend.",
     ),
     "scorecard": (
@@ -115,13 +139,11 @@ class Sections:
 def sections(
     units: Sequence[FinishedUnit], encode: Images, channels: Channels | None = None
 ) -> Sections:
-    """Read the units; Fig. 8 goes into the section of Fig. 7. Leads say what channels are shown."""
+    """Read the units. Leads say what channels are shown."""
     page = Sections()
-    kept = {str(unit.manifest["id"]): unit for unit in units}
-    for name, unit in kept.items():
+    for unit in units:
         about = unit.manifest
-        if about["kind"] == "activations" and "fig7" in kept:
-            continue
+        name, kind, metadata = str(about["id"]), str(about["kind"]), about["metadata"]
         runs = {run: Synthesis.load(unit.path / f"{run}.safetensors") for run in about["runs"]}
         for run, synthesis in runs.items():
             page.traces[f"{name}-{run}"] = trace(synthesis, encode)
@@ -130,21 +152,32 @@ def sections(
         for synthesis in list(runs.values())[:1]:
             said = as_colors(synthesis.images, channels)[1]
             section["lead"] += f" Of the images {said} are shown." if said else ""
-        if "skipped" in about["metadata"]:
+        if "skipped" in metadata:
             section["kind"] = "skipped"
-        elif about["kind"] == "features":
-            section |= walls(name, runs, about["metadata"], encode, kept.get("fig8"))
-        elif about["kind"] == "activations":
-            section |= walls(name, runs, about["metadata"], encode, unit) | {"kind": "features"}
-        elif about["kind"] == "interpolation":
-            section |= interpolation(name, runs, about["metadata"], encode)
-        elif about["kind"] == "curve":
-            section |= curve(name, runs, about["metadata"], encode)
-        elif about["kind"] == "scorecard":
-            section["rows"] = scorecard_rows(about["metadata"])
-        elif about["kind"] == "table":
-            section["paper"] = PAPER
+        elif kind == "scorecard":
+            section["rows"] = scorecard_rows(metadata)
+        elif kind == "table":
+            section |= {"paper": PAPER, "harder": _harder(about)}
         else:
-            section |= grid(name, runs, about["metadata"], encode)
+            section["panels"] = shown(panels(kind, runs, metadata, _pictures(unit)), name, encode)
+            section["frames"] = any(one.frames is not None for one in runs.values())
+            section["distances"] = kind in DISTANCES and "captions" not in metadata
+            if kind == "curve":
+                section["chart"] = curve_chart(metadata["radii"], metadata["lines"])
+            elif kind != "interpolation":
+                section["kind"] = "panels"
         page.sections.append(section)
     return page
+
+
+def _pictures(unit: FinishedUnit) -> dict[str, Tensor]:
+    return {
+        name: load_file(unit.path / "pictures" / f"{name}.safetensors")["images"]
+        for name in unit.manifest["pictures"]
+    }
+
+
+def _harder(about: Mapping[str, Any]) -> float:
+    """How many times the paper's radius, brought to the size of the images, the tables' is."""
+    side = about["study"].get("data", {}).get("side", SIDE)
+    return float(about["metadata"]["eps"]) / (EPS * side / SIDE)

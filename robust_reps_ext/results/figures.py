@@ -6,7 +6,7 @@ import io
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,27 +14,23 @@ import numpy as np
 
 from ..runtime.errors import InputError
 from ..runtime.files import writing
+from .sheets import IMAGE_HEIGHT, LINE_HEIGHT, Block, Line, Sheet
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Channels", "Row", "as_colors", "image_grid", "save_figure"]
+__all__ = [
+    "Channels",
+    "Panel",
+    "Row",
+    "as_colors",
+    "image_grid",
+    "panel_figure",
+    "save_figure",
+]
 
 Channels = Sequence[int]
 """Which channels are shown as red, green and blue, or which one as grey."""
-
-# In inches; the size of text is in points, of which an inch has 72.
-IMAGE_HEIGHT = 1.1
-GAP = 0.045
-MARGIN = 0.08
-LABEL_GAP = 0.1
-LABEL_SIZE = 9.0
-CAPTION_SIZE = 7.0
-LINE_HEIGHT = 1.3
-BLOCK_GAP = 0.22
-# An image of this many pixels or more is shown pixel by pixel, a smaller one some times larger.
-FULL_SIZE = 200
-MOST_DOTS_PER_INCH = 300
 
 
 @dataclass(frozen=True)
@@ -47,13 +43,39 @@ class Row:
         (N, C, H, W) in [0, 1]: a torch tensor or a numpy array.
     label
         What the row shows; stands to its left, and may have several lines.
-    captions
-        One text under each image, (N,); default none.
+    captions, heads
+        One text under and one above each image, (N,); default none. They are broken between words
+        where they are wider than an image.
+    run, positions
+        Which synthesis made the images, and which of its images each is (-1: none of them); default
+        none, and the first N.
     """
 
     images: Any
     label: str = ""
     captions: Sequence[str] | None = None
+    heads: Sequence[str] | None = None
+    run: str = ""
+    positions: Sequence[int] | None = None
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Rows of images that belong together.
+
+    Attributes
+    ----------
+    rows
+        At least one; all with the same number of images.
+    title
+        Stands above them; default none.
+    wraps
+        Whether rows that are too long go on in blocks below.
+    """
+
+    rows: Sequence[Row]
+    title: str = ""
+    wraps: bool = False
 
 
 def image_grid(
@@ -92,54 +114,72 @@ def image_grid(
     >>> len(figure.axes)
     4
     """
+    return panel_figure([Panel(rows, wraps=True)], columns=columns, channels=channels)
+
+
+def panel_figure(
+    panels: Sequence[Panel], *, columns: int = 16, channels: Channels | None = None
+) -> Figure:
+    """Panels one under the other, each with its title: a whole figure of the paper.
+
+    Parameters
+    ----------
+    panels
+        At least one.
+    columns
+        How many images of a panel that wraps stand side by side.
+    channels
+        As for `image_grid`, whose figures, and errors, these are.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from robust_reps_ext.results.figures import Panel, Row, panel_figure
+    >>> images = np.random.default_rng(0).random((4, 3, 64, 64))
+    >>> figure = panel_figure([Panel([Row(images)], "robust"), Panel([Row(images)], "standard")])
+    >>> [text.get_text() for text in figure.texts]
+    ['robust', 'standard']
+    """
     from matplotlib.figure import Figure
 
-    shown, labels = [], []
-    for row in rows:
+    if not panels:
+        raise InputError("there is nothing to show: give at least one panel")
+    sheet = Sheet([_block(panel, columns, channels) for panel in panels])
+    figure = Figure(figsize=(sheet.width, sheet.height), dpi=sheet.dpi, facecolor="white")
+    for box, image in sheet.images:
+        _draw(figure, image, box, sheet.dpi * IMAGE_HEIGHT / image.shape[0])
+    for text in sheet.texts:
+        # parse_math: a dollar sign in a file's name is a dollar sign.
+        figure.text(
+            text.x,
+            text.y,
+            text.words,
+            fontsize=text.size,
+            color=text.color,
+            ha=text.ha,
+            va=text.va,
+            linespacing=LINE_HEIGHT,
+            parse_math=False,
+        )
+    return figure
+
+
+def _block(panel: Panel, columns: int, channels: Channels | None) -> Block:
+    """A panel as it is drawn, checked."""
+    lines = []
+    for row in panel.rows:
         images, left_out = _checked(row, channels)
-        shown.append(images)
-        labels.append("\n".join(part for part in (row.label, left_out) if part))
-    rows = [replace(row, label=label) for row, label in zip(rows, labels, strict=True)]
-    counts = {len(images) for images in shown}
+        label = "\n".join(part for part in (row.label, left_out) if part)
+        lines.append(Line(images, label, row.captions, row.heads))
+    counts = {len(line.images) for line in lines}
     if len(counts) != 1 or counts == {0}:
         raise InputError(
-            f"rows of {[len(images) for images in shown]} images: give rows of the same number, "
+            f"rows of {[len(line.images) for line in lines]} images: give rows of the same number, "
             "1 or more"
         )
     count = counts.pop()
-    blocks = math.ceil(count / max(1, columns))
-    columns = math.ceil(count / blocks)
-    sheet = _Sheet(rows, shown, columns, blocks)
-    figure = Figure(figsize=(sheet.width, sheet.height), dpi=sheet.dpi, facecolor="white")
-    caption_sizes = [_caption_size(row.captions or (), sheet.cell_width) for row in rows]
-    for index in range(count):
-        block, column = divmod(index, columns)
-        for line, (row, images) in enumerate(zip(rows, shown, strict=True)):
-            left, bottom = sheet.corner(block, line, column)
-            _draw(figure, images[index], sheet.box(left, bottom), sheet.dots_of(images))
-            if row.captions is not None:
-                _write(
-                    figure,
-                    (left + sheet.cell_width / 2) / sheet.width,
-                    (bottom - 0.25 * CAPTION_SIZE / 72) / sheet.height,
-                    row.captions[index],
-                    size=caption_sizes[line],
-                    color="#333333",
-                    ha="center",
-                    va="top",
-                )
-            if column == 0 and row.label:
-                _write(
-                    figure,
-                    (left - LABEL_GAP) / sheet.width,
-                    (bottom + IMAGE_HEIGHT / 2) / sheet.height,
-                    row.label,
-                    size=LABEL_SIZE,
-                    color="black",
-                    ha="right",
-                    va="center",
-                )
-    return figure
+    times = math.ceil(count / max(1, columns)) if panel.wraps else 1
+    return Block(panel.title, lines, columns=math.ceil(count / times))
 
 
 def save_figure(figure: Figure, path: str | os.PathLike[str]) -> Path:
@@ -172,53 +212,16 @@ def save_figure(figure: Figure, path: str | os.PathLike[str]) -> Path:
     return path
 
 
-class _Sheet:
-    """Where everything stands, in inches from the lower left corner, on whole dots."""
-
-    def __init__(
-        self, rows: Sequence[Row], shown: Sequence[np.ndarray], columns: int, blocks: int
-    ) -> None:
-        largest = max(images.shape[1] for images in shown)
-        times = max(1, round(FULL_SIZE / largest))
-        self.dpi = min(MOST_DOTS_PER_INCH, times * largest / IMAGE_HEIGHT)
-        widest = max(images.shape[2] / images.shape[1] for images in shown)
-        self.cell_width = self._whole(IMAGE_HEIGHT * widest)
-        self._gap = self._whole(GAP)
-        margin = self._whole(MARGIN)
-        label_width = max(_width_of(row.label, LABEL_SIZE) for row in rows)
-        self._left = margin + (self._whole(label_width + LABEL_GAP) if label_width else 0.0)
-        steps = [self._whole(IMAGE_HEIGHT + _captions_height(row)) + self._gap for row in rows]
-        self._block = sum(steps) + self._whole(BLOCK_GAP if len(rows) > 1 else 0.0)
-        self._above = [sum(steps[:line]) for line in range(len(rows))]
-        self.width = self._left + columns * (self.cell_width + self._gap) - self._gap + margin
-        content = self._block * (blocks - 1) + sum(steps) - self._gap
-        self.height = content + 2 * margin
-        self._top = self.height - margin
-
-    def corner(self, block: int, line: int, column: int) -> tuple[float, float]:
-        left = self._left + column * (self.cell_width + self._gap)
-        return left, self._top - block * self._block - self._above[line] - IMAGE_HEIGHT
-
-    def box(self, left: float, bottom: float) -> tuple[float, float, float, float]:
-        width, height = self.width, self.height
-        return left / width, bottom / height, self.cell_width / width, IMAGE_HEIGHT / height
-
-    def dots_of(self, images: np.ndarray) -> float:
-        """How many dots high one pixel of `images` is drawn."""
-        return self.dpi * IMAGE_HEIGHT / images.shape[1]
-
-    def _whole(self, inches: float) -> float:
-        return math.ceil(inches * self.dpi - 1e-6) / self.dpi
-
-
 def _checked(row: Row, channels: Channels | None) -> tuple[np.ndarray, str]:
     """The images of a row as `as_colors` gives them, checked."""
     where = f"row {row.label!r}"
     images, left_out = as_colors(row.images, channels, where)
-    if row.captions is not None and len(row.captions) != len(images):
-        raise InputError(
-            f"{where} has {len(images)} images and {len(row.captions)} captions: give one each"
-        )
+    for name in ("captions", "heads"):
+        texts = getattr(row, name)
+        if texts is not None and len(texts) != len(images):
+            raise InputError(
+                f"{where} has {len(images)} images and {len(texts)} {name}: give one each"
+            )
     if images.size and not (images.min() >= -1e-3 and images.max() <= 1 + 1e-3):
         raise InputError(
             f"{where} has values from {images.min():g} to {images.max():g}: give images in [0, 1]"
@@ -277,30 +280,3 @@ def _draw(
         vmax=1,
         interpolation="nearest" if dots >= 2 or whole else "lanczos",
     )
-
-
-def _write(figure: Figure, x: float, y: float, text: str, *, size: float, **options: Any) -> None:
-    # parse_math: a dollar sign in a file's name is a dollar sign.
-    figure.text(x, y, text, fontsize=size, linespacing=LINE_HEIGHT, parse_math=False, **options)
-
-
-def _width_of(text: str, size: float) -> float:
-    """Width in inches of the longest line of `text`."""
-    from matplotlib.textpath import TextPath
-
-    lines = [line.replace("$", r"\$") for line in text.splitlines() if line.strip()]
-    extents = [TextPath((0, 0), line, size=size).get_extents() for line in lines]
-    return max((float(extent.x1) for extent in extents), default=0.0) / 72
-
-
-def _caption_size(captions: Sequence[str], width: float) -> float:
-    """The size of text at which the longest caption is no wider than an image."""
-    longest = max((_width_of(caption, CAPTION_SIZE) for caption in captions), default=0.0)
-    return CAPTION_SIZE * min(1.0, width / longest) if longest else CAPTION_SIZE
-
-
-def _captions_height(row: Row) -> float:
-    if row.captions is None:
-        return 0.0
-    lines = max((caption.count("\n") + 1 for caption in row.captions), default=1)
-    return (lines * LINE_HEIGHT + 0.5) * CAPTION_SIZE / 72

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from ..runtime.errors import InputError
 from ..runtime.files import writing
-from .figures import Row, image_grid
+from .figures import panel_figure
 from .folder import write_json
+from .layouts import panels
 from .records import check_name, plain
 from .store import ExperimentStore
 from .synthesis import Synthesis
@@ -41,8 +42,8 @@ class Heading:
     id
         ``"fig3"``, names its files.
     kind
-        How the report shows it: ``"grid"``, ``"curve"``, ``"interpolation"``, ``"features"``,
-        ``"activations"``, ``"table"`` or ``"scorecard"``.
+        How it is drawn: ``"grid"``, ``"pairs"``, ``"curve"``, ``"interpolation"``, ``"features"``,
+        ``"activations"``, ``"regularized"``, ``"additions"``, ``"table"`` or ``"scorecard"``.
     numbers
         What the paper calls it.
     title
@@ -68,13 +69,16 @@ class Found:
     pictures
         Images that no synthesis made.
     plot
-        Draws the figure where it is not a grid of the runs.
+        Draws a figure of numbers, beside that of the images of the runs.
+    images_as
+        What the file of the images is called; default the unit's id.
     """
 
     runs: Mapping[str, Synthesis] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
     pictures: Mapping[str, Tensor] = field(default_factory=dict)
     plot: Callable[[], Any] | None = None
+    images_as: str = ""
 
 
 @dataclass(frozen=True)
@@ -155,10 +159,13 @@ def keep(
     ) as store:
         for name, run in found.runs.items():
             store.add(name, run)
-        if "skipped" not in found.metadata:
-            figure = image_grid(_rows(found)) if found.plot is None else found.plot()
+        figures = {} if found.plot is None else {unit.id: found.plot()}
+        if found.runs:
+            shown = panels(unit.kind, found.runs, found.metadata, found.pictures)
+            figures[found.images_as or unit.id] = panel_figure(shown)
+        for name, figure in figures.items():
             for suffix in ("png", "pdf"):
-                store.add_figure(f"{unit.id}.{suffix}", figure)
+                store.add_figure(f"{name}.{suffix}", figure)
         pictures = store.path / "pictures"
         pictures.mkdir()
         for name, images in found.pictures.items():
@@ -175,15 +182,3 @@ def keep(
         }
         write_json(store.path / MANIFEST, manifest)
     return FinishedUnit(store.path, plain(manifest))
-
-
-def _rows(found: Found) -> list[Row]:
-    """Targets and starts once, then what each model made of them."""
-    first = next(iter(found.runs.values()))
-    rows = [Row(first.start, "start")]
-    if first.target_images is not None:
-        rows.insert(0, Row(first.target_images, "target"))
-    for name, run in found.runs.items():
-        label = found.metadata.get("names", {}).get(name, name).replace(", ", "\n")
-        rows.append(Row(run.images, label, [f"{value:.2f}" for value in run.objective.tolist()]))
-    return rows

@@ -94,6 +94,16 @@ def test_curve(run):
     assert (directory / "curve.svg").read_text().rstrip().endswith("</svg>")
 
 
+def test_pairs(run):
+    directory, _, results = run("pairs", "--n", 2, "--iterations", 3)
+    found = rr.Synthesis.load(directory / "pairs.safetensors")
+    assert len({*results["target_index"], *results["source_index"]}) == 4
+    for name, to in (("apart", found.target_images), ("moved", found.start)):
+        away = (found.images - to).flatten(1).norm(dim=1)
+        assert results[name].tolist() == pytest.approx(away.tolist())
+    assert picture(directory / "pairs.png") > 1000
+
+
 def test_interpolate(run):
     directory, metadata, results = run("interpolate", "--n", 2, "--steps", 3)
     assert metadata["steps"] == 3
@@ -132,6 +142,7 @@ def test_add_feature(run):
     assert results["coordinate"].tolist() == [3, 3, 3]
     assert results["step_size"].tolist() == pytest.approx([0.1 * 64 / 224] * 3)
     assert (found.objective > found.trace[0]).all()
+    assert results["said"].tolist() == ["did not lead in 2 steps"] * 3
     assert picture(directory / "added.png") > 1000
 
 

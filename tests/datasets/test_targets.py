@@ -12,7 +12,7 @@ from PIL import Image
 
 import robust_reps_ext as rr
 from robust_reps_ext.datasets.patterns import kaleidoscope
-from robust_reps_ext.datasets.photographs import PHOTOGRAPHS, photographs
+from robust_reps_ext.datasets.photographs import PHOTOGRAPHS, available, photographs
 from robust_reps_ext.datasets.restricted_imagenet import sub_classes
 from robust_reps_ext.datasets.samples import open_data_set, validation_samples
 from robust_reps_ext.datasets.targets import held_out_samples, target_samples
@@ -41,7 +41,7 @@ def test_held_out_images_are_of_classes_outside_the_nine(tree):
     found = held_out_samples(data_set, 4, seed=3)
     assert found.images.shape == (4, 3, 224, 224)
     assert (found.images == 1).all()
-    assert sorted(found.names) == [TENCH] * 2 + [BUS] * 2
+    assert sorted(found.names) == ["school bus"] * 2 + ["tench"] * 2
     assert found.labels.tolist() == [-1] * 4
     first = held_out_samples(data_set, 2, seed=3)
     assert torch.equal(first.indices, found.indices[:2])
@@ -100,21 +100,24 @@ def test_photographs_are_cut_square_and_resized(monkeypatch, tmp_path):
         photographs(2, size=16)
 
 
-def test_without_scikit_image_the_library_is_named(monkeypatch):
+def test_without_scikit_image_there_are_three(monkeypatch):
     monkeypatch.setitem(sys.modules, "skimage", None)
-    with pytest.raises(InputError, match=r"pip install 'scikit-image>=0\.22'"):
-        photographs(1)
+    taken = photographs(3, size=32)
+    assert available() == ("china.jpg", "flower.jpg", "grace_hopper.jpg")
+    assert (taken.flatten(1).std(dim=1) > 0.02).all()
+    with pytest.raises(InputError, match=r"n=4: .* pip install 'scikit-image>=0\.22'"):
+        photographs(4)
 
 
 def test_the_photographs_of_scikit_image(caplog):
     with caplog.at_level("INFO", "robust_reps_ext"):
-        taken = photographs(len(PHOTOGRAPHS), size=32)
+        taken = photographs(len(available()), size=32)
     assert "cut to their middle square and resized to 32 x 32" in caplog.text
-    assert taken.shape == (len(PHOTOGRAPHS), 3, 32, 32)
+    assert taken.shape == (len(PHOTOGRAPHS) + 3, 3, 32, 32)
     assert (taken.flatten(1).std(dim=1) > 0.02).all()
 
 
 def test_there_are_so_many_photographs():
-    for n in (0, len(PHOTOGRAPHS) + 1):
+    for n in (0, len(available()) + 1):
         with pytest.raises(InputError, match=f"n={n}"):
             photographs(n)

@@ -111,17 +111,11 @@ def test_who_wants_no_motion_has_the_slider_only(page):
     assert page.locator("#fig6 .player input").is_visible()
 
 
-def test_a_feature_opens(page):
-    tile = page.locator("#fig7 .feature-wall").first.locator(".tile").nth(1)
-    detail = page.locator("#" + tile.get_attribute("aria-controls"))
-    assert not detail.is_visible()
-    tile.click()
-    assert detail.is_visible()
-    assert tile.get_attribute("aria-expanded") == "true"
-    assert detail.locator(".row-name").all_inner_texts() == [
-        "seed", "result", "most activating", "least activating",
+def test_the_panels_of_a_figure_have_titles(page):
+    assert page.locator("#fig7 h3").all_inner_texts() == [
+        "robust: random coordinates", "standard: random coordinates",
     ]  # fmt: skip
-    assert page.locator("#fig7 .feature-wall").first.locator(".detail:visible").count() == 1
+    assert page.locator("#fig7 .grid").first.locator(".row").count() == 2
 
 
 def test_a_cell_is_pinned_by_keyboard_and_let_go(page):

@@ -15,7 +15,7 @@ from robustness.datasets import DATASETS
 
 import robust_reps_ext as rr
 from robust_reps_ext.experiments.paper import run_paper
-from robust_reps_ext.experiments.paper.units import ORDER
+from robust_reps_ext.experiments.paper.units import ORDER, UNITS
 from robust_reps_ext.report.grids import curve_chart
 from robust_reps_ext.report.page import write_report
 
@@ -81,7 +81,7 @@ def test_ids_are_unique_and_links_lead_somewhere(written):
     page = Page(written[1])
     assert [name for name, n in Counter(page.ids).items() if n > 1] == []
     links = [source[1:] for source in page.sources if source.startswith("#")]
-    assert len(links) == 11
+    assert len(links) == len(UNITS) + 1
     assert set(links) | set(page.references) <= set(page.ids)
 
 
@@ -110,6 +110,25 @@ def test_every_traced_image_has_its_trace(written):
         trace = traces[found["data-run"]]
         values = trace["values"][int(found["data-position"])]
         assert len(values) == len(trace["steps"]) == 3
+
+
+def test_a_figure_is_drawn_as_in_the_paper(written):
+    """Rows of seeds, the first column the seed; and Fig. 8 beside it, with its result from grey."""
+    text = written[1]
+    features = text[text.index('<section id="fig7"') : text.index('<section id="fig8"')]
+    cells = [found for tag, found in Page(features).tags if "data-position" in found]
+    # Three models, two seeds, the seed and two coordinates.
+    assert [found["data-position"] for found in cells[:6]] == ["-1", "0", "1", "-1", "2", "3"]
+    assert len(cells) == 3 * 2 * 3
+    activating = text[text.index('<section id="fig8"') : text.index('<section id="fig9"')]
+    cells = [found for tag, found in Page(activating).tags if "data-position" in found]
+    assert [found["data-run"] for found in cells[:8]] == ["fig8-robust", *[""] * 6, "fig8-robust"]
+    assert "fig8-standard" not in text
+
+
+def test_the_radius_of_the_tables_is_told_beside_the_papers(written):
+    """3 at 224 pixels, brought to 64, is what `run_paper` takes: no word of it is needed."""
+    assert "times as much per pixel" not in written[1]
 
 
 def test_an_empty_folder_is_one_line(tmp_path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -15,11 +15,13 @@ from torch import Tensor
 
 from ...datasets.samples import class_names, validation_set
 from ...models.loading import weights_digest
+from ...models.representation import representation
 from ...results.folder import WorkFolder, digest_of, read_json, remove, write_json
 from ...results.records import plain
 from ...results.units import FinishedUnit, finished_units, keep
 from ...runtime.errors import InputError
 from ...synthesis import Progress
+from ...synthesis.objectives import check_coordinates
 from ...synthesis.settings import paper_eps
 from ...upstream.data.bad_images import readable
 from ..accuracy import check_attack
@@ -39,6 +41,8 @@ def run_paper(
     out: str | Path,
     *,
     vgg: AttackerModel | None = None,
+    googlenet: AttackerModel | None = None,
+    selected: Sequence[int] = (),
     scale: str = "default",
     eps: float | None = None,
     group: Tensor | None = None,
@@ -53,7 +57,14 @@ def run_paper(
     Parameters
     ----------
     robust, standard, vgg
-        As `load_model` returns them; `vgg` joins the tables and the feature visualisations.
+        As `load_model` returns them; `vgg` joins the tables and the feature visualisations, and
+        Fig. 10 is of it.
+    googlenet
+        The network of Fig. 9, ``torchvision:googlenet.IMAGENET1K_V1`` say; default `standard`.
+    selected
+        Coordinates of the robust model: a panel of them beside the random ones (Fig. 20),
+        and the first is added to images (Fig. 11); default none, and the one that leads in most
+        validation images.
     data_set
         As `open_data_set` returns it; its validation part is used.
     out
@@ -86,8 +97,8 @@ def run_paper(
     Raises
     ------
     InputError
-        If the scale is not known, the data has too few images, or `out` was made with other
-        settings, which are named.
+        If the scale is not known, a coordinate is out of range, the data has too few images, or
+        `out` was made with other settings, which are named.
 
     Examples
     --------
@@ -101,8 +112,9 @@ def run_paper(
     if scale not in SCALES:
         raise InputError(f"scale={scale!r} is not known: choose {', '.join(SCALES)}")
     models = {"robust": robust, "standard": standard}
-    if vgg is not None:
-        models["vgg"] = vgg
+    models |= {
+        name: one for name, one in (("vgg", vgg), ("googlenet", googlenet)) if one is not None
+    }
     images = validation_set(data_set)
     _, (first, _) = next(readable(images, range(len(images))))
     study = Study(
@@ -113,7 +125,11 @@ def run_paper(
         eps=paper_eps(first) if eps is None else eps,
         group=group,
         seed=seed,
+        selected=tuple(selected),
     )
+    if study.selected:
+        size = representation(robust, first[None]).shape[1]
+        check_coordinates(study.selected, size)
     check_attack(study.eps, study.scale.attack_steps)
     if study.scale.needed > len(images):
         raise InputError(
@@ -127,15 +143,13 @@ def run_paper(
         Path(out, ".claims").rename(unfinished)
     folder = _begun(Path(out), made_with, overwrite)
     unfinished.mkdir(exist_ok=True)
-    units = {unfinished / unit.id: unit for unit in UNITS}
+    units = {unfinished / unit.id: unit.of(data_set.ds_name) for unit in UNITS}
 
     def done() -> dict[str, FinishedUnit]:
         return {unit.manifest["id"]: unit for unit in finished_units(out, ORDER, digest=digest)}
 
     def complete(path: Path) -> bool:
-        """Whether a unit is made; what was skipped is tried again, as it may be there now."""
-        found = done().get(units[path].id)
-        return found is not None and "skipped" not in found.manifest["metadata"]
+        return units[path].id in done()
 
     with closing(folder.shared(list(units), finished=complete)) as free:
         for path in free:
@@ -145,8 +159,7 @@ def run_paper(
                 (unfinished / f"{unit.id}-places").rename(snapshots)
             with nullcontext(False) if watch is None else watch(unit) as progress:
                 found = unit.compute(replace(study, snapshots=snapshots), progress)
-                if "skipped" not in found.metadata or unit.id not in done():
-                    keep(out, unit, found, {"digest": digest, "study": made_with})
+                keep(out, unit, found, {"digest": digest, "study": made_with})
             shutil.rmtree(snapshots, ignore_errors=True)
     made = done()
     return [made[unit.id] for unit in UNITS]
@@ -192,5 +205,7 @@ def _made_with(study: Study, scale: str, side: int, names: Mapping[str, str]) ->
             "eps": study.eps,
             "grouped": None if study.group is None else study.group.tolist(),
             "seed": study.seed,
+            # Folders without any are those of earlier versions.
+            **({"selected": list(study.selected)} if study.selected else {}),
         }
     )

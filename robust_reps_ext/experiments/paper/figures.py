@@ -9,17 +9,18 @@ import torch
 from torch import Tensor
 
 from ...datasets.patterns import kaleidoscope
+from ...models.representation import representation
 from ...results.plots import Line, curve_figure
 from ...results.synthesis import Synthesis
 from ...results.units import Found
-from ...runtime.errors import InputError
 from ...synthesis import Progress, noise
 from ...synthesis.settings import at_size
 from ..activations import most_activating
-from ..addition import add_feature
+from ..addition import add_feature, outcomes
 from ..constrained import Curve, invert_within
 from ..interpolation import interpolate
 from ..inversion import invert
+from ..pairs import near_pairs
 from ..visualization import visualize
 from .study import Study
 
@@ -31,39 +32,58 @@ __all__ = [
     "inversion_from_images",
     "inversion_from_noise",
     "inversion_of_kaleidoscopes",
-    "inversion_of_strangers",
+    "pairs_of_images",
     "regularized",
     "within_radii",
 ]
 
 
 def inversion_from_noise(study: Study, progress: bool | Progress) -> Found:
-    """Fig. 6, 13b, 15: only R(x) is known, and nothing to start from."""
-    targets = study.samples(study.scale.images)
-    return _inversions(study, targets.images, list(targets.names), "noise", progress, frames=12)
+    """Fig. 6, 13b, 14b, 15: only R(x) is known, of the data's images and of others."""
+    n = study.scale.images
+    known = study.samples(n)
+    strange, kind = study.strangers(n)
+    targets = torch.cat([known.images, strange.images])
+    metadata = {
+        "labels": [*known.names, *strange.names],
+        "start": "noise",
+        "kinds": [["Test set", n], [f"Out-of-distribution: {kind}", len(strange.images)]],
+    }
+    return _inversions(study, targets, "noise", metadata, progress, frames=12)
+
+
+def pairs_of_images(study: Study, progress: bool | Progress) -> Found:
+    """Fig. 2: images that a standard network represents almost equally, and that look different."""
+    n = study.scale.pairs
+    targets, sources = study.samples(n), study.samples(n, skip=study.scale.images)
+    run = study.made(
+        "standard",
+        near_pairs,
+        targets.images,
+        sources=sources.images,
+        progress=progress,
+        **study.unbound("standard", targets.images),
+    )
+    return Found({"standard": run}, {"labels": list(targets.names), "sources": list(sources.names)})
 
 
 def inversion_from_images(study: Study, progress: bool | Progress) -> Found:
-    """Fig. 2, 3, 13a, 16: from another image; what a standard model's keep of it is Fig. 2."""
+    """Fig. 3, 13a, 16: from another image."""
     targets = study.samples(study.scale.images)
     sources = study.samples(study.scale.images, skip=study.scale.images)
-    return _inversions(study, targets.images, list(targets.names), sources.images, progress)
+    metadata = {
+        "labels": list(targets.names),
+        "sources": list(sources.names),
+        "start": "images",
+    }
+    return _inversions(study, targets.images, sources.images, metadata, progress)
 
 
 def inversion_of_kaleidoscopes(study: Study, progress: bool | Progress) -> Found:
     """Fig. 14a: patterns, unlike anything in the data."""
     like = study.samples(1).images
     drawn = kaleidoscope(study.scale.images, size=like.shape[-1], seed=study.seed)
-    return _inversions(study, drawn, ["kaleidoscope"] * len(drawn), "noise", progress)
-
-
-def inversion_of_strangers(study: Study, progress: bool | Progress) -> Found:
-    """Fig. 6 (right), 14b: images of classes that no model was trained on."""
-    try:
-        targets = study.strangers(study.scale.images)
-    except InputError as error:
-        return Found(metadata={"skipped": str(error)})
-    return _inversions(study, targets.images, list(targets.names), "noise", progress)
+    return _inversions(study, drawn, "noise", {"start": "noise"}, progress)
 
 
 def within_radii(study: Study, progress: bool | Progress) -> Found:
@@ -88,6 +108,7 @@ def within_radii(study: Study, progress: bool | Progress) -> Found:
     metadata = {
         "radii": radii.tolist(),
         "labels": list(targets.names),
+        "shown": study.shown_radii(),
         "lines": [
             {
                 "name": line.label,
@@ -96,7 +117,7 @@ def within_radii(study: Study, progress: bool | Progress) -> Found:
             for line in lines
         ],
     }
-    return Found(runs, metadata, plot=lambda: curve_figure(radii, lines))
+    return Found(runs, metadata, plot=lambda: curve_figure(radii, lines), images_as="fig5")
 
 
 def interpolations(study: Study, progress: bool | Progress) -> Found:
@@ -126,8 +147,8 @@ def interpolations(study: Study, progress: bool | Progress) -> Found:
 def _inversions(
     study: Study,
     targets: Tensor,
-    labels: list[str],
     start: str | Tensor,
+    metadata: Mapping[str, Any],
     progress: bool | Progress,
     *,
     frames: int | None = None,
@@ -144,7 +165,7 @@ def _inversions(
         )
         for name in study.both
     }
-    return Found(runs, {"labels": labels, "start": start if isinstance(start, str) else "images"})
+    return Found(runs, metadata)
 
 
 MOVED: Mapping[str, Any] = {"transform": "jitter,rotate"}
@@ -154,110 +175,136 @@ FOURIER: Mapping[str, Any] = {
 }
 """Of Fig. 10, and of the article that Fig. 9 is taken from."""
 
+ROBUST = "robust"
+SELECTED = "robust-selected"
+PLAIN = "no regulariser"
+FIRST = 4
+TITLES = (
+    "For comparison, {}: random coordinates",
+    "Figure 9, {}: random coordinates",
+    "Figure 10, {}: the first coordinates",
+)
+
 SPECTRUM_STEP = 3.5
 """At 224 pixels, on the spectrum: with it colours are as strong as those of the pixels."""
 
 
 def features(study: Study, progress: bool | Progress) -> Found:
-    """Fig. 7, 19 to 22: what maximises single coordinates, from noise and from images."""
-    images = study.samples(study.scale.seeds - 1).images
-    seeds = torch.cat([noise(images[:1], seed=study.seed), images])
-    chosen = {name: study.coordinates(model, seeds) for name, model in study.models.items()}
+    """Fig. 7, 19 to 22: what maximises single coordinates, from noise and from images.
+
+    Random ones of each model, and of the robust one also those that were asked for (Fig. 20).
+    """
+    images = study.samples(study.scale.seeds - 1)
+    seeds = torch.cat([noise(images.images[:1], seed=study.seed), images.images])
+    chosen = {name: study.coordinates(model, seeds) for name, model in study.compared.items()}
+    names = {name: f"{name}: random coordinates" for name in chosen}
+    if study.selected:
+        first, *others = chosen
+        chosen = {first: chosen[first], SELECTED: list(study.selected)} | {
+            name: chosen[name] for name in others
+        }
+        names[SELECTED] = "robust: selected coordinates"
     runs = {
         name: study.made(
             name,
             visualize,
-            coordinates=chosen[name],
+            coordinates=numbers,
             seeds=seeds,
             progress=progress,
             **study.visualization(name),
         )
-        for name in study.models
+        for name, numbers in chosen.items()
     }
     metadata = {
         "coordinates": chosen,
+        "names": names,
         "predicted": {
-            name: study.predicted(study.models[name], run.images) for name, run in runs.items()
+            name: study.predicted(study.model_of(name), run.images) for name, run in runs.items()
         },
-        "seeds": ["noise", *("image" for _ in images)],
+        "seeds": ["noise", *images.names],
     }
     return Found(runs, metadata)
 
 
 def activations(study: Study, progress: bool | Progress) -> Found:
-    """Fig. 8: a coordinate from grey, and the images that activate it most and least."""
+    """Fig. 8: a coordinate of the robust model from grey, and what activates it most and least."""
     grey = torch.full_like(study.samples(1).images, 0.5)
-    runs, pictures = {}, {}
-    metadata: dict[str, Any] = {"coordinates": {}, "labels": {}, "values": {}}
-    for name, model in study.both.items():
-        chosen = study.coordinates(model, grey)
-        found = most_activating(model, study.tested(), coordinates=chosen, k=3)
-        runs[name] = study.made(
-            name,
-            visualize,
-            coordinates=chosen,
-            seeds=grey,
-            progress=progress,
-            **study.visualization(name),
-        )
-        metadata["coordinates"][name] = chosen
-        for end, extreme in (("most", found.most), ("least", found.least)):
-            pictures[f"{name}-{end}"] = extreme.images.flatten(0, 1)
-            metadata["labels"][f"{name}-{end}"] = study.names(extreme.label)
-            metadata["values"][f"{name}-{end}"] = extreme.value.flatten().tolist()
-    return Found(runs, metadata, pictures)
+    chosen = study.coordinates(study.models[ROBUST], grey)
+    found = most_activating(study.models[ROBUST], study.tested(), coordinates=chosen, k=3)
+    run = study.made(
+        ROBUST,
+        visualize,
+        coordinates=chosen,
+        seeds=grey,
+        progress=progress,
+        **study.visualization(ROBUST),
+    )
+    ends = {f"{ROBUST}-most": found.most, f"{ROBUST}-least": found.least}
+    metadata = {
+        "coordinates": {ROBUST: chosen},
+        "labels": {name: study.names(end.label) for name, end in ends.items()},
+        "values": {name: end.value.flatten().tolist() for name, end in ends.items()},
+    }
+    pictures = {name: end.images.flatten(0, 1) for name, end in ends.items()}
+    return Found({ROBUST: run}, metadata, pictures)
 
 
 def regularized(study: Study, progress: bool | Progress) -> Found:
-    """Fig. 9, 10: what a regulariser makes of a standard model's coordinates, from noise."""
+    """Fig. 9, 10: what regularisers make of standard models' coordinates, from noise.
+
+    Fig. 9 has random coordinates of GoogLeNet, Fig. 10 the first four of the VGG; where these
+    networks are not given, those of the standard one.
+    """
     start = noise(study.samples(1).images, seed=study.seed)
     fourier = {**FOURIER, "step_size": at_size(SPECTRUM_STEP, start)}
-    wanted: list[tuple[str, str, Mapping[str, Any]]] = [
-        ("robust", "no regulariser", {}),
-        ("standard", "no regulariser", {}),
-        ("standard", "jitter, rotation", MOVED),
-        ("standard", "jitter, rotation, scale, Fourier, decorrelated colours", fourier),
+    ninth, tenth = study.given("googlenet"), study.given("vgg")
+    random = {name: study.coordinates(study.models[name], start) for name in (ROBUST, ninth)}
+    size = representation(study.models[tenth], start).shape[1]
+    first = list(range(min(FIRST, size)))
+    wanted: list[tuple[str, list[int], list[tuple[str, Mapping[str, Any]]]]] = [
+        (ROBUST, random[ROBUST], [(PLAIN, {})]),
+        (ninth, random[ninth], [(PLAIN, {}), ("jitter, rotation, scale, Fourier", fourier)]),
+        (tenth, first, [(PLAIN, {}), ("jitter, rotation", MOVED)]),
     ]
-    if "vgg" in study.models:
-        wanted.append(("vgg", "jitter, rotation", MOVED))
     runs: dict[str, Synthesis] = {}
-    metadata: dict[str, Any] = {"start": "noise", "captions": {}, "names": {}}
-    for role, words, regulariser in wanted:
-        model, name = study.models[role], f"{role}-{len(runs)}"
-        chosen = study.coordinates(model, start)
-        runs[name] = study.made(
-            name,
-            visualize,
-            coordinates=chosen,
-            seeds=start,
-            progress=progress,
-            **study.visualization(name),
-            **regulariser,
-        )
-        seen = study.predicted(model, runs[name].images)
-        metadata["names"][name] = f"{role}, {words}"
-        metadata["captions"][name] = [
-            f"{i}: {label}" for i, label in zip(chosen, seen, strict=True)
-        ]
-    return Found(runs, metadata)
+    described = []
+    for (role, chosen, rows), title in zip(wanted, TITLES, strict=True):
+        shown = []
+        for words, regulariser in rows:
+            name = f"{role}-{len(runs)}"
+            runs[name] = study.made(
+                name,
+                visualize,
+                coordinates=chosen,
+                seeds=start,
+                progress=progress,
+                **study.visualization(name),
+                **regulariser,
+            )
+            seen = study.predicted(study.models[role], runs[name].images)
+            shown.append({"run": name, "label": words, "predicted": seen})
+        described.append({"title": title.format(role), "coordinates": chosen, "rows": shown})
+    return Found(runs, {"panels": described})
 
 
 def additions(study: Study, progress: bool | Progress) -> Found:
-    """Fig. 11, 23: raise one coordinate of each image until it leads."""
+    """Fig. 11, 23: raise one coordinate of all images until it leads; a selected, a random one."""
     images = study.samples(study.scale.images)
     runs: dict[str, Synthesis] = {}
-    metadata: dict[str, Any] = {"labels": list(images.names), "captions": {}}
-    for name, model in study.both.items():
-        chosen = study.coordinates(model, images.images)
-        each = [chosen[i % len(chosen)] for i in range(len(images.images))]
+    metadata: dict[str, Any] = {"additions": {}}
+    for how, (coordinate, why) in study.leading_pair(ROBUST).items():
+        name = f"{ROBUST}-{how}"
         runs[name] = study.made(
             name,
             add_feature,
             images.images,
-            each,
+            coordinate,
             progress=progress,
             **study.addition(name),
         )
-        seen = study.predicted(model, runs[name].images)
-        metadata["captions"][name] = [f"{i}: {label}" for i, label in zip(each, seen, strict=True)]
+        metadata["additions"][name] = {
+            "title": f"coordinate {coordinate} ({why})",
+            "labels": list(images.names),
+            "said": outcomes(study.models[ROBUST], runs[name], coordinate),
+        }
     return Found(runs, metadata)

@@ -14,15 +14,15 @@ from robustness.datasets import DataSet
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
-from ...datasets.photographs import PHOTOGRAPHS
+from ...datasets.photographs import available
 from ...datasets.samples import (
     Samples,
     validation_places,
     validation_samples,
     validation_set,
 )
-from ...datasets.targets import held_out_samples, target_samples
-from ...models.representation import shuffled_coordinates
+from ...datasets.targets import held_out_samples, left_out, target_samples
+from ...models.representation import representation, shuffled_coordinates
 from ...results.synthesis import Synthesis
 from ...synthesis.settings import Options, at_size
 
@@ -30,6 +30,10 @@ __all__ = ["BATCH", "SCALES", "Scale", "Study"]
 
 BATCH = 64
 """Images at once in a pass through the validation set, and as many counted before it is kept."""
+
+FIGURE_5 = (2, 8, 32, 128)
+LOOKED_AT = 256
+"""Validation images in which it is seen which coordinates can lead."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +116,7 @@ class Study:
     Attributes
     ----------
     models
-        Name -> model: ``"robust"``, ``"standard"``, perhaps ``"vgg"``.
+        Name -> model: ``"robust"``, ``"standard"``, perhaps ``"vgg"`` and ``"googlenet"``.
     data_set, classes
         The data and the names of its classes.
     scale
@@ -125,6 +129,9 @@ class Study:
         Chooses images, noise and coordinates.
     snapshots
         The folder in which runs keep how far they are; None: they do not.
+    selected
+        Coordinates of the robust model that are looked at beside random ones (Fig. 20); the first
+        is added to images (Fig. 11).
     """
 
     models: Mapping[str, AttackerModel]
@@ -135,6 +142,7 @@ class Study:
     group: Tensor | None
     seed: int
     snapshots: Path | None = None
+    selected: Sequence[int] = ()
 
     def inversion(self, name: str) -> Options:
         """The keywords of every inversion, of the model `name`."""
@@ -178,33 +186,53 @@ class Study:
         kept = None if self.snapshots is None else self.snapshots / f"{name}.safetensors"
         if kept is not None and kept.exists():
             return Synthesis.load(kept)
-        model = self.models[name.partition("-")[0]]
-        found = experiment(model, *given, seed=self.seed, **options)
+        found = experiment(self.model_of(name), *given, seed=self.seed, **options)
         run: Synthesis = found if isinstance(found, Synthesis) else found.synthesis
         if kept is not None:
             run.save(kept)
         return run
+
+    def model_of(self, name: str) -> AttackerModel:
+        """The model of a run, whose name begins with that of the model."""
+        return self.models[name.partition("-")[0]]
 
     @property
     def both(self) -> dict[str, AttackerModel]:
         """The pair that most figures compare."""
         return {name: self.models[name] for name in ("robust", "standard")}
 
+    @property
+    def compared(self) -> dict[str, AttackerModel]:
+        """The pair, and the VGG where it is given: of Fig. 7 and the tables."""
+        return {name: one for name, one in self.models.items() if name != "googlenet"}
+
+    def given(self, name: str) -> str:
+        """The name of that model, or of the standard one where it is not given."""
+        return name if name in self.models else "standard"
+
+    def shown_radii(self) -> list[int]:
+        """Which radii Fig. 5 shows: the paper's four, or all where one of them is missing."""
+        radii = list(self.scale.radii)
+        if not set(FIGURE_5) <= set(radii):
+            return list(range(len(radii)))
+        return [radii.index(radius) for radius in FIGURE_5]
+
     def samples(self, n: int, skip: int = 0) -> Samples:
         """Validation images in the order that the seed fixes."""
         return validation_samples(self.data_set, n, skip=skip, seed=self.seed)
 
-    def strangers(self, n: int) -> Samples:
-        """Images of no class in the data: of the classes that it leaves out, else photographs.
+    def strangers(self, n: int) -> tuple[Samples, str]:
+        """At most n images of no class in the data, and what they are.
 
-        Raises
-        ------
-        InputError
-            If neither can be had.
+        Of the classes that the data leaves out, where its folder has some; else photographs.
         """
-        if getattr(self.data_set, "label_mapping", None) is not None:
-            return held_out_samples(self.data_set, n, seed=self.seed)
-        return target_samples("photographs", self.data_set, min(n, len(PHOTOGRAPHS)))
+        leaves = getattr(self.data_set, "label_mapping", None) is not None
+        there = len(left_out(self.data_set)) if leaves else 0
+        if there:
+            found = held_out_samples(self.data_set, min(n, there), seed=self.seed)
+            return found, "classes left out"
+        count = min(n, len(available()))
+        return target_samples("photographs", self.data_set, count), "photographs"
 
     def tested_images(self) -> Any:
         """The validation images that accuracies are counted on: a data set of pairs."""
@@ -225,6 +253,24 @@ class Study:
     def coordinates(self, model: AttackerModel, images: Tensor) -> list[int]:
         """A random choice of coordinates of R(x), ascending."""
         return sorted(shuffled_coordinates(model, images, seed=self.seed)[: self.scale.coordinates])
+
+    def leading_pair(self, name: str) -> dict[str, tuple[int, str]]:
+        """A selected coordinate of R(x), and a random one, of those that can lead; and why each.
+
+        The selected one is the first of `selected`, by default the one that exceeds all others in
+        most validation images; the random one does so in some.
+        """
+        model, there = self.models[name], len(validation_set(self.data_set))
+        images = self.samples(min(LOOKED_AT, there)).images
+        leads = representation(model, images).argmax(dim=1)
+        counts = torch.bincount(leads)
+        most = int(counts.argmax())
+        first, why = most, "selected: it leads in most images"
+        if self.selected:
+            first, why = self.selected[0], "selected"
+        order = [i for i in shuffled_coordinates(model, images, seed=self.seed) if i != first]
+        able = [i for i in order if i < len(counts) and counts[i]]
+        return {"selected": (first, why), "random": ((able or order)[0], "random")}
 
     def predicted(self, model: AttackerModel, images: Tensor) -> list[str]:
         """The class that the model gives each image."""

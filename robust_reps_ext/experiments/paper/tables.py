@@ -31,7 +31,7 @@ def accuracies(study: Study, progress: bool | Progress) -> Found:
         with ExperimentStore.resume(folder, experiment="accuracy", settings=settings) as store:
             counted = sweeps.accuracies(
                 store,
-                study.models,
+                study.compared,
                 images,
                 eps=study.eps,
                 attack_steps=steps,
@@ -39,9 +39,9 @@ def accuracies(study: Study, progress: bool | Progress) -> Found:
                 precision=study.scale.precision,
                 batch_size=BATCH,
                 part=BATCH,
-                watch=_Watch(store, len(images) * len(study.models), sum(steps), progress),
+                watch=_Watch(store, len(images) * len(study.compared), sum(steps), progress),
             )
-    of = {name: [row for row in counted if row["model"] == name] for name in study.models}
+    of = {name: [row for row in counted if row["model"] == name] for name in study.compared}
     columns = [row["attack"] for row in of["robust"]]
     metadata: dict[str, Any] = {
         "eps": study.eps,

@@ -52,7 +52,7 @@ CLAIMS = (
     Claim(
         "Inversion",
         "section 4.1, figure 6",
-        "From noise, an image with the same R(x) shows the target.",
+        "From noise, an image that matches R(x) of a target is semantically similar to it.",
         (
             Measure("recovered, by the judge"),
             Measure("recovered, from afar"),
@@ -65,7 +65,8 @@ CLAIMS = (
     Claim(
         "From another image",
         "sections 2 and 4.1, figures 2 and 3",
-        "From another image too it shows the target, and not the image it began with.",
+        "From another image too it is similar to the target in its high-level features; a standard "
+        "network's often looks more similar to the image it began with.",
         (
             Measure("class of the target"),
             Measure("towards the target, from afar", "number"),
@@ -75,7 +76,7 @@ CLAIMS = (
     Claim(
         "Distance",
         "section 4.1, figure 4",
-        "To bring R(x) near another image's, one has to go far beyond the radius trained against.",
+        "To match another image's R(x), one has to go far beyond the radius trained against.",
         (
             Measure("left at the radius trained against"),
             Measure("halving radius", "radius"),
@@ -84,7 +85,7 @@ CLAIMS = (
     Claim(
         "Features",
         "section 4.2, figure 7",
-        "What raises a coordinate of R(x) looks the same from every start.",
+        "What raises a coordinate of R(x) shows consistently the same concept, from any start.",
         (
             Measure("same from every start, from afar", paired=False),
             Measure("same from every start, by the judge", paired=False),
@@ -93,7 +94,7 @@ CLAIMS = (
     Claim(
         "Interpolation",
         "appendix A.5, figure 12",
-        "Between two representations lie plausible images, and not both ends as ghosts.",
+        "Between two representations lie perceptually plausible images, without ghosting.",
         (
             Measure("class of an end"),
             Measure("off the pixel blend", "number"),
@@ -103,7 +104,7 @@ CLAIMS = (
     Claim(
         "Addition",
         "section 4.2.1, figure 11",
-        "Raising a coordinate adds its feature to an image and leaves the rest.",
+        "Raising a coordinate introduces its feature, and stopping early preserves the content.",
         (
             Measure("feature added, class kept", paired=False),
             Measure("feature added", larger=None, paired=False),

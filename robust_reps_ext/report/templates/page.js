@@ -136,16 +136,3 @@ for (const paths of all(".paths")) {
   slider.addEventListener("input", move);
   move();
 }
-
-for (const wall of all(".feature-wall")) {
-  const tiles = all(".tile", wall);
-  const open = tile => {
-    for (const other of tiles) {
-      const chosen = other === tile;
-      other.setAttribute("aria-expanded", String(chosen));
-      document.getElementById(other.getAttribute("aria-controls")).hidden = !chosen;
-    }
-  };
-  tiles.forEach(tile => tile.addEventListener("click", () => { release(); open(tile); }));
-  if (tiles.length) open(tiles[0]);
-}

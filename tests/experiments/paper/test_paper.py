@@ -13,7 +13,6 @@ from robustness.datasets import DATASETS
 import robust_reps_ext as rr
 from robust_reps_ext.experiments.paper import run_paper
 from robust_reps_ext.experiments.paper.units import ORDER, UNITS
-from robust_reps_ext.report.page import write_report
 from robust_reps_ext.results.reader import read_results
 from robust_reps_ext.results.units import finished_units
 
@@ -143,9 +142,11 @@ def test_files_of_a_unit(interrupted, pair):
         with Image.open(unit.path / f"{name}.png") as picture:
             assert picture.width > 100
         assert (unit.path / f"{name}.pdf").read_bytes().startswith(b"%PDF")
+        assert (unit.path / "fig5.png").exists() is (name == "fig4")
     inversion = rr.Synthesis.load(units[0].path / "robust.safetensors")
     again = rr.invert(pair[0], inversion.target_images, iterations=2)
     assert torch.equal(inversion.images, again.images)
+    assert len(inversion) == 4
     assert {one.metadata["experiment"] for one in read_results(out)} == {u.id for u in UNITS}
 
 
@@ -161,33 +162,85 @@ def test_numbers_of_the_units(interrupted):
     assert all(a >= b for a, b in zip(most, least, strict=True))
 
 
-def test_what_cannot_be_had_is_skipped_and_made_once_it_is_there(pair, tmp_path, monkeypatch):
+def test_images_from_outside_are_there_in_a_plain_install(pair, monkeypatch):
     from robust_reps_ext.datasets import photographs
+    from robust_reps_ext.experiments.paper.study import SCALES, Study
 
-    strangers = [unit for unit in UNITS if unit.id == "fig14b"]
-    monkeypatch.setattr("robust_reps_ext.experiments.paper.UNITS", strangers)
-    with monkeypatch.context() as without:
-        without.setattr(photographs, "find_spec", lambda name: None)
-        (first,) = run_paper(*pair, tmp_path, **TINY)
-        (again,) = run_paper(*pair, tmp_path, **TINY)
-        assert "pip install 'scikit-image>=0.22'" in first.manifest["metadata"]["skipped"]
-        assert again.path == first.path
-        page = write_report(tmp_path, ORDER).read_text("utf-8")
-        assert "Not made: the photographs are scikit-image" in page
-    (made,) = run_paper(*pair, tmp_path, **TINY)
-    assert made.manifest["metadata"]["labels"] == ["astronaut", "chelsea"]
-    assert (made.path / "fig14b.png").exists()
+    study = Study({}, pair[2], (), SCALES["quick"], 1.0, None, 0)
+    assert study.strangers(2)[0].names == ("astronaut", "chelsea")
+    found = photographs.find_spec
+    monkeypatch.setattr(
+        photographs, "find_spec", lambda name: None if name == "skimage" else found(name)
+    )
+    samples, kind = study.strangers(16)
+    assert samples.names == ("china", "flower", "grace hopper")
+    assert samples.images.shape == (3, 3, 64, 64)
+    assert kind == "photographs"
 
 
-def test_regularised_coordinates_are_those_of_the_plain_ones(interrupted):
+def test_figure_6_has_both_kinds(interrupted):
+    *_, units = interrupted
+    metadata = {unit.manifest["id"]: unit.manifest["metadata"] for unit in units}["fig6"]
+    assert metadata["kinds"] == [["Test set", 2], ["Out-of-distribution: photographs", 2]]
+    assert metadata["labels"][2:] == ["astronaut", "chelsea"]
+
+
+def test_numbers_are_those_of_the_data_set(interrupted):
+    *_, units = interrupted
+    assert all(unit.manifest["numbers"].startswith("nearest to ") for unit in units)
+    of = {unit.id: unit for unit in UNITS}
+    assert of["fig7"].of("restricted_imagenet").numbers == "Figures 7, 19-21"
+    assert of["fig7"].of("imagenet").numbers == "Figure 22"
+    assert of["fig3"].of("imagenet").numbers == "Figure 16"
+    assert of["tables"].of("imagenet").numbers == "Table 5"
+    assert of["fig8"].of("imagenet").numbers == "nearest to Figure 8"
+
+
+def test_figures_9_and_10_have_the_coordinates_of_the_paper(interrupted):
     *_, units = interrupted
     metadata = {unit.manifest["id"]: unit.manifest["metadata"] for unit in units}
     chosen = metadata["fig7"]["coordinates"]
-    runs = metadata["fig9"]["captions"]
-    assert list(runs) == ["robust-0", "standard-1", "standard-2", "standard-3"]
-    for run, captions in runs.items():
-        numbers = [int(caption.split(":")[0]) for caption in captions]
-        assert numbers == chosen[run.split("-")[0]]
+    panels = metadata["fig9"]["panels"]
+    assert [panel["coordinates"] for panel in panels] == [
+        chosen["robust"], chosen["standard"], [0, 1, 2, 3],
+    ]  # fmt: skip
+    assert [[row["label"] for row in panel["rows"]] for panel in panels] == [
+        ["no regulariser"],
+        ["no regulariser", "jitter, rotation, scale, Fourier"],
+        ["no regulariser", "jitter, rotation"],
+    ]
+
+
+def test_one_coordinate_is_added_to_all_images(interrupted, pair):
+    *_, units = interrupted
+    found = next(unit for unit in units if unit.manifest["id"] == "fig11")
+    additions = found.manifest["metadata"]["additions"]
+    assert list(additions) == ["robust-selected", "robust-random"]
+    chosen = [int(one["title"].split()[1]) for one in additions.values()]
+    assert len(set(chosen)) == 2
+    for (run, one), coordinate in zip(additions.items(), chosen, strict=True):
+        images = rr.Synthesis.load(found.path / f"{run}.safetensors").images
+        leads = (rr.representation(pair[0], images).argmax(dim=1) == coordinate).tolist()
+        assert [said.startswith("leads after") for said in one["said"]] == leads
+        assert all(lead or said == "did not lead in 2 steps"
+                   for lead, said in zip(leads, one["said"], strict=True))  # fmt: skip
+
+
+def test_selected_coordinates_are_checked_before_any_work(pair, tmp_path):
+    with pytest.raises(rr.InputError, match="99999"):
+        run_paper(*pair, tmp_path / "out", selected=[3, 99999], **TINY)
+    assert not (tmp_path / "out").exists()
+
+
+def test_selected_coordinates_have_a_panel_and_are_added(pair, tmp_path, monkeypatch):
+    chosen = [unit for unit in UNITS if unit.id in ("fig7", "fig11")]
+    monkeypatch.setattr("robust_reps_ext.experiments.paper.UNITS", chosen)
+    features, added = run_paper(*pair, tmp_path, selected=[7, 5], **TINY)
+    assert list(features.manifest["metadata"]["coordinates"].items())[1] == (
+        "robust-selected", [7, 5],
+    )  # fmt: skip
+    first = added.manifest["metadata"]["additions"]["robust-selected"]
+    assert first["title"] == "coordinate 7 (selected)"
 
 
 def test_too_few_images_are_named_before_any_work(pair, tmp_path):
