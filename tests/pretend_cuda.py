@@ -366,7 +366,7 @@ class PretendCuda:
         self.mixed.append((str(func), why, place()))
         if self.strict:
             raise RuntimeError(
-                f"Expected all tensors to be on the same device, but found {why} ({func}, {place()})"
+                f"Expected all tensors to be on the same device: {why} ({func}, {place()})"
             )
 
     def forget(self):

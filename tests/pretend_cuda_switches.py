@@ -93,7 +93,7 @@ def pretended(card, card_of):
             (parallel, "_get_available_device_type", lambda: "cuda"),
             (parallel, "_get_all_device_indices", lambda: list(range(card.cards))),
             (parallel, "_check_balance", lambda _ids: None),
-            (parallel, "scatter_kwargs", lambda args, words, _ids, _dim=0: ((args,), (words,))),
+            (parallel, "scatter_kwargs", lambda args, words, *_, **__: ((args,), (words,))),
         ):
             stack.enter_context(patch.object(owner, name, answer))
         torch.__future__.set_overwrite_module_params_on_conversion(True)

@@ -69,12 +69,13 @@ class Synthesis(Result):
         """The same of some images: a slice, or numbers of images (M,)."""
         if not isinstance(rows, (slice, Tensor)):
             raise TypeError(f"{rows!r}: give a slice, or a tensor with the numbers of images")
-        numbers = torch.arange(len(self))[rows]
+        numbers = torch.arange(len(self))[rows.cpu() if isinstance(rows, Tensor) else rows]
         tensors = {
-            name: getattr(self, name)
+            name: one
             if name.endswith("_steps")
-            else getattr(self, name).index_select(_IMAGE_AXIS.get(name, 0), numbers)
+            else one.index_select(_IMAGE_AXIS.get(name, 0), numbers.to(one.device))
             for name in self._tensor_names()
+            for one in [getattr(self, name)]
         }
         settings = {
             name: [value[i] for i in numbers.tolist()]
