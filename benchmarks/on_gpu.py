@@ -319,7 +319,8 @@ def memory(here: Machine) -> None:
         warnings.simplefilter("always")
         found = rr.invert(model, here.images(n), iterations=2, batch_size=n)
         tell(f"{n} images at a time became {found.settings['batch_size']}")
-    tell(*(str(one.message) for one in said), sep="\n")
+    for one in said:
+        tell(one.message)
 
 
 def training(here: Machine) -> None:

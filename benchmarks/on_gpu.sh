@@ -37,9 +37,10 @@ only float16 && measured float16 30
 only bits && measured bits 40
 only memory && measured memory 30
 only training && measured training 60
-only torchrun && block torchrun 40 "$PYTHON" -m torch.distributed.run --standalone --nproc-per-node 1 \
-    -m robustness.main --dataset critters --arch critters_resnet --adv-train 1 --constraint 2 \
-    --eps 1 --attack-lr 0.5 --attack-steps 1 --epochs 1 --batch-size 64 --log-iters 1 \
-    --workers 0 --out-dir "$OUT/runs"
+only torchrun && block torchrun 40 env PYTHONPATH="$PYTHONPATH:$PWD/tests" "$PYTHON" \
+    -m torch.distributed.run --standalone --nproc-per-node 1 tests/torchrun_tiny.py \
+    --dataset critters --data "$OUT/critters" --arch plain --adv-train 1 --constraint 2 --eps 1 \
+    --attack-lr 0.5 --attack-steps 2 --random-restarts 0 --use-best 1 --epochs 1 --batch-size 16 \
+    --workers 0 --seed 1 --lr 0.05 --log-iters 1 --out-dir "$OUT/runs"
 echo "$failed of the blocks failed"
 [ $failed -eq 0 ]

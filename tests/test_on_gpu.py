@@ -37,11 +37,13 @@ def test_the_blocks_say_what_they_measure(on_gpu, capsys, monkeypatch):
     monkeypatch.setattr("sys.argv", ["on_gpu.py", "steps", "--device", "cpu", "--seconds", "0"])
     on_gpu.main()
     on_gpu.copies(on_gpu.Machine("cpu", 5))
+    on_gpu.memory(on_gpu.Machine("cpu", 5))
     said = capsys.readouterr().out
     assert "FAILED" not in said
     assert "steps on no card: rehearsed" in said
     assert "matrix products in bfloat16" in said
     assert "the rest was not measured: the time is over" in said
+    assert "2 images at a time became 2" in said
     assert "resnet18, TF32 True: accepted True, off by" in said
 
 

@@ -191,7 +191,8 @@ def _joined(parts: Sequence[Synthesis]) -> dict[str, Any]:
     """The settings of all parts: one value where they agree, else one for each image."""
     settings: dict[str, Any] = {}
     for name, value in parts[0].settings.items():
-        of = [(part.settings[name], len(part)) for part in parts]
+        # A part of an earlier version may not have it.
+        of = [(part.settings.get(name), len(part)) for part in parts]
         listed = [isinstance(one, list) and len(one) == n for one, n in of]
         if all(one == value for one, _ in of) and not all(listed):
             settings[name] = value
