@@ -29,7 +29,7 @@ only() { [ -z "${BLOCKS:-}" ] || [[ " $BLOCKS " == *" $1 "* ]]; }
 
 [ "$DEVICE" = cpu ] || nvidia-smi >"$OUT/card.txt" 2>&1
 only smoke && measured smoke 45
-only tests && block tests 60 "$PYTHON" -m pytest -q -p no:cacheprovider -m cuda tests
+only tests && block tests 60 "$PYTHON" -m pytest -q -p no:cacheprovider -m cuda tests/test_on_a_card.py
 only copies && measured copies 45
 only steps && measured steps 150
 only waits && measured waits 30
