@@ -54,8 +54,7 @@ def tensors(result):
 
 
 @pytest.mark.parametrize("name", MORE_CALLS)
-@pytest.mark.parametrize("images_at", ["cpu", "card"])
-@pytest.mark.parametrize("cards", [1, 2])
+@pytest.mark.parametrize(("cards", "images_at"), [(1, "cpu"), (1, "card"), (2, "card")])
 def test_every_call_on_a_card(name, images_at, cards):
     """No mixed devices, the result where the images are, the CPU's values, one card's seeds."""
     call, device = MORE_CALLS[name], f"cuda:{cards - 1}"

@@ -192,7 +192,7 @@ def _joined(parts: Sequence[Synthesis]) -> dict[str, Any]:
     settings: dict[str, Any] = {}
     for name, value in parts[0].settings.items():
         # A part of an earlier version may not have it.
-        of = [(part.settings.get(name), len(part)) for part in parts]
+        of: list[tuple[Any, int]] = [(part.settings.get(name), len(part)) for part in parts]
         listed = [isinstance(one, list) and len(one) == n for one, n in of]
         if all(one == value for one, _ in of) and not all(listed):
             settings[name] = value
