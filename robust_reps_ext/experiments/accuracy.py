@@ -21,7 +21,7 @@ from ..results.result import Result
 from ..runtime.errors import InputError
 from ..runtime.images import Batches, as_labels
 from ..runtime.modules import device_of, evaluating
-from ..runtime.precision import amp_dtype, reduced
+from ..runtime.precision import amp_dtype, full_precision, reduced
 from ..runtime.randomness import check_seed, own_generators, seed_generators
 from ..synthesis import Progress
 
@@ -156,7 +156,8 @@ def evaluate(
         labels, and so is what the attack aims at. The probability of a coarse label is the sum
         over its classes. Of critters' fine classes: ``critters.coarse_labels()``.
     precision
-        ``"float32"``, ``"bfloat16"`` or ``"auto"``, for the attack; predictions are always float32.
+        ``"float32"``, ``"bfloat16"`` or ``"auto"``, for the attack, see
+        `robust_reps_ext.synthesis.settings.Options`; predictions are always in full float32.
     batch_size
         The most images at once; default: as the loader gives them, and 32 of a data set.
     seed
@@ -190,12 +191,14 @@ def evaluate(
     check_attack(eps, attack_steps)
     seed, model = check_seed(seed), as_model(model)
     device = device_of(model)
+    group = None if group is None else group.cpu()
+    members = None if group is None else _members(group).to(device)
     pgd = {
         "constraint": constraint,
         "eps": eps,
         "step_size": eps / 8 if step_size is None else step_size,
         "mixed_precision": reduced(precision, device),
-        "custom_loss": partial(_cross_entropy, group=group),
+        "custom_loss": partial(_cross_entropy, members=members),
     }
     dtype = amp_dtype(device) if pgd["mixed_precision"] else None
     network: nn.Module | None = None
@@ -208,7 +211,7 @@ def evaluate(
                 raise InputError("the data has no labels: give batches (images, labels)")
             with own_generators(device):
                 seed_generators(seed, device)
-                with torch.no_grad():
+                with torch.no_grad(), full_precision(device):
                     scores = model(images)[0]
                 _check_logits(scores, len(images))
                 fine = as_labels(given, len(images), scores.shape[1])
@@ -216,16 +219,16 @@ def evaluate(
                 if network is None:
                     kinds = scores.shape[1] if group is None else int(group.max()) + 1
                     counts = torch.zeros(2 + len(attack_steps), kinds, dtype=torch.int64)
-                    network = attacked_network(model, images, labels, group, dtype)
+                    network = attacked_network(model, images, labels, members, dtype)
                 how = {**pgd, "make_adv": True, "network": network}
                 attacked = (
                     model(images, labels, iterations=steps, **how)[1] for steps in attack_steps
                 )
                 for i, x in enumerate((None, *attacked)):
                     if x is not None:
-                        with torch.no_grad():
+                        with torch.no_grad(), full_precision(device):
                             scores = model(x)[0]
-                    found = _coarse(scores, group).argmax(dim=1)
+                    found = _coarse(scores, members).argmax(dim=1)
                     right = labels[found.to(labels.device) == labels]
                     counts[i] += right.bincount(minlength=kinds).cpu()
                 counts[-1] += labels.bincount(minlength=kinds).cpu()
@@ -253,23 +256,25 @@ def attacked_network(
     model: AttackerModel,
     images: Tensor,
     labels: Tensor,
-    group: Tensor | None,
+    members: Tensor | None,
     dtype: torch.dtype | None,
 ) -> nn.Module:
     """The copy of the network that the attack runs on."""
     device = device_of(model)
     inp, target = model.normalizer(images[:1].to(device)), labels[:1].to(device)
-    loss = partial(_cross_entropy, inp=inp, target=target, group=group)
+    loss = partial(_cross_entropy, inp=inp, target=target, members=members)
     return fast_network(model.model, inp, loss, dtype=dtype)
 
 
-def _coarse(logits: Tensor, group: Tensor | None) -> Tensor:
+def _members(group: Tensor) -> Tensor:
+    """Whether a coarse label (row) has a class (column)."""
+    return group[None] == torch.arange(int(group.max()) + 1)[:, None]
+
+
+def _coarse(logits: Tensor, members: Tensor | None) -> Tensor:
     """Log-probabilities of the coarse labels up to a constant: the log-sum-exp over classes."""
-    if group is None:
+    if members is None:
         return logits
-    members = group.to(logits.device)[None] == torch.arange(int(group.max()) + 1)[:, None].to(
-        logits.device
-    )
     return logits[:, None].masked_fill(~members, -torch.inf).logsumexp(dim=2)
 
 
@@ -310,7 +315,7 @@ def added_up(counts: Iterable[Mapping[str, Any]]) -> list[Accuracy]:
 
 
 def _cross_entropy(
-    network: nn.Module, inp: Tensor, target: Tensor, *, group: Tensor | None
+    network: nn.Module, inp: Tensor, target: Tensor, *, members: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    scores = _coarse(network(inp).float(), group)
+    scores = _coarse(network(inp).float(), members)
     return nn.functional.cross_entropy(scores, target, reduction="none"), scores

@@ -136,7 +136,7 @@ def interpolate(
     """
     model = as_model(model)
     left = as_images("left", left, channels_of(model))
-    right = as_images("right", right, channels_of(model))
+    right = as_images("right", right, channels_of(model)).to(left.device)
     if left.shape != right.shape:
         raise InputError(
             f"left has shape {tuple(left.shape)}, right {tuple(right.shape)}: "
@@ -147,9 +147,10 @@ def interpolate(
     settings = Settings.paper(left, options, use_best=True)
     objective = InterpolationTarget(fake_relu=settings.fake_relu)
     weights = torch.linspace(0, 1, int(steps) + 1)
-    blend = objective.between(left[:, None], right[:, None], weights.view(-1, 1, 1, 1))
+    shares = weights.to(left.device)
+    blend = objective.between(left[:, None], right[:, None], shares.view(-1, 1, 1, 1))
     ends = [representation(model, images, layer=settings.layer) for images in (left, right)]
-    target = objective.between(ends[0][:, None], ends[1][:, None], weights.view(-1, 1))
+    target = objective.between(ends[0][:, None], ends[1][:, None], shares.view(-1, 1))
     result = optimize(
         model,
         objective,

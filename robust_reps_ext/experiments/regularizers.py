@@ -6,6 +6,7 @@ Both are regularisers of feature visualisation, as Distill's article of that nam
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any, Protocol
 
 import torch
@@ -115,6 +116,21 @@ def random_transform(names: str, side: int) -> Transform:
     return transform
 
 
+@lru_cache(maxsize=8)
+def _constants(height: int, width: int, channels: int, device: torch.device) -> tuple[Tensor, ...]:
+    """The scale of the spectrum, M and its inverse, float32: made once, not once a step."""
+    with torch.inference_mode(False):
+        mixing = _mixing(channels)
+        made = spectrum_scale(height, width), mixing, torch.linalg.inv(mixing)
+        return tuple(one.to(device) for one in made)
+
+
+def _constants_for(like: Tensor, height: int, width: int) -> tuple[Tensor, ...]:
+    """The same on the device and in the type of a tensor (N, C, ...)."""
+    found = _constants(height, width, like.shape[1], like.device)
+    return tuple(one.to(like.dtype) for one in found)
+
+
 def spectrum_scale(height: int, width: int) -> Tensor:
     """1 / f over the half spectrum, (H, W // 2 + 1), with a root mean square of 1.
 
@@ -157,23 +173,24 @@ class DecorrelatedFourierStep(AttackerStep):
     def image_of(z: Tensor, width: int) -> Tensor:
         """The image of parameters (N, C, H, W // 2 + 1, 2), (N, C, H, W)."""
         height = z.shape[2]
-        spectrum = torch.view_as_complex(z.contiguous()) * spectrum_scale(height, width).to(z)
+        scale, mixing, _ = _constants_for(z, height, width)
+        spectrum = torch.view_as_complex(z.contiguous()) * scale
         plain = torch.fft.irfft2(spectrum, s=(height, width), norm="ortho")
-        return torch.sigmoid(torch.einsum("ij,njhw->nihw", _mixing(z), plain))
+        return torch.sigmoid(torch.einsum("ij,njhw->nihw", mixing, plain))
 
     @staticmethod
     def from_image(image: Tensor) -> Tensor:
         """The parameters of an image with values in (0, 1)."""
         height, width = image.shape[-2:]
-        colors = torch.linalg.inv(_mixing(image))
+        scale, _, colors = _constants_for(image, height, width)
         plain = torch.einsum("ij,njhw->nihw", colors, torch.logit(image, eps=_INSIDE / 10))
         spectrum = torch.fft.rfft2(plain, norm="ortho")
-        return torch.view_as_real(spectrum / spectrum_scale(height, width).to(image))
+        return torch.view_as_real(spectrum / scale)
 
 
-def _mixing(like: Tensor) -> Tensor:
-    """M for (N, C, ...), its longest column of length 1, on the device of that tensor."""
-    if like.shape[1] != len(_COLORS):
-        return torch.eye(like.shape[1]).to(like)
+def _mixing(channels: int) -> Tensor:
+    """M for so many channels, its longest column of length 1."""
+    if channels != len(_COLORS):
+        return torch.eye(channels)
     colors = torch.tensor(_COLORS)
-    return (colors / torch.linalg.vector_norm(colors, dim=0).max()).to(like)
+    return colors / torch.linalg.vector_norm(colors, dim=0).max()

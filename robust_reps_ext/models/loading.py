@@ -14,7 +14,7 @@ from robustness.attacker import AttackerModel
 from torch import Tensor, nn
 
 from ..runtime.errors import InputError
-from ..runtime.modules import digest, modes_of
+from ..runtime.modules import digest, modes_of, own_device
 from ..upstream import known, registry
 from . import normalizers
 from .architectures import TIMM
@@ -77,7 +77,9 @@ def load_model(
     trust
         Run whatever code the file holds. Default False: nothing in a file runs.
     device
-        Default: files load onto the CPU, networks stay where they are.
+        Default: files and names load onto the card of this process where there is CUDA, else onto
+        the CPU, as in the commands and in upstream's `make_and_restore_model`; networks stay where
+        they are.
     check
         Run one grey image through the model, and see that its logits are finite and as many as
         the data set has classes.
@@ -108,6 +110,8 @@ def load_model(
     (9, 'data set restricted_imagenet')
     """
     known.require("robustness.attacker")
+    if device is None and not isinstance(source, nn.Module):
+        device = own_device()
     target = _device(device)
     data = _data_set(dataset)
     given = normalizers.from_argument(normalize)

@@ -7,7 +7,8 @@ from torch import Tensor
 
 from ..runtime.images import Images, as_images
 from ..runtime.memory import in_batches
-from ..runtime.modules import evaluating
+from ..runtime.modules import device_of, evaluating
+from ..runtime.precision import full_precision
 from ..runtime.randomness import shuffled
 from .hooks import Layer
 from .layers import RepresentationModel, at_layer, unwrapped
@@ -66,7 +67,7 @@ def representation(
     """
     model = at_layer(as_model(model), layer)
     images = as_images("images", images, channels_of(model))
-    with evaluating(model), torch.no_grad():
+    with evaluating(model), torch.no_grad(), full_precision(device_of(model)):
         latents = in_batches(
             len(images), batch_size, lambda rows: model(images[rows], with_latent=True)[0][1]
         )

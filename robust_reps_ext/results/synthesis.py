@@ -69,12 +69,13 @@ class Synthesis(Result):
         """The same of some images: a slice, or numbers of images (M,)."""
         if not isinstance(rows, (slice, Tensor)):
             raise TypeError(f"{rows!r}: give a slice, or a tensor with the numbers of images")
-        numbers = torch.arange(len(self))[rows]
+        numbers = torch.arange(len(self))[rows.cpu() if isinstance(rows, Tensor) else rows]
         tensors = {
-            name: getattr(self, name)
+            name: one
             if name.endswith("_steps")
-            else getattr(self, name).index_select(_IMAGE_AXIS.get(name, 0), numbers)
+            else one.index_select(_IMAGE_AXIS.get(name, 0), numbers.to(one.device))
             for name in self._tensor_names()
+            for one in [getattr(self, name)]
         }
         settings = {
             name: [value[i] for i in numbers.tolist()]
@@ -190,7 +191,8 @@ def _joined(parts: Sequence[Synthesis]) -> dict[str, Any]:
     """The settings of all parts: one value where they agree, else one for each image."""
     settings: dict[str, Any] = {}
     for name, value in parts[0].settings.items():
-        of = [(part.settings[name], len(part)) for part in parts]
+        # A part of an earlier version may not have it.
+        of: list[tuple[Any, int]] = [(part.settings.get(name), len(part)) for part in parts]
         listed = [isinstance(one, list) and len(one) == n for one, n in of]
         if all(one == value for one, _ in of) and not all(listed):
             settings[name] = value

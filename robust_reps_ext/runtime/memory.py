@@ -20,12 +20,14 @@ __all__ = ["fastest_batch", "in_batches", "is_out_of_memory", "tried"]
 
 T = TypeVar("T")
 
-# What torch says on a CPU, and what CUDA's libraries say instead of torch's OutOfMemoryError.
+# What torch says on a CPU, and what CUDA and its libraries say instead of torch's OutOfMemoryError:
+# without room to work in, cuDNN finds no algorithm.
 _SAID = (
     "DefaultCPUAllocator",
-    "CUDA out of memory",
-    "CUDNN_STATUS_ALLOC_FAILED",
-    "CUBLAS_STATUS_ALLOC_FAILED",
+    "out of memory",
+    "STATUS_ALLOC_FAILED",
+    "DEVICE_ALLOCATION_FAILED",
+    "unable to find an engine to execute this computation",
 )
 
 
@@ -85,8 +87,12 @@ LARGEST = {"cpu": 64, "cuda": 1024}
 SHARE = 0.8
 
 
-def fastest_batch(steps: Callable[[int], object], most: int, device: torch.device) -> int:
+def fastest_batch(
+    steps: Callable[[int], object], most: int, device: torch.device, *, beside: int = 0
+) -> int:
     """The size from 1, 2, 4, ... after which throughput no longer rises, or memory runs short.
+
+    Where memory runs short, one half more than the last is tried, too.
 
     Parameters
     ----------
@@ -96,6 +102,8 @@ def fastest_batch(steps: Callable[[int], object], most: int, device: torch.devic
         As many images as there are.
     device
         Where it is done.
+    beside
+        Bytes that each image takes in the end beside what a first call of `steps` shows.
 
     Examples
     --------
@@ -105,21 +113,35 @@ def fastest_batch(steps: Callable[[int], object], most: int, device: torch.devic
     1
     """
     most = min(most, LARGEST.get(device.type, 64))
-    best, rate, size = 1, 0.0, 1
-    while size <= most:
+    best, rate, size, each = 1, 0.0, 1, 0.0
+    while True:
         memory = _Memory.now(device)
-        try:
-            now = size / min(_seconds(steps, size, device) for _ in range(2))
-        except (MemoryError, RuntimeError) as error:
-            if is_out_of_memory(error):
-                break
-            raise
-        if now < GAIN * rate:
+        now = _throughput(steps, size, device)
+        if now is not None and now < GAIN * rate:
+            return best
+        if now is not None:
+            best, rate, each = size, now, memory.needed(device) / size + beside
+            if size == most:
+                return best
+            size = min(2 * size, most)
+        if now is None or size * each > SHARE * memory.free:
             break
-        best, rate, size = size, now, 2 * size
-        if 2 * memory.needed(device) > SHARE * memory.free:
-            break
+    between = best + best // 2
+    if best < between < size and between * each <= SHARE * memory.free:
+        now = _throughput(steps, between, device)
+        if now is not None and now >= GAIN * rate:
+            return between
     return best
+
+
+def _throughput(steps: Callable[[int], object], size: int, device: torch.device) -> float | None:
+    """Images a second; None where memory runs out."""
+    try:
+        return size / min(_seconds(steps, size, device) for _ in range(2))
+    except (MemoryError, RuntimeError) as error:
+        if is_out_of_memory(error):
+            return None
+        raise
 
 
 def _seconds(steps: Callable[[int], object], size: int, device: torch.device) -> float:

@@ -104,12 +104,13 @@ def restore(state: dict[str, Any], loaders: Iterable[Any] = ()) -> None:
     """Put every generator into a state from `capture`.
 
     CUDA generators are restored if there are as many devices as there were, loaders' if there
-    are as many generators; a run that moved to another machine draws anew there.
+    are as many generators; a run that moved to another machine draws anew there. The tensors may
+    lie on any device.
     """
     version, python_words, gauss = state["python"]
-    random.setstate((version, tuple(python_words.tolist()), gauss))
+    random.setstate((version, tuple(python_words.cpu().tolist()), gauss))
     name, keys, position, has_gauss, cached = state["numpy"]
-    words = keys.numpy().astype(np.uint32)
+    words = keys.cpu().numpy().astype(np.uint32)
     np.random.set_state((name, words, position, has_gauss, cached))  # noqa: NPY002
     torch.set_rng_state(state["torch"].cpu())
     if state["cuda"] and len(state["cuda"]) == torch.cuda.device_count():

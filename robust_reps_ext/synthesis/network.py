@@ -10,7 +10,7 @@ from ..models.fast import fast_network
 from ..runtime.errors import warn
 from ..runtime.memory import in_batches
 from ..runtime.modules import device_of
-from ..runtime.precision import amp_dtype, reduced
+from ..runtime.precision import amp_dtype, full_precision, reduced
 from ..runtime.randomness import NUDGE, normal, seed_generators
 from .objectives import Objective, complete
 
@@ -108,7 +108,7 @@ class Network:
 
     def _values(self, images: Tensor, rows: slice | Tensor) -> Tensor:
         self.reseed()
-        with torch.no_grad():
+        with torch.no_grad(), full_precision(self.device):
             x = self.model.normalizer(images.to(self.device))
             value, _ = self.objective(self.model.model, x, self.target[rows].to(self.device))
         return value.float().cpu()

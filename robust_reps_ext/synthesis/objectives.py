@@ -214,7 +214,9 @@ class CoordinateMaximization:
     def training_target(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """A coordinate for each image, drawn from torch's global generator."""
         size = _latent(model, images[:1]).shape[1]
-        return torch.randint(size, labels.shape[:1]).to(images.device)
+        return torch.randint(size, labels.shape[:1]).to(
+            images.device, non_blocking=images.device.type == "cuda"
+        )
 
 
 def _latent(model: nn.Module, images: Tensor) -> Tensor:

@@ -18,10 +18,13 @@ from ..models.loading import weights_digest
 from ..results.snapshot import Snapshot, described
 from ..results.synthesis import Synthesis
 from ..runtime.errors import InputError, warn
+from ..runtime.kernels import deterministic
 from ..runtime.memory import fastest_batch, tried
 from ..runtime.modules import device_of, evaluating
+from ..runtime.precision import said
 from ..runtime.randomness import check_seed, own_generators
 from ..runtime.signals import Pending, deferred
+from ..upstream.attack.schedules import LBFGS
 from ..upstream.attack.state import State
 from .network import Network
 from .objectives import Objective, complete
@@ -60,8 +63,9 @@ def optimize(
     read = at_layer(model, settings.layer)
     network = Network(read, objective, target, precision=settings.precision, seed=seed)
     recorder = Recorder(settings, progress)
+    weights = weights_digest(model)
     provenance = {
-        "weights": weights_digest(model),
+        "weights": weights,
         "seed": seed,
         "device": str(network.device),
         "versions": _versions(),
@@ -69,12 +73,13 @@ def optimize(
     snapshot = None
     if settings.snapshot is not None:
         run = _described(
-            model, objective, target, start, origin, settings, stop_when, numbers, seed
+            model, weights, objective, target, start, origin, settings, stop_when, numbers, seed
         )
         snapshot = Snapshot(settings.snapshot, settings.snapshot_interval, run)
     kept = {} if snapshot is None else snapshot.read()
     waiting = nullcontext(None) if snapshot is None else deferred()
-    with evaluating(read), recorder, own_generators(network.device), waiting as pending:
+    kernels = nullcontext() if snapshot is None else deterministic(network.device)
+    with evaluating(read), recorder, own_generators(network.device), kernels, waiting as pending:
         begin, nudged = network.off_zero_gradients(start, numbers)
         network.prepare(begin)
         images = Run(network, recorder, settings, origin, stop_when, snapshot, pending, kept)
@@ -101,6 +106,7 @@ def optimize(
             "targeted": network.objective.targeted,
             **_plain(recorded(settings)),
             "batch_size": images.size,
+            "computed_in": images.computed_in(),
             "zero_gradient_starts": int(nudged.sum()),
             "non_finite": any(failed) and failed,
             **({"stopped": True} if recorder.stopped else {}),
@@ -128,6 +134,8 @@ class Run:
     ----------
     size
         Images in a batch.
+    reduced
+        How many images, from the first on, were finished in reduced precision.
     """
 
     def __init__(
@@ -145,6 +153,7 @@ class Run:
         self.origin, self.stop_when = origin, stop_when
         self.snapshot, self.pending = snapshot, pending
         self.size = SIZE if settings.batch_size == "auto" else settings.batch_size
+        self.reduced = 0
         self.finished: list[Tensor] = []
         self.failed: list[Tensor] = []
         self._interrupted: dict[str, Tensor] = {}
@@ -156,7 +165,11 @@ class Run:
         """The synthesised images, on the device of the starts."""
         begin = self.network.begin
         if self.settings.batch_size == "auto" and not self._resumed:
-            self.size = fastest_batch(self._probe, len(begin), self.network.device)
+            # After one step, L-BFGS has none of its memory yet.
+            steps = 2 * LBFGS.MEMORY if self.settings.schedule == "lbfgs" else 0
+            self.size = fastest_batch(
+                self._probe, len(begin), self.network.device, beside=steps * begin[:1].nbytes
+            )
         done = sum(map(len, self.finished))
         while done < len(begin):
             self.recorder.expect(math.ceil((len(begin) - done) / self.size))
@@ -170,6 +183,7 @@ class Run:
             self.finished.append(found.to(begin.device))
             self.failed.append(failed.cpu())
             done += len(rows)
+            self.reduced = done if self.network.reduced else self.reduced
             self.keep()
         return torch.cat(self.finished)
 
@@ -177,6 +191,12 @@ class Run:
         """For each image, whether it was left because its loss or gradient was not finite."""
         left: list[bool] = torch.cat(self.failed).tolist()
         return left
+
+    def computed_in(self) -> str | list[str]:
+        """What the network computed in; for each image, where it was not the same for all."""
+        names = [said(self.network.device, reduced=reduced) for reduced in (True, False)]
+        each = [names[i >= self.reduced] for i in range(len(self.network.begin))]
+        return each if len(set(each)) > 1 else each[0]
 
     def found(self) -> dict[str, Tensor]:
         """The state of the batch that was interrupted, once."""
@@ -252,6 +272,7 @@ class Run:
         return {
             "size": torch.tensor(self.size),
             "reduced": torch.tensor(self.network.reduced),
+            "images_reduced": torch.tensor(self.reduced),
             "random": torch.get_rng_state(),
             **({"random.cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {}),
             **{f"finished.{i}": one for i, one in enumerate(self.finished)},
@@ -270,6 +291,8 @@ class Run:
 
         device = self.network.device
         self.size = int(kept["size"])
+        if "images_reduced" in kept:  # which version 0.1 did not keep
+            self.reduced = int(kept["images_reduced"])
         if self.network.reduced and not kept["reduced"]:
             self.network.fall_back()
         finished, failed = part("finished."), part("failed.")
@@ -290,6 +313,7 @@ def _of(value: Any, rows: Tensor) -> Any:
 
 def _described(
     model: AttackerModel,
+    weights: str,
     objective: Objective,
     target: Tensor,
     start: Tensor,
@@ -302,7 +326,7 @@ def _described(
     """What decides the result, to tell one run from another."""
     return {
         **{name: described(value) for name, value in recorded(settings).items()},
-        "weights": weights_digest(model),
+        "weights": weights,
         "normalizer": described(model.normalizer),
         "objective": complete(objective).name,
         "objective's parts": described(objective),

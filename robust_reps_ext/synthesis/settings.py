@@ -62,12 +62,17 @@ class Options(TypedDict, total=False):
         same lengths at most, along L-BFGS's direction; it keeps 20 tensors of the batch's size.
     batch_size
         Images optimised together, by default 32; ``"auto"`` for as many as are fastest and fit
-        into memory, by a short probe. Results do not depend on it, but for float rounding, which
-        grows over many steps, and for ``precision="auto"``, which judges a batch as a whole.
+        into memory, by a short probe, whose answer may be another one each time. Results do not
+        depend on it, but for float rounding, which grows over many steps, and for
+        ``precision="auto"``, which judges a batch as a whole.
     precision
-        ``"float32"`` (default), ``"bfloat16"`` for autocast inside the network, or ``"auto"`` for
-        autocast where the hardware computes in bfloat16, and float32 again, with a warning, once
-        the objective is off by 1%. The final objective is computed in float32 in any case.
+        ``"float32"`` (default), ``"bfloat16"`` for autocast inside the network (in float16, with
+        a scale for each image's gradient, on cards before Ampere, which lack bfloat16), or
+        ``"auto"`` for autocast where the hardware computes in bfloat16 and on any card, and
+        float32 again, with a warning, once the objective is off by 1%. Under ``"float32"`` a
+        card's steps round as torch lets them: to TF32 by default, in float32 throughout after
+        ``torch.backends.cudnn.allow_tf32 = False``. Targets and the final objective are computed
+        in full float32 in any case. ``Synthesis.settings["computed_in"]`` says what it was.
     frames
         Keep this many iterates of each image, the start and the result among them and dense where
         images change fast, as `Synthesis.frames`; by default none. They take
@@ -82,9 +87,10 @@ class Options(TypedDict, total=False):
     snapshot
         A file in which the run keeps how far it is, by default none. A run that was interrupted,
         or killed, goes on from it when it is called again, and ends in the same bits on the same
-        machine. It is deleted when the run has ended. With a snapshot, SIGINT and SIGTERM wait
-        for the end of the step, write the file, and raise `Interrupted`; a second one leaves at
-        once.
+        machine; on a card deterministic kernels compute for that, and torch warns of an operation
+        that has none. It is deleted when the run has ended. With a snapshot, SIGINT and SIGTERM
+        wait for the end of the step, write the file, and raise `Interrupted`; a second one leaves
+        at once.
     snapshot_interval
         Seconds between two writes of the snapshot, by default 60, and never less than 20 times as
         long as a write takes; 0 for one after every step.

@@ -18,7 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from ...runtime.modules import device_of, evaluating
-from ...runtime.randomness import own_generators
+from ...runtime.precision import full_precision
+from ...runtime.randomness import own_generators, seed_generators
 from ..hooks import ReplacedReLU, straight_through
 from ..layers import RepresentationModel, unwrapped
 from .convolutions import Packed, Unshuffled, cheaper
@@ -73,8 +74,7 @@ class FastCopy:
             self.network = _sharing(network).eval()
             with _untouched(network):
                 self.folded = foldable(self.network, x)
-            for layer, norm in self.folded.items():
-                _fold(self.network, layer, norm)
+            _fold(self.network, self.folded)
             if self.on_cpu:
                 for form in (cheaper, whole_block, whole_row):
                     for module in self.network.modules():
@@ -97,17 +97,27 @@ class FastCopy:
         """Take over the weights and statistics that the network has now."""
         with torch.inference_mode(False), torch.no_grad():
             sources = dict(self.source.named_modules())
+            folded = dict(zip(self.folded, self._folded_now(sources), strict=True))
+            old, new = [], []
             for name, module in self.network.named_modules():
                 source = sources.get(name)
                 values = {} if source is None else _tensors(source)
-                if name in self.folded:
-                    norm = sources[self.folded[name]]
-                    values["weight"], values["bias"] = folded_weights(sources[name], norm)
+                if name in folded:
+                    values["weight"], values["bias"] = folded[name]
                 for key, value in _tensors(module).items():
                     if key in values and value.data_ptr() != values[key].data_ptr():
-                        value.copy_(values[key])
+                        old.append(value)
+                        new.append(values[key])
                 if isinstance(module, Packed):
                     module.forget()
+            if old:
+                torch._foreach_copy_(old, new)
+
+    def _folded_now(self, sources: dict[str, nn.Module]) -> list[tuple[Tensor, Tensor]]:
+        """Weight and bias of each folded layer, by the values that the network has now."""
+        return folded_weights(
+            [(sources[name], sources[norm]) for name, norm in self.folded.items()]
+        )
 
 
 class UpToRepresentation(nn.Module):
@@ -196,9 +206,10 @@ def _agrees(loss: Loss, network: nn.Module, expected: tuple[Tensor, Any]) -> boo
 
 def _value(loss: Loss, network: nn.Module) -> tuple[Tensor, Any]:
     """The loss without effect on the random state, and with the same random numbers each time."""
-    with own_generators(device_of(network)), torch.inference_mode(False), torch.no_grad():
-        torch.manual_seed(0)
-        with evaluating(network):
+    device = device_of(network)
+    with own_generators(device), torch.inference_mode(False), torch.no_grad():
+        seed_generators(0, device)
+        with evaluating(network), full_precision(device):
             values, output = loss(network)
     return values, output
 
@@ -253,11 +264,11 @@ def _tensors(module: nn.Module) -> dict[str, Tensor]:
     return {k: v for k, v in {**module._parameters, **module._buffers}.items() if v is not None}
 
 
-def _fold(network: nn.Module, layer: str, norm: str) -> None:
-    target = network.get_submodule(layer)
-    normalization = network.get_submodule(norm)
-    weight, bias = folded_weights(target, normalization)
-    target.weight = nn.Parameter(weight, requires_grad=False)
-    target.bias = nn.Parameter(bias, requires_grad=False)
-    parent, _, name = norm.rpartition(".")
-    setattr(network.get_submodule(parent), name, rest_of(normalization).eval())
+def _fold(network: nn.Module, folded: dict[str, str]) -> None:
+    pairs = [(network.get_submodule(a), network.get_submodule(b)) for a, b in folded.items()]
+    made = zip(folded.values(), pairs, folded_weights(pairs), strict=True)
+    for norm, (layer, normalization), (weight, bias) in made:
+        layer.weight = nn.Parameter(weight, requires_grad=False)
+        layer.bias = nn.Parameter(bias, requires_grad=False)
+        parent, _, name = norm.rpartition(".")
+        setattr(network.get_submodule(parent), name, rest_of(normalization).eval())

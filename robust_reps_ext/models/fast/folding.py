@@ -7,12 +7,12 @@ what counts, whatever the network's forward looks like, and what does not fit st
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.utils.fusion import fuse_conv_bn_weights
 from torch.nn.utils.parametrize import is_parametrized
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
@@ -59,19 +59,50 @@ def foldable(network: nn.Module, x: Tensor) -> dict[str, str]:
     }
 
 
-def folded_weights(layer: Any, norm: Any) -> tuple[Tensor, Tensor]:
-    """Weight and bias of `layer` with `norm` after it, rounded once, from float64."""
-    weight, bias = fuse_conv_bn_weights(
-        _double(layer.weight),
-        _double(layer.bias),
-        _double(norm.running_mean),
-        _double(norm.running_var),
-        norm.eps,
-        _double(norm.weight),
-        _double(norm.bias),
-    )
-    dtype = layer.weight.dtype
-    return weight.detach().to(dtype), bias.detach().to(dtype)
+def folded_weights(pairs: Sequence[tuple[Any, Any]]) -> list[tuple[Tensor, Tensor]]:
+    """Weight and bias of each layer with the normalisation after it, rounded once, from float64.
+
+    All layers together: a card takes longer to begin an operation than to make most of these.
+    """
+    if not pairs:
+        return []
+    layers, norms = zip(*pairs, strict=True)
+    means = [norm.running_mean for norm in norms]
+    slope = torch.rsqrt(_joined([norm.running_var for norm in norms], means) + _eps(norms))
+    gain = _joined([norm.weight for norm in norms], means, 1.0)
+    bias = _joined([layer.bias for layer in layers], means)
+    shift = _joined([norm.bias for norm in norms], means)
+    biases = (bias - _joined(means, means)) * slope * gain + shift
+    channels = [len(mean) for mean in means]
+    weights = [layer.weight.detach() for layer in layers]
+    exact = [torch.empty_like(weight, dtype=torch.float64) for weight in weights]
+    torch._foreach_copy_(exact, weights)
+    scales = (gain * slope).split(channels)
+    shaped = [s.view(-1, *[1] * (w.dim() - 1)) for s, w in zip(scales, exact, strict=True)]
+    torch._foreach_mul_(exact, shaped)
+    rounded = [torch.empty_like(weight) for weight in weights]
+    torch._foreach_copy_(rounded, exact)
+    return [
+        (weight, bias.to(weight.dtype))
+        for weight, bias in zip(rounded, biases.split(channels), strict=True)
+    ]
+
+
+def _joined(values: Sequence[Any], like: Sequence[Tensor], instead: float = 0.0) -> Tensor:
+    """One after the other, in float64; `instead` where there are none."""
+    if all(one is None for one in values):
+        return torch.full((), instead, dtype=torch.float64, device=like[0].device)
+    parts = zip(values, like, strict=True)
+    filled = [torch.full_like(b, instead) if a is None else a.detach() for a, b in parts]
+    return torch.cat(filled).double()
+
+
+def _eps(norms: Sequence[Any]) -> Any:
+    """Of each channel, where layers differ."""
+    if len({norm.eps for norm in norms}) == 1:
+        return norms[0].eps
+    means = [norm.running_mean.double() for norm in norms]
+    return torch.cat([torch.full_like(m, n.eps) for m, n in zip(means, norms, strict=True)])
 
 
 def rest_of(norm: Any) -> nn.Module:
@@ -90,10 +121,6 @@ def bare(module: nn.Module) -> bool:
         module._backward_pre_hooks,
     )
     return not any(hooks) and not is_parametrized(module)
-
-
-def _double(value: Any) -> Any:
-    return None if value is None else value.detach().double()
 
 
 def _is_timms(norm: nn.Module) -> bool:

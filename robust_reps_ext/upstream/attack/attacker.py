@@ -156,6 +156,7 @@ def attack(
             drop_finished=drop_finished,
             on_non_finite=on_non_finite,
             keeper=keeper,
+            scaled=mixed_precision and amp_dtype(device) is torch.float16,
         )
         found, worst = None, None
         for restart in range(max(1, int(random_restarts))):
@@ -225,6 +226,8 @@ def _loss(
                 losses, output = custom_loss(network, inp, target)
             else:
                 output = network(inp)
+                if mixed_precision and amp_dtype(device) is torch.float16:
+                    output = output.float()  # in float16 small slopes of the loss would be zero
                 losses = nn.functional.cross_entropy(output, target, reduction="none")
         if losses.shape != images.shape[:1]:
             raise InputError.also(AssertionError, IndexError)(

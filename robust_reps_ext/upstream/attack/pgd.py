@@ -23,6 +23,8 @@ OnNonFinite = Callable[[Tensor], None]
 
 # An accelerator would have to wait for its queue each time it is asked who is finished.
 LOOK_EVERY = 10
+LARGEST_SCALE = 2.0**40
+
 # Where images are left only because of a loss that is not finite, which is rare.
 LOOK_SELDOM = 100
 
@@ -46,6 +48,8 @@ class PGD:
     drop_finished: bool
     on_non_finite: OnNonFinite | None
     keeper: Keeper | None
+    scaled: bool = False
+    """Whether gradients are computed with a scale for each image, which float16 needs."""
 
     def run(self, x: Tensor, score: bool) -> tuple[Tensor, Any]:
         """The best (or last) iterate, and its losses when `score` or `use_best` needs them."""
@@ -55,7 +59,7 @@ class PGD:
         for iteration in tqdm(range(now.iteration, self.iterations), disable=not self.do_tqdm):
             x = now.x.detach().requires_grad_(True)
             losses, output = self.loss(step.to_image(x), target)
-            gradient = self._gradient(losses, x, step, target)
+            gradient = self._gradient(losses, output, x, step, target)
             x, losses = x.detach(), losses.detach()
             with torch.no_grad():
                 if guarded:
@@ -78,10 +82,11 @@ class PGD:
                 if stops and self.use_best:
                     x = where(now.active, x, now.best)
                 if stops and self._looks(iteration, x.device):
-                    if not now.active.any():
+                    left = int(now.active.sum())
+                    if not left:
                         now.x = x
                         break
-                    if self.drop_finished and not now.active.all():
+                    if self.drop_finished and left <= _at_most(len(x), x.device):
                         kept = now.active.nonzero().squeeze(1)
                         x = now.leave(x, losses, kept)
                         gradient = None if gradient is None else gradient[kept]
@@ -128,9 +133,15 @@ class PGD:
         often = self.stop_when is not None or self.patience is not None
         return iteration % (LOOK_EVERY if often else LOOK_SELDOM) == 0
 
-    def _gradient(self, losses: Tensor, x: Tensor, step: Any, target: Any) -> Tensor | None:
+    def _gradient(
+        self, losses: Tensor, output: Any, x: Tensor, step: Any, target: Any
+    ) -> Tensor | None:
         if not step.use_grad:
             return None
+        if self.est_grad is None and self.scaled:
+            scale = _scale(losses, output)
+            (gradient,) = torch.autograd.grad(losses, [x], grad_outputs=self.sign * scale)
+            return gradient / scale.view(-1, *[1] * (x.dim() - 1))
         if self.est_grad is None:
             (gradient,) = torch.autograd.grad(self.sign * losses.sum(), [x])
             return gradient
@@ -146,6 +157,28 @@ class PGD:
             return x, losses
         better = (self.sign * losses > self.sign * now.best_losses) & now.active
         return where(better, x, now.best), where(better, losses, now.best_losses)
+
+
+def _at_most(images: int, device: torch.device) -> int:
+    """How many may be left for the others to be dropped: a card prefers few sizes of a batch."""
+    return images - 1 if device.type == "cpu" else images // 2
+
+
+def _scale(losses: Tensor, output: Any) -> Tensor:
+    """What brings the slope of each loss, as seen at the network's output, near 1; (n,).
+
+    Float16 knows nothing below 6e-8, and a loss of 1e-6 has slopes of 1e-6.
+    """
+    none = torch.ones_like(losses)
+    if not (isinstance(output, Tensor) and output.requires_grad and len(output) == len(losses)):
+        return none
+    slopes = torch.autograd.grad(losses.sum(), output, retain_graph=True, allow_unused=True)[0]
+    if slopes is None:
+        return none
+    size = slopes.float().abs().reshape(len(slopes), -1).amax(1)
+    # Powers of two, which change no digit.
+    scale = torch.exp2(-size.log2().floor()).clamp(1, LARGEST_SCALE).to(losses)
+    return torch.where(size.isfinite() & (size > 0) & scale.isfinite(), scale, none)
 
 
 def _for_rows(step: Any, rows: Any) -> Any:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .steps import norms
 
-__all__ = ["SCHEDULES", "Schedule"]
+__all__ = ["LBFGS", "SCHEDULES", "Schedule"]
 
 
 class Schedule:

@@ -37,7 +37,8 @@ def on_devices(
     model
         An `AttackerModel`.
     device_ids
-        CUDA devices that a single process spreads batches over; default all.
+        CUDA devices that a single process spreads batches over, the model on the first; default
+        all.
     training
         Whether ranks are to average their gradients: the wrapper is `DistributedDataParallel`
         then, and every rank begins with rank 0's weights.
@@ -45,15 +46,15 @@ def on_devices(
     Raises
     ------
     InputError
-        If the model is in such a wrapper already, or ``sync_bn`` is asked of one process that
-        uses several cards.
+        If the model is in such a wrapper already, a card is not there, or ``sync_bn`` is asked of
+        one process that uses several cards.
     """
     if isinstance(model, (nn.DataParallel, DistributedDataParallel)):
         raise InputError.also(AssertionError)(
             "the model is in DataParallel already: give model.module"
         )
     if torch.cuda.is_available():
-        model.cuda()
+        model.cuda(_first_of(device_ids))
     if given(args, "fast", 1):
         model.to(memory_format=torch.channels_last)
     sync_bn = bool(given(args, "sync_bn", 0))
@@ -74,6 +75,22 @@ def on_devices(
     word = "forward_sync_buffers" if "forward_sync_buffers" in words else "broadcast_buffers"
     options: dict[str, Any] = {word: False, "gradient_as_bucket_view": True}
     return DistributedDataParallel(model, device_ids=_own_card(model), **options)
+
+
+def _first_of(device_ids: list[int] | None) -> int | None:
+    """The card that the model is to be on: torch's wrapper wants the first."""
+    if not device_ids:
+        return None
+    cards = torch.cuda.device_count()
+    for one in device_ids:
+        number = (
+            torch.device("cuda", one).index if isinstance(one, int) else torch.device(one).index
+        )
+        if number is not None and not 0 <= number < cards:
+            raise InputError(
+                f"dp_device_ids={list(device_ids)}: this machine has {cards} cards, from 0 on"
+            )
+    return device_ids[0]
 
 
 def bare(model: Any) -> Any:

@@ -10,13 +10,13 @@ from contextlib import nullcontext
 from types import ModuleType
 from typing import Any
 
-import torch
 from robustness import train
 from robustness.model_utils import make_and_restore_model
 from robustness.tools import helpers
 
 from ...runtime import random_state
 from ...runtime.errors import InputError, one_line
+from ...runtime.memory import is_out_of_memory
 from ...runtime.signals import exit_status, raising
 from .. import distributed, registry
 from ..arguments import given
@@ -113,9 +113,9 @@ def _status(words: list[str]) -> int:
         return _command(words)
     except InputError as error:
         return _fail(str(error))
-    except torch.cuda.OutOfMemoryError:
-        return _fail("the device has too little memory for this: give a smaller --batch-size")
     except Exception as error:
+        if is_out_of_memory(error):
+            return _fail("the device has too little memory for this: give a smaller --batch-size")
         lost = distributed.lost_one(error)
         if lost is None:
             raise

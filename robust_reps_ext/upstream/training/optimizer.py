@@ -10,6 +10,7 @@ from torch.optim import SGD
 from torch.optim.lr_scheduler import LambdaLR
 
 from ...runtime.errors import InputError
+from ...runtime.precision import amp_dtype
 from ..arguments import given, number
 from .schedules import lr_multiplier
 
@@ -91,8 +92,8 @@ def _split(params: list[Any]) -> list[dict[str, Any]]:
 def make_grad_scaler(
     args: Any, device: torch.device, checkpoint: dict[str, Any] | None
 ) -> torch.amp.GradScaler:
-    """The gradient scale of mixed precision; it does nothing on the CPU or in full precision."""
-    enabled = bool(given(args, "mixed_precision", 0)) and device.type == "cuda"
+    """The gradient scale of mixed precision in float16; it does nothing in other precisions."""
+    enabled = bool(given(args, "mixed_precision", 0)) and amp_dtype(device) is torch.float16
     scaler = torch.amp.GradScaler(device.type, enabled=enabled)
     state = (checkpoint or {}).get("amp")
     if enabled and isinstance(state, dict) and "scale" in state:

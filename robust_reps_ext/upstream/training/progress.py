@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from ...runtime import random_state
@@ -129,9 +130,10 @@ class EpochProgress:
         self._sums = {name: float(total) for name, total in state["sums"].items()}
 
     def _read(self) -> None:
+        read = iter(_floats([one for step in self._unread for _, *each in step for one in each]))
         for step in self._unread:
-            for images, *values in step:
-                loss, top1, top5, self._penalty = map(float, values)
+            for images, *_ in step:
+                loss, top1, top5, self._penalty = (next(read) for _ in range(4))
                 total = loss + self._penalty
                 if self.loop_type == "train" and not math.isfinite(total):
                     raise InputError(
@@ -143,6 +145,20 @@ class EpochProgress:
                 self._images += images
             self.steps += 1
         self._unread.clear()
+
+
+def _floats(values: list[Any]) -> list[float]:
+    """Values as numbers; what lies on a card is waited for once, not once each."""
+    there = [isinstance(one, Tensor) and one.is_cuda for one in values]
+    if not any(there):
+        return [float(one) for one in values]
+    cards = [
+        one.reshape(()).double() for one, is_there in zip(values, there, strict=True) if is_there
+    ]
+    read = iter(torch.stack(cards).tolist())
+    return [
+        next(read) if is_there else float(one) for one, is_there in zip(values, there, strict=True)
+    ]
 
 
 def over_ranks(progress: dict[str, Any]) -> dict[str, Any]:
