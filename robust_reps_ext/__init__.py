@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from .experiments.constrained import invert_within as invert_within
     from .experiments.interpolation import interpolate as interpolate
     from .experiments.inversion import invert as invert
+    from .experiments.metamers import Metamers as Metamers
+    from .experiments.metamers import metamers as metamers
     from .experiments.robust_data import robustify as robustify
     from .experiments.scorecard import scorecard as scorecard
     from .experiments.visualization import visualize as visualize
@@ -36,6 +38,8 @@ _WHERE = {
     "interpolate": "experiments.interpolation",
     "invert": "experiments.inversion",
     "invert_within": "experiments.constrained",
+    "Metamers": "experiments.metamers",
+    "metamers": "experiments.metamers",
     "most_activating": "experiments.activations",
     "robustify": "experiments.robust_data",
     "scorecard": "experiments.scorecard",
