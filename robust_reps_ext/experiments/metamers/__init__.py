@@ -29,7 +29,18 @@ from .likeness import MEASURES, likeness
 from .null import Null, null_distribution
 from .result import Metamers
 
-__all__ = ["MEASURES", "Metamers", "Null", "likeness", "metamers", "null_distribution"]
+__all__ = [
+    "DEFAULT",
+    "MEASURES",
+    "Metamers",
+    "Null",
+    "chosen_layers",
+    "layer_of",
+    "likeness",
+    "measured",
+    "metamers",
+    "null_distribution",
+]
 
 ALL = "all"
 DEFAULT: Options = {"schedule": "lbfgs", "iterations": 200}
@@ -116,44 +127,94 @@ def metamers(
         raise InputError("metamers are made at several layers: give layers=[...]")
     for name in options.keys() - Options.__annotations__.keys():
         raise OptionError(name, {*Options.__annotations__, "layers", "seed", "progress"})
-    names = _names(model, targets, layers)
-    reader = LayersReader(model, names, targets)
+    names = chosen_layers(model, targets, layers)
+    LayersReader(model, names, targets)  # what it refuses is known before the first step
     given = None if labels is None else as_labels(labels, len(targets))
     if null is None:
         null = null_distribution(
             model, targets if data is None else data, layers=names, path=path, seed=seed,
             pairs=pairs if data is not None else min(pairs, len(targets) * (len(targets) - 1)),
         )  # fmt: skip
-    weights = weights_digest(model)
-    if null.made_of.get("weights", weights) != weights:
-        raise InputError("null is of another network: measure it on this one, null_distribution()")
-    for name in names:
-        null.of(name)
-    scores, there = _seen(model, reader, targets, options)
+    _check_null(model, null, names)
     told: Options = options if options.get("schedule") else {**DEFAULT, **options}
     found = []
     for name in names:
-        each: Options = {**told, "layer": None if name == PENULTIMATE else name}
+        each: Options = {**told, "layer": layer_of(name)}
         found.append(invert(model, targets, start=start, seed=seed, progress=progress, **each))
-    made = [_seen(model, reader, one.images, options) for one in found]
-    classes = torch.stack([_classes(one, group) for one, _ in made])
-    wanted = _classes(scores, group) if given is None else given
+    size = options.get("batch_size")
+    return measured(
+        *(model, Synthesis.joined(found), names, null),
+        labels=given,
+        group=group,
+        batch_size=size if isinstance(size, int) else 32,
+    )
+
+
+def measured(
+    model: Model,
+    synthesis: Synthesis,
+    layers: Sequence[str],
+    null: Null,
+    *,
+    labels: Any = None,
+    group: Tensor | None = None,
+    batch_size: int = 32,
+) -> Metamers:
+    """Test metamers that are there already.
+
+    Parameters
+    ----------
+    model, null, labels, group
+        As for `metamers`.
+    synthesis
+        L * N images with their targets: N for each of the L layers, one layer after the other.
+    layers
+        Names of the L layers.
+    batch_size
+        Images in one forward pass.
+
+    Raises
+    ------
+    InputError
+        If there is another number of images, or the null is of other layers or another network.
+    """
+    model = as_model(model)
+    every = synthesis.target_images
+    n = len(synthesis) // len(layers)
+    if every is None or n * len(layers) != len(synthesis):
+        raise InputError(
+            f"{len(synthesis)} images at {len(layers)} layers: give as many at each, with targets"
+        )
+    _check_null(model, null, layers)
+    targets = every[:n]
+    reader = LayersReader(model, layers, targets)
+    scores, there = _seen(model, reader, targets, batch_size)
+    made = [
+        _seen(model, reader, some, batch_size)
+        for some in synthesis.images.unflatten(0, (len(layers), n))
+    ]
     return Metamers(
-        layers=names,
-        synthesis=Synthesis.joined(found),
+        layers=list(layers),
+        synthesis=synthesis,
         measures=torch.stack(
             [
                 torch.stack([likeness(a, b) for a, b in zip(there, here, strict=True)])
                 for _, here in made
             ]
-        ).cpu(),
+        ),
         null=null,
-        classes=classes,
-        wanted=wanted,
+        classes=torch.stack([_classes(one, group) for one, _ in made]),
+        wanted=_classes(scores, group) if labels is None else as_labels(labels, n),
     )
 
 
-def _names(model: Any, targets: Tensor, layers: str | Sequence[str]) -> list[str]:
+def layer_of(name: str) -> str | None:
+    """The `layer` of other experiments that one of these names means."""
+    return None if name == PENULTIMATE else name
+
+
+def chosen_layers(model: Any, targets: Tensor, layers: str | Sequence[str]) -> list[str]:
+    """The names of layers, of which ``"all"`` are the ends of stages and the penultimate one."""
     if isinstance(layers, str):
         if layers != ALL:
             raise InputError(f'layers={layers!r}: give a list of names, or "{ALL}"')
@@ -161,11 +222,18 @@ def _names(model: Any, targets: Tensor, layers: str | Sequence[str]) -> list[str
     return list(layers)
 
 
+def _check_null(model: Any, null: Null, layers: Sequence[str]) -> None:
+    weights = weights_digest(model)
+    if null.made_of.get("weights", weights) != weights:
+        raise InputError("null is of another network: measure it on this one, null_distribution()")
+    for name in layers:
+        null.of(name)
+
+
 def _seen(
-    model: Any, reader: LayersReader, images: Tensor, options: Options
+    model: Any, reader: LayersReader, images: Tensor, batch_size: int
 ) -> tuple[Tensor, list[Tensor]]:
-    """The scores of images, and their rows at each layer."""
-    size = options.get("batch_size")
+    """The scores of images, and their rows at each layer, on the CPU."""
     rows: list[list[Tensor]] = []
 
     def scores(part: slice) -> Tensor:
@@ -174,7 +242,7 @@ def _seen(
         return found.cpu()
 
     with evaluating(model):
-        every = in_batches(len(images), size if isinstance(size, int) else 32, scores)
+        every = in_batches(len(images), batch_size, scores)
     return every, [torch.cat(some) for some in zip(*rows, strict=True)]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["MEASURES", "likeness", "ranks"]
+__all__ = ["MEASURES", "alike", "likeness", "ranks"]
 
 MEASURES = ("spearman", "pearson", "snr")
 """Rank correlation, correlation, and 10 log10(sum A(x)^2 / sum (A(x) - A(y))^2) in dB."""
@@ -32,11 +32,16 @@ def likeness(targets: Tensor, others: Tensor) -> Tensor:
     >>> likeness(torch.tensor([[1.0, 2.0, 3.0]]), torch.tensor([[1.0, 2.0, 4.0]])).round(decimals=3)
     tensor([[ 1.0000,  0.9820, 11.4610]], dtype=torch.float64)
     """
+    return alike(targets, others, ranks(targets), ranks(others))
+
+
+def alike(targets: Tensor, others: Tensor, first: Tensor, second: Tensor) -> Tensor:
+    """`likeness`, of rows whose `ranks` are known: those of the targets, and of the others."""
     targets, others = targets.double(), others.double()
     signal = targets.square().sum(1)
     noise = (targets - others).square().sum(1)
     same = noise == 0
-    found = [_correlation(ranks(targets), ranks(others)), _correlation(targets, others)]
+    found = [_correlation(first, second), _correlation(targets, others)]
     found = [torch.where(same, 1.0, one) for one in found]
     return torch.stack([*found, 10 * (signal / noise).log10().where(~same, torch.inf)], dim=1)
 

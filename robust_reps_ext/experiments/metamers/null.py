@@ -26,7 +26,7 @@ from ...runtime.images import Batches, Images, as_images
 from ...runtime.modules import device_of, evaluating
 from ...runtime.randomness import check_seed, own_generators, shuffled
 from ...synthesis import Progress
-from .likeness import MEASURES, likeness
+from .likeness import MEASURES, alike, ranks
 
 if TYPE_CHECKING:
     import pandas
@@ -279,9 +279,9 @@ def _begun(model: AttackerModel, images: Any, layers: Sequence[str], seed: int, 
 
 def _of_pairs(values: Sequence[Tensor], shifts: int) -> Tensor:
     """(L, shifts * n, 3): each image of a batch as the target of those that follow it."""
-    return torch.stack(
-        [
-            torch.cat([likeness(rows, rows.roll(-shift, 0)) for shift in range(1, shifts + 1)])
-            for rows in values
-        ]
-    ).cpu()
+    found = []
+    for rows in values:
+        placed = ranks(rows)
+        others = ((rows.roll(-i, 0), placed.roll(-i, 0)) for i in range(1, shifts + 1))
+        found.append(torch.cat([alike(rows, one, placed, place) for one, place in others]))
+    return torch.stack(found).cpu()

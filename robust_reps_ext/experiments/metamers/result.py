@@ -112,9 +112,14 @@ class Metamers(Result):
     def figure(self, *, channels: Channels | None = None) -> Figure:
         """The ladder: targets, and below them the metamers of each layer, with what they lack."""
         rows = [Row(self.targets, "target")]
+        outside = self.outside
         for i, layer in enumerate(self.layers):
-            told = ["" if good else "not a success" for good in self.success[i].tolist()]
-            rows.append(Row(self.images[i], layer, captions=told))
+            kept, apart = self.class_kept[i].tolist(), outside[i, i].all(dim=1).tolist()
+            lacks = [
+                ", ".join(["within the null"] * (not far) + ["class lost"] * (not good))
+                for far, good in zip(apart, kept, strict=True)
+            ]
+            rows.append(Row(self.images[i], layer, captions=lacks))
         return image_grid(rows, channels=channels)
 
     def shares_figure(self) -> Figure:
