@@ -23,6 +23,9 @@ def metamers(
         str, option("Layers by name, or all: the ends of stages and penultimate.", "NAME,...|all")
     ] = "all",
     pairs: Annotated[int, option("Pairs of validation images in the null distribution.")] = 10_000,
+    judges: Annotated[
+        str | None, option("Networks that are shown the metamers.", "FILE|NAME,...")
+    ] = None,
 ) -> None:
     """Make images that a layer takes for given ones, and test whether it does.
 
@@ -35,12 +38,19 @@ def metamers(
       --n 4 --pairs 1000 --out out
     """
     from ..experiments.inversion import invert
-    from ..experiments.metamers import chosen_layers, layer_of, measured, null_distribution
+    from ..experiments.metamers import (
+        chosen_layers,
+        layer_of,
+        measured,
+        null_distribution,
+        recognition,
+    )
     from ..runtime.errors import InputError
 
     if common.layer is not None:
         raise InputError("--layer: metamers are made at several layers: give --layers")
     targets = common.samples()
+    others = {name: common.load(name, common) for name in judges.split(",")} if judges else {}
     named = layers if layers == "all" else layers.split(",")
     names = chosen_layers(common.network, targets.images, named)
 
@@ -72,8 +82,11 @@ def metamers(
             store.add_figure("success", found.shares_figure()),
             store.add_figure("null", found.null_figure()),
         ]
-        frame = found.to_frame()
-        frame.to_csv(store.path / "metamers.csv", index=False)
+        found.to_frame().to_csv(store.path / "metamers.csv", index=False)
+        if others:
+            told = recognition(found, others, batch_size=common.images_at_once)
+            told.to_frame().to_csv(store.path / "recognition.csv", index=False)
+            pictures.append(store.add_figure("recognition", told.figure()))
     shares = found.shares()
     tell(
         ("layer", "successes", "of", "mean distance"),

@@ -39,8 +39,10 @@ def test_what_it_leaves(command, tmp_path):
     assert table["success"].tolist() == found.success.flatten().tolist()
     for picture in ("metamers", "success", "null"):
         assert (folder / f"{picture}.png").stat().st_size > 1000
-    again = command(*GIVEN, "--out", tmp_path / "out")
+    again = command(*GIVEN, "--judges", "critters-vgg", "--out", tmp_path / "out")
     assert again[0] == 0
+    judged = pandas.read_csv(folder / "recognition.csv")
+    assert judged["judge"].tolist() == ["critters-vgg"] * 2
     assert torch.equal(rr.Metamers.load(folder / "found.safetensors").images, found.images)
 
 

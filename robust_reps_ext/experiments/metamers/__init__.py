@@ -27,6 +27,7 @@ from ...synthesis.settings import Options
 from ..inversion import invert
 from .likeness import MEASURES, likeness
 from .null import Null, null_distribution
+from .recognition import Recognition, recognition
 from .result import Metamers
 
 __all__ = [
@@ -34,12 +35,14 @@ __all__ = [
     "MEASURES",
     "Metamers",
     "Null",
+    "Recognition",
     "chosen_layers",
     "layer_of",
     "likeness",
     "measured",
     "metamers",
     "null_distribution",
+    "recognition",
 ]
 
 ALL = "all"
