@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from .experiments.visualization import visualize as visualize
     from .models.loading import load_model as load_model
     from .models.representation import representation as representation
+    from .report.study import write_study as write_study
+    from .results.answers import read_study as read_study
     from .results.synthesis import Synthesis as Synthesis
     from .runtime.environment import __version__ as __version__
     from .runtime.errors import InputError as InputError
@@ -51,6 +53,8 @@ _WHERE = {
     "RepresentationMatching": "synthesis.objectives",
     "Synthesis": "results.synthesis",
     "synthesize": "synthesis",
+    "read_study": "results.answers",
+    "write_study": "report.study",
     "compat_cuda": "upstream.cuda_noop",
     "__version__": "runtime.environment",
 }

@@ -33,6 +33,7 @@ from . import (
     robust_data,
     scorecard,
     store,
+    study,
 )
 
 __all__ = ["app", "main"]
@@ -196,7 +197,7 @@ def doctor(
     raise typer.Exit(0 if found.healthy else 1)
 
 
-for room in (inversion, features, evaluation, metamers, robust_data, paper, scorecard):
+for room in (inversion, features, evaluation, metamers, robust_data, paper, scorecard, study):
     for name, command in vars(room).items():
         if name in room.__all__:
             app.command(name.replace("_", "-"))(command)
