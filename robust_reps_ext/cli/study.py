@@ -22,7 +22,9 @@ class Kind(str, Enum):
 
 @composed()
 def study(
-    out: Annotated[Path, typer.Argument(help="Folder of results, as given to --out.")],
+    results: Annotated[
+        Path, typer.Argument(help="Folder of results, as given to --out.", metavar="OUT")
+    ],
     *,
     kind: Annotated[
         Kind, option("Its class, or which of two photographs was the target.")
@@ -30,7 +32,9 @@ def study(
     choices: Annotated[
         str | None, option("Classes to choose from; default: those there are.", "NAME,...")
     ] = None,
-    question: Annotated[str, option("Above each image.", "TEXT")] = "What is this?",
+    question: Annotated[
+        str | None, option("Above each image; default: what it is, or which.", "TEXT")
+    ] = None,
     milliseconds: Annotated[
         int | None, option("How long an image is shown; default: until the answer.", "N")
     ] = None,
@@ -46,9 +50,13 @@ def study(
     from ..report.study import trials_of, write_study
 
     names = None if choices is None else choices.split(",")
-    trials = trials_of(out, kind=kind.value, choices=names, seed=seed)
+    trials = trials_of(results, kind=kind.value, choices=names, seed=seed)
+    asked = "What is this?" if kind is Kind.classes else "Which of these is it?"
     page = write_study(
-        out / "study.html", trials, question=question, milliseconds=milliseconds, seed=seed
+        *(results / "study.html", trials),
+        question=question or asked,
+        milliseconds=milliseconds,
+        seed=seed,
     )
     print(f"{len(trials)} trials, {len({one.condition for one in trials})} conditions")
     print(page)
