@@ -15,11 +15,15 @@ if TYPE_CHECKING:
     from .experiments.constrained import invert_within as invert_within
     from .experiments.interpolation import interpolate as interpolate
     from .experiments.inversion import invert as invert
+    from .experiments.metamers import Metamers as Metamers
+    from .experiments.metamers import metamers as metamers
     from .experiments.robust_data import robustify as robustify
     from .experiments.scorecard import scorecard as scorecard
     from .experiments.visualization import visualize as visualize
     from .models.loading import load_model as load_model
     from .models.representation import representation as representation
+    from .report.study import write_study as write_study
+    from .results.answers import read_study as read_study
     from .results.synthesis import Synthesis as Synthesis
     from .runtime.environment import __version__ as __version__
     from .runtime.errors import InputError as InputError
@@ -36,6 +40,8 @@ _WHERE = {
     "interpolate": "experiments.interpolation",
     "invert": "experiments.inversion",
     "invert_within": "experiments.constrained",
+    "Metamers": "experiments.metamers",
+    "metamers": "experiments.metamers",
     "most_activating": "experiments.activations",
     "robustify": "experiments.robust_data",
     "scorecard": "experiments.scorecard",
@@ -47,6 +53,8 @@ _WHERE = {
     "RepresentationMatching": "synthesis.objectives",
     "Synthesis": "results.synthesis",
     "synthesize": "synthesis",
+    "read_study": "results.answers",
+    "write_study": "report.study",
     "compat_cuda": "upstream.cuda_noop",
     "__version__": "runtime.environment",
 }

@@ -22,7 +22,19 @@ from ..results.locks import rank_and_world
 from ..runtime.environment import __version__
 from ..runtime.errors import InputError, one_line
 from ..runtime.signals import exit_status, raising
-from . import console, evaluation, features, inversion, models, paper, robust_data, scorecard, store
+from . import (
+    console,
+    evaluation,
+    features,
+    inversion,
+    metamers,
+    models,
+    paper,
+    robust_data,
+    scorecard,
+    store,
+    study,
+)
 
 __all__ = ["app", "main"]
 
@@ -185,7 +197,7 @@ def doctor(
     raise typer.Exit(0 if found.healthy else 1)
 
 
-for room in (inversion, features, evaluation, robust_data, paper, scorecard):
+for room in (inversion, features, evaluation, metamers, robust_data, paper, scorecard, study):
     for name, command in vars(room).items():
         if name in room.__all__:
             app.command(name.replace("_", "-"))(command)

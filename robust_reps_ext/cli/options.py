@@ -59,6 +59,7 @@ class Steps(str, Enum):
 
     paper = "paper"
     cosine_momentum = "cosine-momentum"
+    feather = "feather"
     lbfgs = "lbfgs"
 
 

@@ -1,4 +1,4 @@
-"""Plots of numbers: the curve of Fig. 4, and accuracies with their intervals."""
+"""Plots of numbers: the curve of Fig. 4, accuracies with their intervals, and distributions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..runtime.errors import InputError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Line", "accuracy_figure", "curve_figure", "shares_figure"]
+__all__ = ["Line", "accuracy_figure", "curve_figure", "histogram_figure", "shares_figure"]
 
 # Told apart by every common kind of sight (Okabe and Ito).
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -154,6 +154,53 @@ def shares_figure(names: Sequence[str], lines: Sequence[Line]) -> Figure:
     axes.set_xlim(-0.02, 1.02)
     axes.set_xlabel("share, with 95% intervals")
     _legend(axes, lines, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
+    return figure
+
+
+def histogram_figure(
+    values: Sequence[Any],
+    rows: Sequence[str],
+    columns: Sequence[str],
+    marks: Sequence[Any] | None = None,
+) -> Figure:
+    """Histograms in a table, with values of interest as ticks in each.
+
+    Parameters
+    ----------
+    values
+        For each row, the numbers of each column: (C, P).
+    rows, columns
+        Their names.
+    marks
+        For each row, the values to mark in each column: (C, M); default: none.
+
+    Examples
+    --------
+    >>> from robust_reps_ext.results.plots import histogram_figure
+    >>> figure = histogram_figure([[[0.1, 0.2, 0.2]]], ["layer1"], ["pearson"], [[[0.9]]])
+    >>> figure.axes[0].get_title()
+    'pearson'
+    """
+    if not rows or not columns:
+        raise InputError("there is nothing to plot: give at least one row and one column")
+    from matplotlib.figure import Figure
+
+    size = (2.4 * len(columns), 0.5 + 1.1 * len(rows))
+    figure = Figure(figsize=size, dpi=160, facecolor="white", layout="constrained")
+    table = figure.subplots(len(rows), len(columns), squeeze=False)
+    for i, (name, row) in enumerate(zip(rows, table, strict=True)):
+        row[0].set_ylabel(name, fontsize=7)
+        for j, axes in enumerate(row):
+            here = np.asarray(values[i][j], dtype=float)
+            axes.hist(here[np.isfinite(here)], bins=40, color="0.7", density=True)
+            for mark in () if marks is None else np.asarray(marks[i][j], dtype=float):
+                if np.isfinite(mark):
+                    axes.axvline(mark, color=COLORS[0], linewidth=0.8, alpha=0.6)
+            axes.spines[["top", "right", "left"]].set_visible(False)
+            axes.set_yticks([])
+            axes.tick_params(labelsize=6)
+            if not i:
+                axes.set_title(columns[j], fontsize=7)
     return figure
 
 

@@ -25,6 +25,10 @@ PERIOD = 100
 WIDTHS = 3.5
 LONGEST = 0.07
 
+# Of Feather et al. 2023, at 224 pixels.
+FEATHER_EPS = 100_000.0
+FEATHER_STEPS = 24_000
+
 # What is a number, or with a text in place of it.
 NUMBERS = (
     "eps",
@@ -60,6 +64,8 @@ class Options(TypedDict, total=False):
         momentum, whose length falls as a cosine; 100 by default, together as long as the
         paper's, but at most 3.5 times as long as the box of images is wide. ``"lbfgs"``: the
         same lengths at most, along L-BFGS's direction; it keeps 20 tensors of the batch's size.
+        ``"feather"``: eight rounds of 3,000 steps, the first of the paper's length and each half
+        as long as the one before, in a ball of radius 100,000 (Feather et al. 2023).
     batch_size
         Images optimised together, by default 32; ``"auto"`` for as many as are fastest and fit
         into memory, by a short probe, whose answer may be another one each time. Results do not
@@ -213,7 +219,9 @@ class Settings:
         }
         if wanted.get("iterations") == "auto":
             wanted |= {"iterations": iterations, "patience": PERIOD}
-        if wanted.get("schedule", "paper") != "paper":
+        if wanted.get("schedule") == "feather":
+            wanted = {"eps": FEATHER_EPS * scale, "iterations": FEATHER_STEPS, **wanted}
+        elif wanted.get("schedule", "paper") != "paper":
             wanted = _faster(paper, wanted, width=math.sqrt(math.prod(images.shape[-3:])))
         known = {field.name for field in fields(cls)}
         for name in wanted.keys() - known:

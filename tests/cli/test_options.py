@@ -28,7 +28,7 @@ OWN_WORDS = {
     "iterations": {"robustify"},
     "out": {"robustify", "models convert"},
     "start": {"robustify"},
-    "seed": {"critters"},
+    "seed": {"critters", "study"},
     "dataset": {"models convert"},
 }
 REQUIRED = {

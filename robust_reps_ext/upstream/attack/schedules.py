@@ -61,6 +61,18 @@ class Constant(Schedule):
         return moved
 
 
+class Feather(Schedule):
+    """x + 2^-r s(g) in round r of eight, as Feather et al. 2023 make metamers."""
+
+    ROUNDS = 8
+
+    def length(self, iteration: int) -> float:
+        return 0.5 ** (self.ROUNDS * iteration // self.period)
+
+    def __call__(self, x: Tensor, gradient: Any, iteration: int) -> Tensor:
+        return x + self.length(iteration) * (self.step.step(x, gradient) - x)
+
+
 class CosineMomentum(Schedule):
     """v <- b v + (1 - b) s(g), and x + c v, with p the share of the period that is done.
 
@@ -138,5 +150,6 @@ def _norm(x: Tensor) -> Tensor:
 SCHEDULES: dict[str, Callable[[Any, int], Schedule]] = {
     "paper": Constant,
     "cosine-momentum": CosineMomentum,
+    "feather": Feather,
     "lbfgs": LBFGS,
 }
