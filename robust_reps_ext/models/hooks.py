@@ -268,7 +268,7 @@ def trace(network: nn.Module, x: Tensor, layer: Layer | None) -> Site:
 
     It is the input of the linear layer that runs last, or the output of `layer`. Where that linear
     layer is not what the network ends with, or there is none, as in encoders without a head, it is
-    the network's own output, if that is a row for each image.
+    the network's own output: a row for each image, or what becomes one, as tokens do.
 
     Raises
     ------
@@ -279,7 +279,7 @@ def trace(network: nn.Module, x: Tensor, layer: Layer | None) -> Site:
     tracer = _Tracer()
     site: Site | None = None
     counts: dict[str, int] = {}
-    ended: list[torch.Size] = []
+    ended: list[Tensor] = []
 
     def visit(name: str, side: str) -> None:
         nonlocal site
@@ -298,7 +298,7 @@ def trace(network: nn.Module, x: Tensor, layer: Layer | None) -> Site:
             for name, module in linears
         ]
         handles += [
-            module.register_forward_hook(lambda _m, _a, output: ended.append(output.shape))
+            module.register_forward_hook(lambda _m, _a, output: ended.append(output))
             for _, module in linears
         ]
     else:
@@ -315,10 +315,22 @@ def trace(network: nn.Module, x: Tensor, layer: Layer | None) -> Site:
             f"layer {layer!r} of {type(network).__name__} is not used in its forward pass: "
             "name another layer"
         )
-    shape = () if output is None else tuple(output.shape)
-    if wanted is None and len(shape) == 2 and shape[0] == len(x) and shape != tuple(ended[-1]):
+    if wanted is None and output is not None and _goes_on(ended[-1], output, len(x)):
         site = Site("", "output", 0, tracer.last_relu, pool)
     return _checked(network, x, site)
+
+
+def _goes_on(last: Tensor, output: Tensor, n: int) -> bool:
+    """Whether the network, which returns `output`, has no head in its `last` linear layer's place.
+
+    A head may be followed by a softmax, and one for each token returns what the network does;
+    beside tokens, a row for each image comes from a pooler, whose input is of more use than they.
+    """
+    if output.dim() < 2 or len(output) != n:
+        return False
+    if output.dim() == 2:
+        return last.shape != output.shape
+    return last.dim() > 2 and not torch.equal(last, output)
 
 
 def _without_linear(network: nn.Module, x: Tensor, pool: str) -> Site:

@@ -90,8 +90,9 @@ def check_output(
         if logits_needed:
             logger.warning(
                 "%s gives %s for one image, no logits of shape (1, classes): it is not evaluated "
-                "or asked for classes; output= of load_model makes logits of it",
-                *(what, shape),
+                "or asked for classes; output= of load_model makes logits of it. Its "
+                "representation is the %s; layer= names another",
+                *(what, shape, told["representation"]),
             )
         return told
     if not torch.isfinite(logits).all():

@@ -244,6 +244,46 @@ def test_of_a_network_without_a_head_the_representation_is_what_it_returns(name,
     assert (found.objective < found.trace[0]).all()
 
 
+class Tokens(nn.Module):
+    """What a linear layer gives is added to, and tokens are returned beside what is pooled."""
+
+    def __init__(self, ending):
+        super().__init__()
+        self.embed, self.mix = nn.Conv2d(3, 8, 8, 8), nn.Linear(8, 8)
+        self.pooler, self.ending = nn.Linear(8, 8), ending
+
+    def forward(self, x):
+        tokens = self.embed(x).flatten(2).transpose(1, 2)
+        mixed = self.mix(tokens)
+        if self.ending == "a head for each":
+            return mixed
+        tokens = tokens + mixed
+        pooled = self.pooler(tokens[:, 0]) if self.ending == "pooled" else None
+        return {"tokens": tokens, "pooled": pooled}
+
+
+@pytest.mark.parametrize(
+    ("ending", "where", "width"),
+    [
+        ("tokens", "output of the network", 128),
+        ("pooled", "input of pooler", 8),
+        ("a head for each", "input of mix", 128),
+    ],
+)
+def test_of_a_network_that_returns_tokens_it_is_said_what_is_read(ending, where, width, caplog):
+    torch.manual_seed(0)
+    network = Tokens(ending).eval()
+    model = load(network, caplog)
+    (told,) = warnings_in(caplog)
+    assert f"Its representation is the {where}, not after a ReLU, {width} coordinates" in told
+    latent = rr.representation(model, PIXELS)
+    assert latent.shape == (3, width)
+    if ending == "tokens":
+        with torch.no_grad():
+            found = network(model.normalizer(PIXELS))["tokens"]
+        torch.testing.assert_close(latent, found.flatten(1))
+
+
 # -- of other types --------------------------------------------------------------------------------
 
 
