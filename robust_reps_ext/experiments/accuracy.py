@@ -21,6 +21,7 @@ from ..results.result import Result
 from ..runtime.errors import InputError
 from ..runtime.images import Batches, as_labels
 from ..runtime.modules import device_of, evaluating
+from ..runtime.numbers import number_for_each, real, shown, whole
 from ..runtime.precision import amp_dtype, reduced
 from ..runtime.randomness import check_seed, own_generators, seed_generators
 from ..synthesis import Progress
@@ -128,7 +129,7 @@ def evaluate(
     attack_steps: Sequence[int] = (20, 100),
     step_size: float | None = None,
     constraint: str = "2",
-    group: Tensor | None = None,
+    group: Tensor | Sequence[int] | None = None,
     precision: str = "float32",
     batch_size: int | None = None,
     seed: int = 0,
@@ -187,13 +188,15 @@ def evaluate(
     >>> [accuracy.name for accuracy in rr.evaluate(model, data, eps=1.0, attack_steps=[2])]
     ['clean', 'PGD-2']
     """
-    check_attack(eps, attack_steps)
-    seed, model = check_seed(seed), as_model(model)
+    eps, attack_steps = check_attack(eps, attack_steps)
+    seed, model, group = check_seed(seed), as_model(model), _group(group)
     device = device_of(model)
     pgd = {
         "constraint": constraint,
         "eps": eps,
-        "step_size": eps / 8 if step_size is None else step_size,
+        "step_size": eps / 8
+        if step_size is None
+        else number_for_each("step_size", step_size, finite=True),
         "mixed_precision": reduced(precision, device),
         "custom_loss": partial(_cross_entropy, group=group),
     }
@@ -211,6 +214,7 @@ def evaluate(
                 with torch.no_grad():
                     scores = model(images)[0]
                 _check_logits(scores, len(images))
+                _check_group(group, scores.shape[1])
                 fine = as_labels(given, len(images), scores.shape[1])
                 labels = fine if group is None else group.to(fine.device)[fine]
                 if network is None:
@@ -273,12 +277,33 @@ def _coarse(logits: Tensor, group: Tensor | None) -> Tensor:
     return logits[:, None].masked_fill(~members, -torch.inf).logsumexp(dim=2)
 
 
-def check_attack(eps: float, attack_steps: Sequence[int]) -> None:
-    """Raise `InputError` for an attack that cannot be made."""
-    if not (eps >= 0 and math.isfinite(eps)):
-        raise InputError(f"eps={eps}: give a radius, 0 or more")
-    if any(steps < 1 for steps in attack_steps):
-        raise InputError(f"attack_steps={tuple(attack_steps)}: give numbers of steps, 1 or more")
+def _group(group: Any) -> Tensor | None:
+    """The coarse label of each class, (classes,)."""
+    if group is None:
+        return None
+    try:
+        return as_labels(group, len(group))
+    except (InputError, TypeError) as error:
+        raise InputError(
+            f"group={shown(group)} ({error}): give the coarse label of each class, (classes,)"
+        ) from error
+
+
+def _check_group(group: Tensor | None, classes: int) -> None:
+    if group is not None and len(group) != classes:
+        raise InputError(
+            f"group= has the coarse labels of {len(group)} classes, the model has {classes}: give "
+            "one for each"
+        )
+
+
+def check_attack(eps: Any, attack_steps: Any) -> tuple[float, tuple[int, ...]]:
+    """The radius and the numbers of steps; `InputError` for an attack that cannot be made."""
+    radius = real("eps", eps, "a radius, 0 or more")
+    wanted = "numbers of steps, 1 or more"
+    if isinstance(attack_steps, str) or not isinstance(attack_steps, Iterable):
+        raise InputError(f"attack_steps={shown(attack_steps)}: give {wanted}, in a list")
+    return radius, tuple(whole("attack_steps", one, 1, wanted=wanted) for one in attack_steps)
 
 
 def added_up(counts: Iterable[Mapping[str, Any]]) -> list[Accuracy]:

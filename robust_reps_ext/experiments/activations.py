@@ -15,6 +15,7 @@ from ..results.activations import Activations, Extreme
 from ..runtime.errors import InputError
 from ..runtime.images import Batches, as_labels
 from ..runtime.modules import device_of
+from ..runtime.numbers import flag, whole
 from ..runtime.randomness import check_seed, own_generators, seed_generators
 from ..synthesis import Progress
 from ..synthesis.objectives import ALL, check_coordinates
@@ -99,8 +100,12 @@ def most_activating(
         k=k,
         layer=layer,
         first=first,
-        keep_images=coordinates != ALL if keep_images is None else keep_images,
-        fewest=max(1, k),
+        keep_images=(
+            not (isinstance(coordinates, str) and coordinates == ALL)
+            if keep_images is None
+            else flag("keep_images", keep_images)
+        ),
+        fewest=whole("k", k, 1),
         batch_size=batch_size,
         seed=seed,
         progress=progress,
@@ -127,8 +132,7 @@ def extremes(
 
     Data of fewer images than `fewest` are an error, unless `progress` has ended the pass.
     """
-    if k < 1:
-        raise InputError(f"k={k}: keep at least one image")
+    k, first = whole("k", k, 1), whole("first", first)
     found: Activations | None = None
     seed, model = check_seed(seed), as_model(model)
     data = Batches(loader, channels_of(model), batch_size=batch_size, progress=progress)

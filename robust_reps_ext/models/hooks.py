@@ -385,9 +385,11 @@ def submodule(network: nn.Module, layer: Layer) -> tuple[str, nn.Module]:
     names = dict(network.named_modules())
     if isinstance(layer, (list, tuple, set)):
         raise InputError(f"layer={layer!r} names {len(layer)} layers: give one, and call for each")
-    if not isinstance(layer, str) and not callable(layer):
+    if not isinstance(layer, str) and (not callable(layer) or isinstance(layer, type)):
+        what = "the class" if isinstance(layer, type) else "a"
+        kind = layer if isinstance(layer, type) else type(layer)
         raise InputError(
-            f"layer is a {type(layer).__name__}: give a name, a module of the network, or a "
+            f"layer is {what} {kind.__name__}: give a name, a module of the network, or a "
             "function of the network that returns one"
         )
     if isinstance(layer, nn.Module):

@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 from tqdm import tqdm
 
-from .errors import InputError, plain_number
+from .errors import InputError
+from .numbers import check_progress, whole
 
 __all__ = ["Batches", "Images", "as_images", "as_labels", "batches"]
 
@@ -152,6 +153,7 @@ class Batches:
         batch_size: Any = None,
         progress: bool | Callable[[int, int, float], Any] = False,
     ) -> None:
+        check_progress(progress)
         self._batches = batches(loader, channels, batch_size)
         self._in_all = _count(loader)
         self._progress = progress
@@ -193,10 +195,8 @@ def batches(
     InputError
         If it gives anything else, or `batch_size` is no whole number.
     """
-    size = plain_number("batch_size", batch_size)
-    if size is not None and (isinstance(size, str) or size < 1 or size != int(size)):
-        raise InputError(f"batch_size={batch_size!r}: give a whole number, 1 or more")
-    return _batches(loader, channels, None if size is None else int(size))
+    size = None if batch_size is None else whole("batch_size", batch_size, 1)
+    return _batches(loader, channels, size)
 
 
 def _batches(loader: Any, channels: int | None, size: int | None) -> Iterator[tuple[Tensor, Any]]:

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import torch
 
-__all__ = ["amp_dtype", "bfloat16_units", "is_fast", "reduced"]
+from .errors import InputError
+from .numbers import shown
+
+__all__ = ["PRECISIONS", "amp_dtype", "bfloat16_units", "check_precision", "is_fast", "reduced"]
+
+PRECISIONS = ("auto", "float32", "bfloat16")
 
 
 def amp_dtype(device: torch.device) -> torch.dtype:
@@ -34,6 +40,15 @@ def bfloat16_units() -> tuple[str, ...]:
     )
 
 
+def check_precision(precision: Any) -> None:
+    """Raise `InputError` for a word that is none of `PRECISIONS`."""
+    if not isinstance(precision, str) or precision not in PRECISIONS:
+        raise InputError(
+            f"precision={shown(precision)} is not known: choose {' or '.join(PRECISIONS)}"
+        )
+
+
 def reduced(precision: str, device: torch.device) -> bool:
     """Whether ``"float32"``, ``"bfloat16"`` or ``"auto"`` means autocast on `device`."""
+    check_precision(precision)
     return precision == "bfloat16" or (precision == "auto" and is_fast(device))

@@ -233,7 +233,7 @@ def test_models_lists_what_is_bundled(command, tmp_path, monkeypatch):
         ("curve --radii 2,x", "--radii '2,x': give numbers"),
         ("curve --n 13", "n=13 pairs are 26 images: the validation set of 'critters_fine' has 24"),
         ("curve --eps 3", "eps is what radii give"),
-        ("interpolate --steps 0", "steps=0: lambda needs at least one"),
+        ("interpolate --steps 0", "steps=0: give a whole number, 1 or more"),
         ("interpolate --iterations 0", "iterations=0"),
         ("visualize --coordinates 3,9999", "coordinate 9999 is out of range"),
         ("visualize --coordinates 3;4", "--coordinates '3;4'"),
