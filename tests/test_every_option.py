@@ -184,3 +184,42 @@ def test_groups_are_taken_as_lists_and_told_where_they_do_not_fit(model, images)
     assert [one.correct for one in whole] == [4, 4]
     with pytest.raises(rr.InputError, match=f"of {k + 1} classes, the model has {k}"):
         rr.evaluate(model, data, group=[0] * (k + 1))
+
+
+@pytest.mark.parametrize("attack_steps", [[], [1]])
+def test_the_size_of_batches_may_be_found_out_and_changes_nothing(attack_steps, model, images):
+    data = torch.utils.data.TensorDataset(images, LABELS)
+    for given in (data, [(images, LABELS)], iter([(images, LABELS)])):
+        before = torch.get_rng_state()
+        found = rr.evaluate(model, given, eps=0.1, attack_steps=attack_steps, batch_size="auto")
+        assert torch.equal(before, torch.get_rng_state())
+        plain = rr.evaluate(model, data, eps=0.1, attack_steps=attack_steps)
+        assert found == plain
+    with pytest.raises(rr.InputError, match="batch_size='many': give a whole number, or"):
+        rr.evaluate(model, data, batch_size="many")
+
+
+def test_the_size_of_batches_may_be_found_out_for_activations_too(model, images):
+    data = torch.utils.data.TensorDataset(images, LABELS)
+    one, other = (
+        rr.most_activating(model, data, coordinates="all", k=2, batch_size=size)
+        for size in ("auto", None)
+    )
+    assert torch.equal(one.most.value, other.most.value)
+    assert torch.equal(one.least.index, other.least.index)
+
+
+def test_the_size_of_batches_is_found_out_once_and_larger_ones_are_cut():
+    from robust_reps_ext.runtime.images import batches
+
+    class Fixed:
+        most, asked = 8, 0
+
+        def size(self, images, labels):
+            self.asked += 1
+            return 2
+
+    fixed = Fixed()
+    data = [(torch.rand(3, 3, 2, 2), [0, 1, 0]), (torch.rand(5, 3, 2, 2), [0] * 5)]
+    sizes = [len(one) for one, _ in batches(data, batch_size="auto", fastest=fixed)]
+    assert (sizes, fixed.asked) == ([2, 1, 2, 2, 1], 1)

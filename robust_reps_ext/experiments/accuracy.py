@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from robustness.attacker import AttackerModel
@@ -20,6 +20,7 @@ from ..results.plots import Line, accuracy_figure
 from ..results.result import Result
 from ..runtime.errors import InputError
 from ..runtime.images import Batches, as_labels
+from ..runtime.memory import Fastest
 from ..runtime.modules import device_of, evaluating
 from ..runtime.numbers import number_for_each, real, shown, whole
 from ..runtime.precision import amp_dtype, reduced
@@ -131,7 +132,7 @@ def evaluate(
     constraint: str = "2",
     group: Tensor | Sequence[int] | None = None,
     precision: str = "float32",
-    batch_size: int | None = None,
+    batch_size: int | Literal["auto"] | None = None,
     seed: int = 0,
     progress: bool | Progress = False,
 ) -> Accuracies:
@@ -160,6 +161,7 @@ def evaluate(
         ``"float32"``, ``"bfloat16"`` or ``"auto"``, for the attack; predictions are always float32.
     batch_size
         The most images at once; default: as the loader gives them, and 32 of a data set.
+        ``"auto"`` for as many of them as are fastest and fit into memory, by a short probe.
     seed
         Of what a network draws at random, which meets the same numbers in every batch.
     progress
@@ -204,7 +206,13 @@ def evaluate(
     network: nn.Module | None = None
     counts: Tensor = torch.zeros(0)  # correct ones of each attack, and all: (attacks + 1, labels)
     n = 0
-    data = Batches(loader, channels_of(model), batch_size=batch_size, progress=progress)
+    probe = partial(_probe, model, group, pgd if attack_steps else None)
+    data = Batches(
+        *(loader, channels_of(model)),
+        batch_size=batch_size,
+        fastest=Fastest(probe, device),
+        progress=progress,
+    )
     with evaluating(model):
         for images, given in data:
             if given is None:
@@ -243,6 +251,23 @@ def evaluate(
         Accuracy(name, sum(hits), n, tuple(zip(hits, seen, strict=True)))
         for name, hits in zip(names, counts[:-1].tolist(), strict=True)
     )
+
+
+def _probe(
+    model: AttackerModel,
+    group: Tensor | None,
+    pgd: Mapping[str, Any] | None,
+    images: Tensor,
+    labels: Any,
+) -> None:
+    """What is done with images, for one step, whatever their labels are."""
+    with torch.no_grad():
+        scores = model(images)[0]
+    _check_logits(scores, len(images))
+    _check_group(group, scores.shape[1])
+    if pgd is not None:
+        seen = _coarse(scores, group).argmax(dim=1)
+        model(images, seen, make_adv=True, iterations=1, **pgd)
 
 
 def _check_logits(scores: Any, n: int) -> None:

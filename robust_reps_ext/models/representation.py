@@ -10,7 +10,7 @@ from ..runtime.memory import in_batches
 from ..runtime.modules import evaluating
 from ..runtime.numbers import whole
 from ..runtime.randomness import shuffled
-from .hooks import Layer
+from .layer_names import Layer
 from .layers import RepresentationModel, at_layer, unwrapped
 from .loading import Model, as_model, channels_of
 

@@ -260,9 +260,8 @@ def _moves_freely(step: Any) -> bool:
 
 
 def _step_class(constraint: Any) -> Callable[..., Any]:
-    from robustness.attacker import STEPS
-
     from robustness.attack_steps import AttackerStep
+    from robustness.attacker import STEPS
 
     if callable(constraint) and not (
         isinstance(constraint, type) and not issubclass(constraint, AttackerStep)
