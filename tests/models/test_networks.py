@@ -151,6 +151,25 @@ def test_logits_that_are_never_finite_are_refused(caplog):
         load(network, caplog)
 
 
+class Masked(WideResNet):
+    """With a mask of attention beside it, as CLIP's text tower has."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("mask", torch.full((4, 4), -torch.inf).triu(1))
+
+
+def test_masks_of_attention_are_no_damaged_weights(caplog, tmp_path):
+    network = Masked().eval()
+    assert load(network, caplog).card["classes"]
+    torch.save(network.state_dict(), tmp_path / "masked.pt")
+    kept = rr.load_model(tmp_path / "masked.pt", arch=Masked(), normalize=HALF)
+    assert torch.equal(kept.model.module.mask, network.mask)
+    network.mask[0, 0] = torch.nan
+    with pytest.raises(rr.InputError, match="mask of Masked holds NaN"):
+        load(network, caplog)
+
+
 # -- layers of networks without logits -------------------------------------------------------------
 
 
