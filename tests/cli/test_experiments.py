@@ -248,7 +248,7 @@ def test_models_lists_what_is_bundled(command, tmp_path, monkeypatch):
         ("activations --n 25", "n=25"),
         ("invert --channels 0,1", "channels=(0, 1): give three of 0 to 2"),
         ("activations --coordinates 3 --channels 3 --n 3", "channels=(3,): give three of 0 to 2"),
-        ("evaluate --attack-steps 0", "attack_steps=(0,)"),
+        ("evaluate --attack-steps 0", "attack_steps=0"),
         ("evaluate --attack-steps 20,", "--attack-steps '20,'"),
         ("evaluate --eps=-1", "eps=-1.0"),
         ("evaluate --model nowhere.pt", "nowhere.pt"),
