@@ -278,6 +278,8 @@ def trace(network: nn.Module, x: Tensor, layer: Layer | None) -> Site:
     finally:
         for handle in handles:
             handle.remove()
+    if site is None and wanted is None:  # their weights are used, as attention does, not they
+        return _without_linear(network, x, pool)
     if site is None:
         raise InputError(
             f"layer {layer!r} of {type(network).__name__} is not used in its forward pass: "

@@ -236,7 +236,19 @@ def timm_encoder(name):
     return timm.create_model(name, num_classes=0)
 
 
+class Attending(nn.Module):
+    """The weights of its linear layer are used, the layer is not called: CLIP's attention pool."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed, self.project = nn.Conv2d(3, 8, 8, 8), nn.Linear(8, 5)
+
+    def forward(self, x):
+        return nn.functional.linear(self.embed(x).mean((2, 3)), self.project.weight)
+
+
 HEADLESS = {
+    "attention pool": (Attending, 5, True),
     "encoder": (Encoder, 8, False),
     "torchvision": (headless_resnet, 512, True),
     "timm resnet": (lambda: timm_encoder("resnet10t"), 512, True),
