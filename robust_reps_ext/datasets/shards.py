@@ -7,15 +7,21 @@ import json
 import re
 import tarfile
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
-from ..runtime.errors import InputError, first_line
+from ..results.figures import Row, image_grid
+from ..runtime.errors import InputError, first_line, one_line
 from ..runtime.files import sha256, writing
+from ..runtime.numbers import whole
+
+if TYPE_CHECKING:
+    import pandas
+    from matplotlib.figure import Figure
 
 __all__ = [
     "INDEX",
@@ -72,7 +78,7 @@ class Shard:
     sha256: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Index:
     """What is in a folder of shards.
 
@@ -95,6 +101,8 @@ class Index:
         How the images were made.
     distance
         Mean of the images' relative distances.
+    folder
+        Where the files are.
     """
 
     shards: tuple[Shard, ...]
@@ -106,11 +114,65 @@ class Index:
     origin: Mapping[str, Any]
     settings: Mapping[str, Any]
     distance: float
+    folder: Path = field(default=Path(), compare=False)
 
     @property
     def images(self) -> int:
         """How many images there are in all."""
         return sum(shard.images for shard in self.shards)
+
+    def __repr__(self) -> str:
+        height, width = self.size
+        data = one_line(self.origin.get("name"))
+        return (
+            f"Robust data set of {self.images} images, {height} x {width}, in {len(self.shards)} "
+            f"shards: mean distance {self.distance:.3g}\n"
+            f"data {data}, {self.num_classes} classes, in {one_line(self.folder)}"
+        )
+
+    def figure(self, *, n: int = 32) -> Figure:
+        """The first `n` images, with the names or numbers of their classes.
+
+        Raises
+        ------
+        InputError
+            If n is below 1, or the first shard is damaged.
+        """
+        n = whole("n", n, 1)
+        images: list[np.ndarray] = []
+        labels: list[int] = []
+        for shard in self.shards:
+            path = self.folder / shard.name
+            found = read_members(path)
+            with path.open("rb") as file:
+                for place, length in zip(found.offsets, found.lengths, strict=True):
+                    if len(images) < n:
+                        file.seek(int(place))
+                        images.append(_pixels(path, file.read(int(length))))
+            labels += found.labels.tolist()
+            if len(images) == n:
+                break
+        names = [
+            self.classes[i] if i < len(self.classes) else str(i) for i in labels[: len(images)]
+        ]
+        return image_grid([Row(np.stack(images), "", names)])
+
+    def to_frame(self) -> pandas.DataFrame:
+        """A row for each image: its shard, its label, and what is said of it, such as `distance`.
+
+        Raises
+        ------
+        InputError
+            If a shard is damaged.
+        """
+        import pandas
+
+        rows = []
+        for shard in self.shards:
+            found = read_members(self.folder / shard.name, metadata=True)
+            for label, said in zip(found.labels.tolist(), found.metadata, strict=True):
+                rows.append({"shard": shard.name, "label": label, **said})
+        return pandas.DataFrame(rows)
 
 
 def shard_name(number: int) -> str:
@@ -207,7 +269,8 @@ def write_index(folder: Path, index: Index) -> None:
         If the file cannot be written.
     """
     with writing(folder / INDEX, SPACE) as file:
-        file.write(json.dumps({"format": FORMAT, **asdict(index)}, indent=1).encode())
+        said = {name: one for name, one in asdict(index).items() if name != "folder"}
+        file.write(json.dumps({"format": FORMAT, **said}, indent=1).encode())
 
 
 def read_index(folder: Path) -> Index:
@@ -244,7 +307,7 @@ def read_index(folder: Path) -> Index:
             )
         if file.stat().st_size != shard.bytes:
             raise damaged(file, f"it has {file.stat().st_size} bytes, not {shard.bytes}")
-    return index
+    return replace(index, folder=folder)
 
 
 def described(path: Path) -> Shard:
@@ -259,6 +322,16 @@ def damaged(path: Path, reason: str) -> InputError:
         f"the shard {path} is damaged ({reason}): remove it and run robust-reps robustify again, "
         "which makes it anew"
     )
+
+
+def _pixels(path: Path, data: bytes) -> np.ndarray:
+    """(C, H, W) in [0, 1]."""
+    try:
+        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
+            pixels = np.asarray(image, dtype=np.float32) / 255
+    except (OSError, ValueError, SyntaxError) as error:
+        raise damaged(path, first_line(error)) from error
+    return np.atleast_3d(pixels).transpose(2, 0, 1)
 
 
 def _png(image: np.ndarray) -> bytes:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from robustness.attacker import AttackerModel
@@ -20,7 +20,9 @@ from ..results.plots import Line, accuracy_figure
 from ..results.result import Result
 from ..runtime.errors import InputError
 from ..runtime.images import Batches, as_labels
+from ..runtime.memory import Fastest
 from ..runtime.modules import device_of, evaluating
+from ..runtime.numbers import number_for_each, real, shown, whole
 from ..runtime.precision import amp_dtype, full_precision, reduced
 from ..runtime.randomness import check_seed, own_generators, seed_generators
 from ..synthesis import Progress
@@ -128,9 +130,9 @@ def evaluate(
     attack_steps: Sequence[int] = (20, 100),
     step_size: float | None = None,
     constraint: str = "2",
-    group: Tensor | None = None,
+    group: Tensor | Sequence[int] | None = None,
     precision: str = "float32",
-    batch_size: int | None = None,
+    batch_size: int | Literal["auto"] | None = None,
     seed: int = 0,
     progress: bool | Progress = False,
 ) -> Accuracies:
@@ -160,6 +162,7 @@ def evaluate(
         `robust_reps_ext.synthesis.settings.Options`; predictions are always in full float32.
     batch_size
         The most images at once; default: as the loader gives them, and 32 of a data set.
+        ``"auto"`` for as many of them as are fastest and fit into memory, by a short probe.
     seed
         Of what a network draws at random, which meets the same numbers in every batch.
     progress
@@ -188,15 +191,17 @@ def evaluate(
     >>> [accuracy.name for accuracy in rr.evaluate(model, data, eps=1.0, attack_steps=[2])]
     ['clean', 'PGD-2']
     """
-    check_attack(eps, attack_steps)
-    seed, model = check_seed(seed), as_model(model)
+    eps, attack_steps = check_attack(eps, attack_steps)
+    seed, model, group = check_seed(seed), as_model(model), _group(group)
     device = device_of(model)
     group = None if group is None else group.cpu()
     members = None if group is None else _members(group).to(device)
     pgd = {
         "constraint": constraint,
         "eps": eps,
-        "step_size": eps / 8 if step_size is None else step_size,
+        "step_size": eps / 8
+        if step_size is None
+        else number_for_each("step_size", step_size, finite=True),
         "mixed_precision": reduced(precision, device),
         "custom_loss": partial(_cross_entropy, members=members),
     }
@@ -204,7 +209,13 @@ def evaluate(
     network: nn.Module | None = None
     counts: Tensor = torch.zeros(0)  # correct ones of each attack, and all: (attacks + 1, labels)
     n = 0
-    data = Batches(loader, channels_of(model), batch_size=batch_size, progress=progress)
+    probe = partial(_probe, model, group, pgd if attack_steps else None)
+    data = Batches(
+        *(loader, channels_of(model)),
+        batch_size=batch_size,
+        fastest=Fastest(probe, device),
+        progress=progress,
+    )
     with evaluating(model):
         for images, given in data:
             if given is None:
@@ -214,6 +225,7 @@ def evaluate(
                 with torch.no_grad(), full_precision(device):
                     scores = model(images)[0]
                 _check_logits(scores, len(images))
+                _check_group(group, scores.shape[1])
                 fine = as_labels(given, len(images), scores.shape[1])
                 labels = fine if group is None else group.to(fine.device)[fine]
                 if network is None:
@@ -242,6 +254,24 @@ def evaluate(
         Accuracy(name, sum(hits), n, tuple(zip(hits, seen, strict=True)))
         for name, hits in zip(names, counts[:-1].tolist(), strict=True)
     )
+
+
+def _probe(
+    model: AttackerModel,
+    group: Tensor | None,
+    pgd: Mapping[str, Any] | None,
+    images: Tensor,
+    labels: Any,
+) -> None:
+    """What is done with images, for one step, whatever their labels are."""
+    with torch.no_grad():
+        scores = model(images)[0]
+    _check_logits(scores, len(images))
+    _check_group(group, scores.shape[1])
+    if pgd is not None:
+        members = None if group is None else _members(group).to(scores.device)
+        seen = _coarse(scores, members).argmax(dim=1)
+        model(images, seen, make_adv=True, iterations=1, **pgd)
 
 
 def _check_logits(scores: Any, n: int) -> None:
@@ -278,12 +308,33 @@ def _coarse(logits: Tensor, members: Tensor | None) -> Tensor:
     return logits[:, None].masked_fill(~members, -torch.inf).logsumexp(dim=2)
 
 
-def check_attack(eps: float, attack_steps: Sequence[int]) -> None:
-    """Raise `InputError` for an attack that cannot be made."""
-    if not (eps >= 0 and math.isfinite(eps)):
-        raise InputError(f"eps={eps}: give a radius, 0 or more")
-    if any(steps < 1 for steps in attack_steps):
-        raise InputError(f"attack_steps={tuple(attack_steps)}: give numbers of steps, 1 or more")
+def _group(group: Any) -> Tensor | None:
+    """The coarse label of each class, (classes,)."""
+    if group is None:
+        return None
+    try:
+        return as_labels(group, len(group))
+    except (InputError, TypeError) as error:
+        raise InputError(
+            f"group={shown(group)} ({error}): give the coarse label of each class, (classes,)"
+        ) from error
+
+
+def _check_group(group: Tensor | None, classes: int) -> None:
+    if group is not None and len(group) != classes:
+        raise InputError(
+            f"group= has the coarse labels of {len(group)} classes, the model has {classes}: give "
+            "one for each"
+        )
+
+
+def check_attack(eps: Any, attack_steps: Any) -> tuple[float, tuple[int, ...]]:
+    """The radius and the numbers of steps; `InputError` for an attack that cannot be made."""
+    radius = real("eps", eps, "a radius, 0 or more")
+    wanted = "numbers of steps, 1 or more"
+    if isinstance(attack_steps, str) or not isinstance(attack_steps, Iterable):
+        raise InputError(f"attack_steps={shown(attack_steps)}: give {wanted}, in a list")
+    return radius, tuple(whole("attack_steps", one, 1, wanted=wanted) for one in attack_steps)
 
 
 def added_up(counts: Iterable[Mapping[str, Any]]) -> list[Accuracy]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import reduce
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -14,7 +14,9 @@ from ..models.representation import representation
 from ..results.activations import Activations, Extreme
 from ..runtime.errors import InputError
 from ..runtime.images import Batches, as_labels
+from ..runtime.memory import Fastest
 from ..runtime.modules import device_of
+from ..runtime.numbers import flag, whole
 from ..runtime.randomness import check_seed, own_generators, seed_generators
 from ..synthesis import Progress
 from ..synthesis.objectives import ALL, check_coordinates
@@ -36,7 +38,7 @@ def most_activating(
     layer: Any = None,
     first: int = 0,
     keep_images: bool | None = None,
-    batch_size: int | None = None,
+    batch_size: int | Literal["auto"] | None = None,
     seed: int = 0,
     progress: bool | Progress = False,
 ) -> Activations:
@@ -64,6 +66,7 @@ def most_activating(
         unless for all coordinates, of which a ResNet-50 has 2048.
     batch_size
         The most images at once; default: as the loader gives them, and 32 of a data set.
+        ``"auto"`` for as many of them as are fastest and fit into memory, by a short probe.
     seed
         Of what a network draws at random, which meets the same numbers in every batch.
     progress
@@ -99,8 +102,12 @@ def most_activating(
         k=k,
         layer=layer,
         first=first,
-        keep_images=coordinates != ALL if keep_images is None else keep_images,
-        fewest=max(1, k),
+        keep_images=(
+            not (isinstance(coordinates, str) and coordinates == ALL)
+            if keep_images is None
+            else flag("keep_images", keep_images)
+        ),
+        fewest=whole("k", k, 1),
         batch_size=batch_size,
         seed=seed,
         progress=progress,
@@ -119,7 +126,7 @@ def extremes(
     first: int,
     keep_images: bool,
     fewest: int = 0,
-    batch_size: int | None = None,
+    batch_size: int | Literal["auto"] | None = None,
     seed: int = 0,
     progress: bool | Progress = False,
 ) -> Activations | None:
@@ -127,11 +134,19 @@ def extremes(
 
     Data of fewer images than `fewest` are an error, unless `progress` has ended the pass.
     """
-    if k < 1:
-        raise InputError(f"k={k}: keep at least one image")
+    k, first = whole("k", k, 1), whole("first", first)
     found: Activations | None = None
     seed, model = check_seed(seed), as_model(model)
-    data = Batches(loader, channels_of(model), batch_size=batch_size, progress=progress)
+
+    def probe(some: Tensor, _: Any) -> Tensor:
+        return representation(model, some, layer=layer, batch_size=len(some))
+
+    data = Batches(
+        *(loader, channels_of(model)),
+        batch_size=batch_size,
+        fastest=Fastest(probe, device_of(model)),
+        progress=progress,
+    )
     for images, labels in data:
         with own_generators(device_of(model)):
             seed_generators(seed, device_of(model))

@@ -17,6 +17,7 @@ from ..results.result import Result, spread
 from ..results.synthesis import Synthesis
 from ..runtime.errors import InputError
 from ..runtime.images import Images, as_images
+from ..runtime.numbers import whole
 from ..synthesis import Progress, optimize
 from ..synthesis.objectives import InterpolationTarget
 from ..synthesis.settings import Options, Settings
@@ -142,11 +143,10 @@ def interpolate(
             f"left has shape {tuple(left.shape)}, right {tuple(right.shape)}: "
             "give pairs of images of one size"
         )
-    if steps != int(steps) or steps < 1:
-        raise InputError(f"steps={steps}: lambda needs at least one step, a whole number")
+    steps = whole("steps", steps, 1)
     settings = Settings.paper(left, options, use_best=True)
     objective = InterpolationTarget(fake_relu=settings.fake_relu)
-    weights = torch.linspace(0, 1, int(steps) + 1)
+    weights = torch.linspace(0, 1, steps + 1)
     shares = weights.to(left.device)
     blend = objective.between(left[:, None], right[:, None], shares.view(-1, 1, 1, 1))
     ends = [representation(model, images, layer=settings.layer) for images in (left, right)]

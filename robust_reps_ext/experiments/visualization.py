@@ -21,6 +21,7 @@ from ..results.synthesis import Synthesis
 from ..runtime.errors import InputError, warn
 from ..runtime.images import Images, as_images
 from ..runtime.modules import evaluating
+from ..runtime.numbers import shown
 from ..synthesis import Progress, optimize
 from ..synthesis.objectives import CoordinateMaximization, check_coordinates
 from ..synthesis.settings import Options, Settings
@@ -180,6 +181,10 @@ def visualize(
     model = as_model(model)
     seeds = as_images("seeds", seeds, channels_of(model))
     settings = Settings.paper(seeds, options, iterations=200)
+    if not (transform is None or isinstance(transform, str) or callable(transform)):
+        raise InputError(
+            f"transform={shown(transform)}: give names, such as 'jitter,rotate', or a function"
+        )
     moves = (
         random_transform(transform, min(seeds.shape[-2:]))
         if isinstance(transform, str)
@@ -229,12 +234,12 @@ def _of_all(transform: Callable[[Tensor], Tensor], images: Tensor, numbers: Tens
 
 
 def _parameterized(settings: Settings, parameterization: str, given: Options) -> Settings:
+    if not isinstance(parameterization, str) or parameterization not in ("pixels", "fourier"):
+        raise InputError(
+            f"parameterization={shown(parameterization)} is not known: choose pixels or fourier"
+        )
     if parameterization == "pixels":
         return settings
-    if parameterization != "fourier":
-        raise InputError(
-            f"parameterization={parameterization!r} is not known: choose pixels or fourier"
-        )
     if settings.schedule != "paper":
         raise InputError(
             f"schedule={settings.schedule!r} moves pixels, parameterization='fourier' does not: "

@@ -15,25 +15,21 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack
 
-from ..runtime.errors import InputError, near
+from ..runtime.errors import InputError
+from .layer_names import POOLS, Layer, split_pool, submodule
 
 __all__ = [
-    "Layer",
     "ReplacedReLU",
     "RowsError",
     "Site",
     "first_tensor",
     "left_out",
     "nobody_sees",
-    "split_pool",
     "straight_through",
-    "submodule",
     "trace",
 ]
 
 logger = logging.getLogger("robust_reps_ext")
-
-Layer = str | nn.Module | Callable[[nn.Module], nn.Module]
 
 
 class Site:
@@ -121,34 +117,6 @@ def first_tensor(value: Any) -> Tensor | None:
 
 class _Reached(Exception):
     """The representation is known."""
-
-
-def _mean(value: Tensor) -> Tensor:
-    return value.mean(dim=1) if value.dim() == 3 else value.flatten(2).mean(dim=2)
-
-
-POOLS: dict[str, Callable[[Tensor], Tensor]] = {
-    "mean": _mean,
-    "mean-last": lambda value: value.flatten(1, -2).mean(dim=1),
-}
-"""``layer:mean`` averages (N, C, H, W) over space and (N, T, C) over tokens; ``layer:mean-last``
-averages (N, H, W, C), the maps of Swin transformers, over space."""
-
-
-def split_pool(layer: Layer | None) -> tuple[Layer | None, str]:
-    """``"layer3:mean"`` as the layer and how it is pooled, which is empty where it is flattened.
-
-    Raises
-    ------
-    InputError
-        If there is no such way of pooling.
-    """
-    if not isinstance(layer, str):
-        return layer, ""
-    name, colon, pool = layer.partition(":")
-    if colon and pool not in POOLS:
-        raise InputError(f"layer {layer!r}: pool by {' or '.join(POOLS)}, or leave out ':{pool}'")
-    return name, pool
 
 
 _RELUS = {
@@ -268,7 +236,7 @@ def trace(network: nn.Module, x: Tensor, layer: Layer | None) -> Site:
 
     It is the input of the linear layer that runs last, or the output of `layer`. Where that linear
     layer is not what the network ends with, or there is none, as in encoders without a head, it is
-    the network's own output, if that is a row for each image.
+    the network's own output: a row for each image, or what becomes one, as tokens do.
 
     Raises
     ------
@@ -279,7 +247,7 @@ def trace(network: nn.Module, x: Tensor, layer: Layer | None) -> Site:
     tracer = _Tracer()
     site: Site | None = None
     counts: dict[str, int] = {}
-    ended: list[torch.Size] = []
+    ended: list[Tensor] = []
 
     def visit(name: str, side: str) -> None:
         nonlocal site
@@ -298,7 +266,7 @@ def trace(network: nn.Module, x: Tensor, layer: Layer | None) -> Site:
             for name, module in linears
         ]
         handles += [
-            module.register_forward_hook(lambda _m, _a, output: ended.append(output.shape))
+            module.register_forward_hook(lambda _m, _a, output: ended.append(output))
             for _, module in linears
         ]
     else:
@@ -310,15 +278,29 @@ def trace(network: nn.Module, x: Tensor, layer: Layer | None) -> Site:
     finally:
         for handle in handles:
             handle.remove()
+    if site is None and wanted is None:  # their weights are used, as attention does, not they
+        return _without_linear(network, x, pool)
     if site is None:
         raise InputError(
             f"layer {layer!r} of {type(network).__name__} is not used in its forward pass: "
             "name another layer"
         )
-    shape = () if output is None else tuple(output.shape)
-    if wanted is None and len(shape) == 2 and shape[0] == len(x) and shape != tuple(ended[-1]):
+    if wanted is None and output is not None and _goes_on(ended[-1], output, len(x)):
         site = Site("", "output", 0, tracer.last_relu, pool)
     return _checked(network, x, site)
+
+
+def _goes_on(last: Tensor, output: Tensor, n: int) -> bool:
+    """Whether the network, which returns `output`, has no head in its `last` linear layer's place.
+
+    A head may be followed by a softmax, and one for each token returns what the network does;
+    beside tokens, a row for each image comes from a pooler, whose input is of more use than they.
+    """
+    if output.dim() < 2 or len(output) != n:
+        return False
+    if output.dim() == 2:
+        return last.shape != output.shape
+    return last.dim() > 2 and not torch.equal(last, output)
 
 
 def _without_linear(network: nn.Module, x: Tensor, pool: str) -> Site:
@@ -366,33 +348,3 @@ def _checked(network: nn.Module, x: Tensor, site: Site) -> Site:
 
 class RowsError(InputError):
     """The value of a layer has no entry for each image, at this size of images at least."""
-
-
-def submodule(network: nn.Module, layer: Layer) -> tuple[str, nn.Module]:
-    """The module that `layer` means, and its name; `InputError` where there is none."""
-    names = dict(network.named_modules())
-    if isinstance(layer, (list, tuple, set)):
-        raise InputError(f"layer={layer!r} names {len(layer)} layers: give one, and call for each")
-    if not isinstance(layer, str) and not callable(layer):
-        raise InputError(
-            f"layer is a {type(layer).__name__}: give a name, a module of the network, or a "
-            "function of the network that returns one"
-        )
-    if isinstance(layer, nn.Module):
-        for name, module in names.items():
-            if module is layer:
-                return name, module
-        raise InputError(
-            f"layer= is a {type(layer).__name__} that is no module of this "
-            f"{type(network).__name__}: give its name"
-        )
-    if callable(layer):
-        wanted = layer(network)
-        for name, module in names.items():
-            if module is wanted:
-                return name, module
-        raise InputError("layer= returned no submodule of the network: return one of its modules")
-    if layer not in names or not layer:
-        close = near(layer, names, [name for name in names if name][:8])
-        raise InputError(f"layer {layer!r} is not in {type(network).__name__}: try {close}")
-    return layer, names[layer]

@@ -14,15 +14,13 @@ from torch import Tensor, nn
 from ..runtime.modules import OwnModule, evaluating
 from ..runtime.randomness import own_generators
 from .hooks import (
-    Layer,
     ReplacedReLU,
     Site,
     left_out,
-    split_pool,
     straight_through,
-    submodule,
     trace,
 )
+from .layer_names import Layer, split_pool, submodule
 
 __all__ = [
     "Layer",

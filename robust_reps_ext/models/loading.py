@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ..runtime.errors import InputError
 from ..runtime.modules import digest, modes_of, own_device
+from ..runtime.numbers import shown
 from ..upstream import known, registry
 from . import normalizers
 from .architectures import TIMM
@@ -110,6 +111,8 @@ def load_model(
     (9, 'data set restricted_imagenet')
     """
     known.require("robustness.attacker")
+    if output is not None and not callable(output):
+        raise InputError(f"output={shown(output)}: give a function of what the network gives")
     if device is None and not isinstance(source, nn.Module):
         device = own_device()
     target = _device(device)
@@ -133,7 +136,9 @@ def load_model(
     elif isinstance(source, (str, os.PathLike)):
         model = _from_file(source, arch, data, layer, given, trust, output)
     else:
-        raise TypeError(f"source is a {type(source).__name__}, not a path or a network")
+        raise InputError.also(TypeError)(
+            f"source is a {type(source).__name__}: give a network, a file or a name"
+        )
     if target is not None:
         model = model.to(target)
     model.eval()
@@ -341,7 +346,9 @@ def _attackable(
 def _data_set(dataset: Any) -> Any:
     if dataset is None or not isinstance(dataset, str):
         if dataset is not None and not hasattr(dataset, "num_classes"):
-            raise TypeError(f"dataset is a {type(dataset).__name__}, not a data set or its name")
+            raise InputError.also(TypeError)(
+                f"dataset is a {type(dataset).__name__}: give a data set or its name"
+            )
         return dataset
     return registry.data_set(dataset)
 
@@ -351,8 +358,10 @@ def _device(device: str | torch.device | None) -> torch.device | None:
         return None
     try:
         target = torch.device(device)
-    except RuntimeError as error:
-        raise InputError(f"unknown device {device!r}: use cpu, cuda or cuda:<number>") from error
+    except (RuntimeError, TypeError) as error:
+        raise InputError(
+            f"unknown device {shown(device)}: use cpu, cuda or cuda:<number>"
+        ) from error
     if target.type == "meta":
         raise InputError(f"device {device!r} computes nothing: use cpu, cuda or cuda:<number>")
     if target.type not in ("cpu", "cuda"):

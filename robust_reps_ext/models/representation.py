@@ -8,9 +8,10 @@ from torch import Tensor
 from ..runtime.images import Images, as_images
 from ..runtime.memory import in_batches
 from ..runtime.modules import device_of, evaluating
+from ..runtime.numbers import whole
 from ..runtime.precision import full_precision
 from ..runtime.randomness import shuffled
-from .hooks import Layer
+from .layer_names import Layer
 from .layers import RepresentationModel, at_layer, unwrapped
 from .loading import Model, as_model, channels_of
 
@@ -65,6 +66,7 @@ def representation(
     >>> rr.representation(model, torch.rand(2, 3, 64, 64)).shape
     torch.Size([2, 512])
     """
+    batch_size = whole("batch_size", batch_size, 1)
     model = at_layer(as_model(model), layer)
     images = as_images("images", images, channels_of(model))
     with evaluating(model), torch.no_grad(), full_precision(device_of(model)):

@@ -11,7 +11,7 @@ from robustness.attacker import AttackerModel
 from torch import Tensor, nn
 
 from ..runtime.errors import InputError, first_line
-from ..runtime.modules import device_of, evaluating, is_finite
+from ..runtime.modules import device_of, evaluating, is_finite, is_mask
 from ..runtime.randomness import NOISE, normal, shuffled
 from ..upstream.data.bad_images import readable
 from .hooks import RowsError
@@ -35,7 +35,7 @@ def check_weights(network: nn.Module) -> None:
                 f"{name} of {type(network).__name__} has no shape yet: run the network on images "
                 "once before it is loaded"
             )
-        if not is_finite(value):
+        if not is_finite(value) and not is_mask(value):
             raise InputError(
                 f"{name} of {type(network).__name__} holds NaN or infinite weights: load another"
             )
@@ -90,8 +90,9 @@ def check_output(
         if logits_needed:
             logger.warning(
                 "%s gives %s for one image, no logits of shape (1, classes): it is not evaluated "
-                "or asked for classes; output= of load_model makes logits of it",
-                *(what, shape),
+                "or asked for classes; output= of load_model makes logits of it. Its "
+                "representation is the %s; layer= names another",
+                *(what, shape, told["representation"]),
             )
         return told
     if not torch.isfinite(logits).all():

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from ..runtime.errors import InputError
 from ..runtime.files import writing
 from ..runtime.modules import digest
+from ..runtime.numbers import shown
 
 __all__ = ["Snapshot", "check_snapshot", "described"]
 
@@ -133,6 +134,8 @@ class Snapshot:
 
 def check_snapshot(path: str | os.PathLike[str]) -> None:
     """`InputError` unless a file can stand at `path`."""
+    if not isinstance(path, (str, os.PathLike)):
+        raise InputError(f"snapshot={shown(path)} is no path: give that of a file")
     if Path(path).is_dir():
         raise InputError(f"snapshot={str(path)!r} is a folder: give a file in it")
     if not Path(path).parent.is_dir():

@@ -11,7 +11,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 from tqdm import tqdm
 
-from .errors import InputError, plain_number
+from .errors import InputError
+from .memory import Fastest
+from .numbers import check_progress, whole
 
 __all__ = ["Batches", "Images", "as_images", "as_labels", "batches"]
 
@@ -129,7 +131,7 @@ class Batches:
 
     Parameters
     ----------
-    loader, channels, batch_size
+    loader, channels, batch_size, fastest
         See `batches`.
     progress
         True for a bar, or ``progress(images_done, images_in_all, value)`` after each batch; the
@@ -150,9 +152,11 @@ class Batches:
         channels: int | None = None,
         *,
         batch_size: Any = None,
+        fastest: Fastest | None = None,
         progress: bool | Callable[[int, int, float], Any] = False,
     ) -> None:
-        self._batches = batches(loader, channels, batch_size)
+        check_progress(progress)
+        self._batches = batches(loader, channels, batch_size, fastest)
         self._in_all = _count(loader)
         self._progress = progress
         self.value, self.stopped = float("nan"), False
@@ -173,7 +177,10 @@ class Batches:
 
 
 def batches(
-    loader: Any, channels: int | None = None, batch_size: Any = None
+    loader: Any,
+    channels: int | None = None,
+    batch_size: Any = None,
+    fastest: Fastest | None = None,
 ) -> Iterator[tuple[Tensor, Any]]:
     """The batches of a loader: images as `as_images` gives them, and labels, None without any.
 
@@ -187,19 +194,26 @@ def batches(
         See `as_images`.
     batch_size
         The most images of a batch: larger ones are cut. Default: as the loader gives them.
+        ``"auto"`` for what `fastest` finds out.
+    fastest
+        What is done with a batch.
 
     Raises
     ------
     InputError
         If it gives anything else, or `batch_size` is no whole number.
     """
-    size = plain_number("batch_size", batch_size)
-    if size is not None and (isinstance(size, str) or size < 1 or size != int(size)):
-        raise InputError(f"batch_size={batch_size!r}: give a whole number, 1 or more")
-    return _batches(loader, channels, None if size is None else int(size))
+    if fastest is not None and isinstance(batch_size, str) and batch_size == "auto":
+        return _batches(loader, channels, None, fastest)
+    text = fastest is not None and isinstance(batch_size, str)
+    wanted = 'a whole number, or "auto"' if text else None
+    size = None if batch_size is None else whole("batch_size", batch_size, 1, wanted=wanted)
+    return _batches(loader, channels, size, None)
 
 
-def _batches(loader: Any, channels: int | None, size: int | None) -> Iterator[tuple[Tensor, Any]]:
+def _batches(
+    loader: Any, channels: int | None, size: int | None, fastest: Fastest | None
+) -> Iterator[tuple[Tensor, Any]]:
     if isinstance(loader, (str, bytes)) or not isinstance(
         loader, Iterable | torch.utils.data.Dataset
     ):
@@ -208,10 +222,14 @@ def _batches(loader: Any, channels: int | None, size: int | None) -> Iterator[tu
             "(images, labels)"
         )
     if isinstance(loader, Dataset) and not isinstance(loader, IterableDataset):
-        loader = DataLoader(loader, size or BATCH)
+        most = size or (BATCH if fastest is None else fastest.most)
+        # A loader without its own draws a seed from the global one at each pass.
+        loader = DataLoader(loader, most, generator=torch.Generator())
     for batch in loader:
         images, labels = _pair(batch)
         images = as_images("images", images, channels)
+        if size is None and fastest is not None:
+            size = fastest.size(images, labels)
         if size is None or len(images) <= size:
             yield images, labels
             continue

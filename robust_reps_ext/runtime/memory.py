@@ -9,14 +9,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from .errors import InputError, first_line, warn
+from .randomness import own_generators
 
-__all__ = ["fastest_batch", "in_batches", "is_out_of_memory", "tried"]
+__all__ = ["Fastest", "fastest_batch", "in_batches", "is_out_of_memory", "tried"]
 
 T = TypeVar("T")
 
@@ -142,6 +143,36 @@ def _throughput(steps: Callable[[int], object], size: int, device: torch.device)
         if is_out_of_memory(error):
             return None
         raise
+
+
+@dataclass(frozen=True)
+class Fastest:
+    """A size of batches that is found out on the first images, by what is done with them.
+
+    Attributes
+    ----------
+    steps
+        ``steps(images, labels)`` does with some images what is done with all.
+    device
+        Where it is done.
+    """
+
+    steps: Callable[[Tensor, Any], object]
+    device: torch.device
+
+    @property
+    def most(self) -> int:
+        """As many images as may be tried."""
+        return LARGEST.get(self.device.type, 64)
+
+    def size(self, images: Tensor, labels: Any) -> int:
+        """How many of them are fastest, see `fastest_batch`."""
+
+        def steps(n: int) -> object:
+            return self.steps(images[:n], None if labels is None else labels[:n])
+
+        with own_generators(self.device):
+            return fastest_batch(steps, len(images), self.device)
 
 
 def _seconds(steps: Callable[[int], object], size: int, device: torch.device) -> float:

@@ -12,7 +12,16 @@ from typing import Any, SupportsIndex
 import torch
 from torch import Tensor, nn
 
-__all__ = ["OwnModule", "device_of", "digest", "evaluating", "is_finite", "modes_of", "own_device"]
+__all__ = [
+    "OwnModule",
+    "device_of",
+    "digest",
+    "evaluating",
+    "is_finite",
+    "is_mask",
+    "modes_of",
+    "own_device",
+]
 
 logger = logging.getLogger("robust_reps_ext")
 
@@ -73,6 +82,18 @@ def is_finite(tensor: Tensor) -> bool:
     return not tensor.is_floating_point() or bool(
         torch.isfinite(tensor.sum()) or torch.isfinite(tensor).all()
     )
+
+
+def is_mask(tensor: Tensor) -> bool:
+    """Whether it holds 0 and minus infinity and nothing else, as the masks of attention do.
+
+    Examples
+    --------
+    >>> import torch
+    >>> is_mask(torch.full((2, 2), -torch.inf).triu(1)), is_mask(torch.tensor([1.0, -torch.inf]))
+    (True, False)
+    """
+    return bool(((tensor == 0) | (tensor == -torch.inf)).all())
 
 
 def digest(tensors: Mapping[str, Tensor]) -> str:

@@ -9,14 +9,21 @@ from typing import Any
 
 import torch
 
+from .errors import InputError
+from .numbers import shown
+
 __all__ = [
+    "PRECISIONS",
     "amp_dtype",
     "bfloat16_units",
+    "check_precision",
     "full_precision",
     "is_fast",
     "reduced",
     "said",
 ]
+
+PRECISIONS = ("auto", "float32", "bfloat16")
 
 # Of the first cards that compute in bfloat16 and in TF32.
 AMPERE = (8, 0)
@@ -122,6 +129,15 @@ def bfloat16_units() -> tuple[str, ...]:
     )
 
 
+def check_precision(precision: Any) -> None:
+    """Raise `InputError` for a word that is none of `PRECISIONS`."""
+    if not isinstance(precision, str) or precision not in PRECISIONS:
+        raise InputError(
+            f"precision={shown(precision)} is not known: choose {' or '.join(PRECISIONS)}"
+        )
+
+
 def reduced(precision: str, device: torch.device) -> bool:
     """Whether ``"float32"``, ``"bfloat16"`` or ``"auto"`` means autocast on `device`."""
+    check_precision(precision)
     return precision == "bfloat16" or (precision == "auto" and is_fast(device))

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .errors import InputError, plain_number
+from .numbers import whole
 
 __all__ = [
     "NOISE",
@@ -30,12 +30,7 @@ NOISE, NUDGE, OTHER = 0, 1, 2
 
 def check_seed(seed: Any) -> int:
     """`seed` as an int; `InputError` unless a generator can be seeded with it."""
-    seed = plain_number("seed", seed)
-    if isinstance(seed, bool) or not isinstance(seed, (int, float)) or seed != seed // 1:
-        raise InputError(f"seed={seed!r}: give a whole number from 0 to 2^63 - 1")
-    if not 0 <= seed < 2**63:
-        raise InputError(f"seed={seed}: give a whole number from 0 to 2^63 - 1")
-    return int(seed)
+    return whole("seed", seed, wanted="a whole number from 0 to 2^63 - 1")
 
 
 def normal(numbers: Sequence[int], shape: Sequence[int], *, seed: int, stream: int) -> Tensor:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ..models.loading import Model, as_model, channels_of
 from ..results.synthesis import Synthesis
-from ..runtime.images import Images, as_images
+from ..runtime.errors import InputError
+from ..runtime.images import Images, as_images, as_labels
+from ..runtime.numbers import shown
 from ..runtime.randomness import NOISE, normal
 from .objectives import Objective
 from .run import optimize
@@ -120,8 +123,17 @@ def synthesize(
     >>> brighter.images.shape
     torch.Size([2, 3, 64, 64])
     """
+    if not isinstance(settings, Settings):
+        raise InputError(
+            f"settings={shown(settings)}: give Settings(eps=, step_size=, iterations=)"
+        )
+    if stop_when is not None and not callable(stop_when):
+        raise InputError(f"stop_when={shown(stop_when)}: give a function")
     model = as_model(model)
+    target = _rows("target", target)
     start = as_images("start", start, channels_of(model))
+    if numbers is not None:
+        numbers = _numbers(numbers, len(start))
     origin = start if origin is None else as_images("origin", origin, channels_of(model))
     return optimize(
         model,
@@ -136,3 +148,23 @@ def synthesize(
         seed=seed,
         progress=progress,
     )
+
+
+def _numbers(value: Any, n: int) -> Tensor:
+    try:
+        return as_labels(value, n)
+    except InputError as error:
+        raise InputError(
+            f"numbers={shown(value)}: give a whole number for each image, ({n},)"
+        ) from (error)
+
+
+def _rows(name: str, value: Any) -> Tensor:
+    """A tensor with a row for each image."""
+    try:
+        rows = torch.as_tensor(value)
+    except (TypeError, ValueError, RuntimeError):
+        rows = torch.empty(())
+    if not rows.dim():
+        raise InputError(f"{name}={shown(value)}: give a row for each image, (N, ...)")
+    return rows

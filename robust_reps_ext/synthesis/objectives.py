@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..runtime.errors import InputError
+from ..runtime.numbers import shown
 
 __all__ = [
     "ALL",
@@ -67,15 +68,17 @@ def check_coordinates(coordinates: Any, size: int) -> Tensor:
             raise InputError(f'coordinates={coordinates!r}: give numbers, or "{ALL}"')
         return torch.arange(size)
     try:
-        found = torch.as_tensor(coordinates).flatten()
+        found = torch.atleast_1d(torch.as_tensor(coordinates))
+        if found.dim() > 1 or found.is_complex() or found.dtype == torch.bool:
+            raise TypeError
     except (TypeError, ValueError, RuntimeError):
         raise InputError(
-            f"coordinates={coordinates!r}: give whole numbers, 0 to {size - 1}"
+            f"coordinates={shown(coordinates)}: give whole numbers, 0 to {size - 1}"
         ) from None
     if not len(found):
         raise InputError(f"no coordinates: give some of 0 to {size - 1}")
     for i in found.tolist():
-        if int(i) != i or not 0 <= i < size:
+        if i != i // 1 or not 0 <= i < size:
             raise InputError(
                 f"coordinate {i} is out of range: R(x) has coordinates 0 to {size - 1}"
             )
@@ -164,6 +167,11 @@ class RepresentationMatching:
     def __call__(self, model: nn.Module, inp: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         _, rep = model(inp, with_latent=True, fake_relu=self.fake_relu)
         rep = rep.float()
+        if target.shape != rep.shape:
+            raise InputError(
+                f"target has shape {tuple(target.shape)}: give R(x) of each image, "
+                f"{tuple(rep.shape)} here"
+            )
         return relative_distance(rep, target), rep
 
     def training_target(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
@@ -209,6 +217,13 @@ class CoordinateMaximization:
     def __call__(self, model: nn.Module, inp: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         _, rep = model(inp, with_latent=True, fake_relu=self.fake_relu)
         rep = rep.float()
+        if target.shape != rep.shape[:1] or target.dtype != torch.int64:
+            raise InputError(
+                f"target is {target.dtype} of shape {tuple(target.shape)}: give the coordinate of "
+                f"each image, ({len(rep)},) of int64"
+            )
+        if target.is_cpu:  # an accelerator would have to wait
+            check_coordinates(target, rep.shape[1])
         return rep.gather(1, target[:, None]).squeeze(1), rep
 
     def training_target(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ from ..runtime.errors import InputError, warn
 from ..runtime.kernels import deterministic
 from ..runtime.memory import fastest_batch, tried
 from ..runtime.modules import device_of, evaluating
+from ..runtime.numbers import shown
 from ..runtime.precision import said
 from ..runtime.randomness import check_seed, own_generators
 from ..runtime.signals import Pending, deferred
@@ -58,6 +59,13 @@ def optimize(
             f"{len(start)} starts, {len(target)} targets, {len(origin)} origins: "
             "give as many of each, and origins of the size of the starts"
         )
+    for name in ("eps", "step_size"):
+        each = getattr(settings, name)
+        if isinstance(each, Tensor) and each.shape != (len(start),):
+            raise InputError(
+                f"{name}={shown(each)} for {len(start)} images: give a number, or one for each, "
+                f"({len(start)},)"
+            )
     seed = check_seed(seed)
     numbers = torch.arange(len(start)) + settings.first if numbers is None else numbers.cpu()
     read = at_layer(model, settings.layer)

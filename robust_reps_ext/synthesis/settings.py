@@ -12,7 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from ..results.snapshot import check_snapshot
-from ..runtime.errors import InputError, OptionError, plain_number, warn
+from ..runtime.errors import InputError, OptionError, warn
+from ..runtime.numbers import flag, number_for_each, real, shown, whole
+from ..runtime.precision import PRECISIONS
 from ..upstream.attack.schedules import SCHEDULES
 
 __all__ = ["PAPER_SIZE", "Options", "Settings", "at_size", "paper_eps", "recorded"]
@@ -28,18 +30,6 @@ LONGEST = 0.07
 # Of Feather et al. 2023, at 224 pixels.
 FEATHER_EPS = 100_000.0
 FEATHER_STEPS = 24_000
-
-# What is a number, or with a text in place of it.
-NUMBERS = (
-    "eps",
-    "step_size",
-    "iterations",
-    "batch_size",
-    "frames",
-    "patience",
-    "first",
-    "snapshot_interval",
-)
 
 _RENAMED = {"place": "snapshot", "place_interval": "snapshot_interval"}
 
@@ -217,58 +207,57 @@ class Settings:
         wanted: dict[str, Any] = {
             _renamed(name): value for name, value in given.items() if value is not None
         }
-        if wanted.get("iterations") == "auto":
+        if isinstance(wanted.get("iterations"), str) and wanted["iterations"] == "auto":
             wanted |= {"iterations": iterations, "patience": PERIOD}
-        if wanted.get("schedule") == "feather":
-            wanted = {"eps": FEATHER_EPS * scale, "iterations": FEATHER_STEPS, **wanted}
-        elif wanted.get("schedule", "paper") != "paper":
-            wanted = _faster(paper, wanted, width=math.sqrt(math.prod(images.shape[-3:])))
         known = {field.name for field in fields(cls)}
         for name in wanted.keys() - known:
             raise OptionError(name, known | {"seed", "progress"})
-        return replace(paper, **wanted)
+        settings = replace(paper, **wanted)
+        if settings.schedule == "paper":
+            return settings
+        checked = {name: getattr(settings, name) for name in wanted}
+        if settings.schedule == "feather":
+            theirs = {"eps": FEATHER_EPS * scale, "iterations": FEATHER_STEPS}
+            return replace(paper, **{**theirs, **checked})
+        width = math.sqrt(math.prod(images.shape[-3:]))
+        return replace(paper, **_faster(paper, checked, width))
 
     def __post_init__(self) -> None:
         """Raise `InputError` for values that no run can use; numbers of any library are taken."""
-        for name in NUMBERS:
-            object.__setattr__(self, name, plain_number(name, getattr(self, name)))
-        if self.iterations < 1 or self.iterations != int(self.iterations):
-            raise InputError(f"iterations={self.iterations}: give a whole number, 1 or more")
-        if isinstance(self.batch_size, str) and self.batch_size != "auto":
-            raise InputError(f'batch_size={self.batch_size!r}: give a whole number, or "auto"')
-        if self.batch_size != "auto" and (
-            self.batch_size < 1 or self.batch_size != int(self.batch_size)
-        ):
-            raise InputError(f"batch_size={self.batch_size}: give 1 or more")
-        if self.frames is not None and (self.frames < 2 or self.frames != int(self.frames)):
-            raise InputError(
-                f"frames={self.frames}: give a whole number, 2 (the start and the result) or more"
-            )
-        if self.first < 0 or self.first != int(self.first):
-            raise InputError(f"first={self.first}: give a whole number, 0 or more")
-        if not self.snapshot_interval >= 0:
-            raise InputError(
-                f"snapshot_interval={self.snapshot_interval} (--save-interval): give seconds, 0 "
-                "(after every step) or more"
-            )
+        kept = {
+            "iterations": whole("iterations", self.iterations, 1),
+            "first": whole("first", self.first),
+            "eps": number_for_each("eps", self.eps),
+            "step_size": number_for_each("step_size", self.step_size, finite=True),
+            "fake_relu": flag("fake_relu", self.fake_relu),
+            "use_best": flag("use_best", self.use_best),
+            "snapshot_interval": real(
+                *("snapshot_interval", self.snapshot_interval),
+                "seconds, 0 (after every step) or more",
+                option="--save-interval",
+                finite=False,
+            ),
+        }
+        if not (isinstance(self.batch_size, str) and self.batch_size == "auto"):
+            text = isinstance(self.batch_size, str)
+            wanted = 'a whole number, or "auto"' if text else "1 or more"
+            kept["batch_size"] = whole("batch_size", self.batch_size, 1, wanted=wanted)
+        if self.frames is not None:
+            wanted = "a whole number, 2 (the start and the result) or more"
+            kept["frames"] = whole("frames", self.frames, 2, wanted=wanted)
+        if self.patience is not None:
+            kept["patience"] = whole("patience", self.patience, 1)
+        for name, value in kept.items():
+            object.__setattr__(self, name, value)
         if self.snapshot is not None:
             check_snapshot(self.snapshot)
         for name, known in {
             "schedule": tuple(SCHEDULES),
-            "precision": ("auto", "float32", "bfloat16"),
+            "precision": PRECISIONS,
         }.items():
-            if getattr(self, name) not in known:
-                raise InputError(
-                    f"{name}={getattr(self, name)!r} is not known: choose {' or '.join(known)}"
-                )
-        for name in ("eps", "step_size"):
-            value = torch.as_tensor(getattr(self, name))
-            if not bool((value >= 0).all()):
-                raise InputError(
-                    f"{name}={getattr(self, name)} is negative or not a number: give 0 or more"
-                )
-        if not bool(torch.as_tensor(self.step_size).isfinite().all()):
-            raise InputError(f"step_size={self.step_size}: give a finite length")
+            value = getattr(self, name)
+            if not isinstance(value, str) or value not in known:
+                raise InputError(f"{name}={shown(value)} is not known: choose {' or '.join(known)}")
 
 
 def _renamed(name: str) -> str:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from ..runtime.numbers import check_progress
 from .settings import Settings
 
 __all__ = ["Progress", "Recorder", "frame_steps"]
@@ -46,6 +47,7 @@ class Recorder:
     """
 
     def __init__(self, settings: Settings, progress: bool | Progress) -> None:
+        check_progress(progress)
         every = max(1, settings.iterations // RECORDED_STEPS)
         self.trace_steps = list(range(0, settings.iterations, every))
         self.frame_steps = (

@@ -28,7 +28,7 @@ from robust_reps_ext.datasets.samples import (
     validation_samples,
     validation_set,
 )
-from robust_reps_ext.datasets.shards import read_members
+from robust_reps_ext.datasets.shards import read_index, read_members
 from robust_reps_ext.datasets.webshards import ShardImages
 from robust_reps_ext.runtime.errors import InputError
 
@@ -144,6 +144,23 @@ def test_index_says_what_is_there(made, data):
     assert index["classes"] == list(data.classes)
     assert index["mean"] == pytest.approx(data.mean.tolist())
     assert index["distance"] == pytest.approx(np.mean([one["distance"] for one in facts_of(made)]))
+
+
+def test_the_index_has_a_figure_a_table_and_two_lines_as_every_result(made, tmp_path):
+    index, facts = read_index(made), facts_of(made)
+    frame = index.to_frame()
+    assert len(frame) == index.images == sum(frame["shard"].value_counts())
+    assert frame["distance"].tolist() == [one["distance"] for one in facts]
+    assert frame["label"].tolist() == ShardImages(made).targets
+    shown = index.figure(n=6)
+    assert [text.get_text() for text in shown.texts][-6:] == [
+        index.classes[label] for label in frame["label"][:6]
+    ]
+    first, second = repr(index).split("\n")
+    assert f"of {index.images} images" in first
+    assert second.startswith("data critters")
+    with pytest.raises(InputError, match="n=0: give a whole number, 1 or more"):
+        index.figure(n=0)
 
 
 def test_the_webdataset_library_reads_them(made):

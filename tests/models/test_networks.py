@@ -151,6 +151,25 @@ def test_logits_that_are_never_finite_are_refused(caplog):
         load(network, caplog)
 
 
+class Masked(WideResNet):
+    """With a mask of attention beside it, as CLIP's text tower has."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("mask", torch.full((4, 4), -torch.inf).triu(1))
+
+
+def test_masks_of_attention_are_no_damaged_weights(caplog, tmp_path):
+    network = Masked().eval()
+    assert load(network, caplog).card["classes"]
+    torch.save(network.state_dict(), tmp_path / "masked.pt")
+    kept = rr.load_model(tmp_path / "masked.pt", arch=Masked(), normalize=HALF)
+    assert torch.equal(kept.model.module.mask, network.mask)
+    network.mask[0, 0] = torch.nan
+    with pytest.raises(rr.InputError, match="mask of Masked holds NaN"):
+        load(network, caplog)
+
+
 # -- layers of networks without logits -------------------------------------------------------------
 
 
@@ -217,7 +236,19 @@ def timm_encoder(name):
     return timm.create_model(name, num_classes=0)
 
 
+class Attending(nn.Module):
+    """The weights of its linear layer are used, the layer is not called: CLIP's attention pool."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed, self.project = nn.Conv2d(3, 8, 8, 8), nn.Linear(8, 5)
+
+    def forward(self, x):
+        return nn.functional.linear(self.embed(x).mean((2, 3)), self.project.weight)
+
+
 HEADLESS = {
+    "attention pool": (Attending, 5, True),
     "encoder": (Encoder, 8, False),
     "torchvision": (headless_resnet, 512, True),
     "timm resnet": (lambda: timm_encoder("resnet10t"), 512, True),
@@ -242,6 +273,46 @@ def test_of_a_network_without_a_head_the_representation_is_what_it_returns(name,
     assert not warned or f"what it returns, {width} numbers for an image" in told[0]
     found = rr.invert(model, x, **FEW)
     assert (found.objective < found.trace[0]).all()
+
+
+class Tokens(nn.Module):
+    """What a linear layer gives is added to, and tokens are returned beside what is pooled."""
+
+    def __init__(self, ending):
+        super().__init__()
+        self.embed, self.mix = nn.Conv2d(3, 8, 8, 8), nn.Linear(8, 8)
+        self.pooler, self.ending = nn.Linear(8, 8), ending
+
+    def forward(self, x):
+        tokens = self.embed(x).flatten(2).transpose(1, 2)
+        mixed = self.mix(tokens)
+        if self.ending == "a head for each":
+            return mixed
+        tokens = tokens + mixed
+        pooled = self.pooler(tokens[:, 0]) if self.ending == "pooled" else None
+        return {"tokens": tokens, "pooled": pooled}
+
+
+@pytest.mark.parametrize(
+    ("ending", "where", "width"),
+    [
+        ("tokens", "output of the network", 128),
+        ("pooled", "input of pooler", 8),
+        ("a head for each", "input of mix", 128),
+    ],
+)
+def test_of_a_network_that_returns_tokens_it_is_said_what_is_read(ending, where, width, caplog):
+    torch.manual_seed(0)
+    network = Tokens(ending).eval()
+    model = load(network, caplog)
+    (told,) = warnings_in(caplog)
+    assert f"Its representation is the {where}, not after a ReLU, {width} coordinates" in told
+    latent = rr.representation(model, PIXELS)
+    assert latent.shape == (3, width)
+    if ending == "tokens":
+        with torch.no_grad():
+            found = network(model.normalizer(PIXELS))["tokens"]
+        torch.testing.assert_close(latent, found.flatten(1))
 
 
 # -- of other types --------------------------------------------------------------------------------

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import asdict, replace
+from itertools import takewhile
 from typing import Any
 
 import torch
@@ -45,7 +47,7 @@ def scorecard(
     names: Mapping[str, str] | None = None,
     trials: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int, int], Any] | None = None,
     **changes: Any,
 ) -> Scorecard:
     """Test the paper's claims on a robust and a standard model.
@@ -80,7 +82,8 @@ def scorecard(
     overwrite
         Begin anew where `trials` holds those of other settings, instead of an error.
     progress
-        ``progress(parts_done, parts_in_all)``.
+        ``progress(parts_done, parts_in_all)``; where it returns True, the scorecard of the seeds
+        that are finished is the result, if they are 3 or more.
     **changes
         Fields of `Amounts` to replace: ``images=36``.
 
@@ -108,6 +111,8 @@ def scorecard(
         raise InputError(
             f"seeds={seeds}: fewer than {FEWEST_SEEDS} do not show how much hangs on the seed"
         )
+    for role in (names or {}).keys() - {*PAIR, "judge"}:
+        raise InputError(f"names has {role!r}: give names for {', '.join(PAIR)} or judge")
     amounts = replace(amounts or Amounts(), **changes)
     found = validation_set(data_set)
     amounts.check(len(found))
@@ -149,7 +154,7 @@ def scorecard(
             done()
         return taken
 
-    values = _values(one_trial, every, kept, progress)
+    values, every = _values(one_trial, every, kept, progress)
     by_chance = chance(data_set, referee, amounts, every)
     if "of the blend" in values["robust"]:
         by_chance["class of an end"] = float(values["robust"]["of the blend"].mean())
@@ -167,24 +172,31 @@ def scorecard(
     for role, model in made_with["models"].items():
         model["name"] = (names or {}).get(role, role)
     right = None if referee is None else judge_right(data_set, referee, amounts, every)
-    made_with |= {"seeds": seeds, "seed": seed, "judge_right": right}
+    made_with |= {"seeds": len(every), "seed": seed, "judge_right": right}
+    if len(every) < seeds:
+        made_with["stopped"] = True
     return Scorecard(claims, _left_out(values["robust"], judge), made_with)
 
 
 def _values(
     one_trial: Callable[[str, int, Callable[[], None]], Measured],
-    seeds: Sequence[int],
+    seeds: range,
     kept: Trials | None,
-    progress: Callable[[int, int], None] | None,
-) -> dict[str, dict[str, Any]]:
-    """Role -> measure -> (seeds, N), from the disk where it is there."""
-    parts = 0
+    progress: Callable[[int, int], Any] | None,
+) -> tuple[dict[str, dict[str, Any]], range]:
+    """Role -> measure -> (seeds, N), from the disk where it is there; and of which seeds.
+
+    They are all, or the first that were finished when `progress` ended the run.
+    """
+    parts, stopped = 0, False
 
     def done(n: int = 1) -> None:
-        nonlocal parts
+        nonlocal parts, stopped
         parts += n
-        if progress is not None:
-            progress(parts, PARTS * len(seeds) * len(PAIR))
+        if progress is not None and progress(parts, PARTS * len(seeds) * len(PAIR)) is True:
+            stopped = True
+        if stopped and parts % PARTS:
+            raise _Stopped
 
     trials = [(role, k) for k in seeds for role in PAIR]
     found: dict[tuple[str, int], Measured] = {}
@@ -197,16 +209,38 @@ def _values(
                 done(PARTS)
 
     read()
-    for role, k in trials if kept is None else kept.shared(trials):
-        found[role, k] = one_trial(role, k, done)
-        if kept is not None:
-            kept.keep(role, k, found[role, k])
-    read()  # what other processes have made
+    with suppress(_Stopped), closing(_shared(trials, kept)) as free:
+        for role, k in free:
+            if stopped:
+                break
+            found[role, k] = one_trial(role, k, done)
+            if kept is not None:
+                kept.keep(role, k, found[role, k])
+    if not stopped:
+        read()  # what other processes have made
+    else:
+        finished = takewhile(lambda k: all((role, k) in found for role in PAIR), seeds)
+        seeds = seeds[: len(list(finished))]
+        if len(seeds) < FEWEST_SEEDS:
+            raise InputError(
+                f"progress ended the run after {len(seeds)} seeds, and {FEWEST_SEEDS} are needed: "
+                "let it go on for longer (trials= keeps what was measured)"
+            )
     taken = {role: [found[role, k] for k in seeds] for role in PAIR}
     return {
         role: {name: torch.stack([one[name] for one in rows]).numpy() for name in rows[0]}
         for role, rows in taken.items()
-    }
+    }, seeds
+
+
+class _Stopped(Exception):
+    """`progress` has ended the run in the midst of a trial."""
+
+
+def _shared(
+    trials: Sequence[tuple[str, int]], kept: Trials | None
+) -> Generator[tuple[str, int], None, None]:
+    yield from trials if kept is None else kept.shared(trials)
 
 
 def _row(one: Measure, values: Mapping[str, Any], chance: float | None) -> dict[str, Any]:

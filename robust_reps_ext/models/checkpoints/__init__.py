@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ...runtime.errors import InputError, first_line, listed, near, one_line
 from ...runtime.files import sha256
-from ...runtime.modules import is_finite
+from ...runtime.modules import is_finite, is_mask
 from ...runtime.plain_values import Foreign
 from .containers import Contents, read_contents, read_trusted
 from .state_names import Normalizer, named_plainly
@@ -266,7 +266,7 @@ def _tensors(entries: Mapping[Any, Any], most_bytes: int) -> dict[str, Tensor]:
     if not tensors:
         raise pickle.UnpicklingError("it holds no weights")
     for name, value in tensors.items():
-        if not is_finite(value):
+        if not is_finite(value) and not is_mask(value):
             raise pickle.UnpicklingError(f"{name!r} holds NaN or infinite weights")
     return tensors
 

@@ -241,7 +241,11 @@ def _loss(
 
 def _start(step: Any, x: Tensor, random: bool | str) -> Tensor:
     """A start inside the set: `x` itself, or a random point."""
-    if random in ("sphere", "radius"):
+    if isinstance(random, str):
+        if random not in ("sphere", "radius"):
+            raise InputError(
+                f'random_start={random!r} is not known: give True, False, "sphere" or "radius"'
+            )
         draw = getattr(step, f"random_on_{random}", None)
         if draw is None:
             raise InputError(
@@ -259,9 +263,12 @@ def _moves_freely(step: Any) -> bool:
 
 
 def _step_class(constraint: Any) -> Callable[..., Any]:
+    from robustness.attack_steps import AttackerStep
     from robustness.attacker import STEPS
 
-    if callable(constraint):
+    if callable(constraint) and not (
+        isinstance(constraint, type) and not issubclass(constraint, AttackerStep)
+    ):
         return constraint
     if str(constraint) not in STEPS:
         raise InputError.also(KeyError, TypeError)(

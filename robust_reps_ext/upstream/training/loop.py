@@ -17,7 +17,7 @@ from ...runtime.errors import InputError
 from ...runtime.modules import device_of, evaluating
 from ...runtime.precision import amp_dtype
 from .. import distributed, registry
-from ..arguments import function_given, given, mixed, ours, whole_number
+from ..arguments import function_given, given, mixed, option, ours, whole_number
 from ..attack.attacker import RANDOM_STARTS
 from ..attack.network_copy import AttackCopy
 from ..distributed.batches import Share
@@ -203,8 +203,7 @@ def _attack_options(args: Any, epoch: int, training: bool, device: torch.device)
         "eps": args.eps if multiplier is None else args.eps * multiplier(epoch),
         "step_size": args.attack_lr,
         "iterations": args.attack_steps,
-        "random_start": bool(given(args, "random_start", 0))
-        and RANDOM_STARTS.get(given(args, "random_radius", "ball"), True),
+        "random_start": bool(given(args, "random_start", 0)) and _random_start(args),
         "custom_loss": function_given(args, "custom_adv_loss"),
         "random_restarts": 0 if training else args.random_restarts,
         "use_best": bool(args.use_best),
@@ -216,6 +215,16 @@ def _attack_options(args: Any, epoch: int, training: bool, device: torch.device)
     if mixed(args, device):
         options["mixed_precision"] = True
     return options
+
+
+def _random_start(args: Any) -> bool | str:
+    word = given(args, "random_radius", "ball")
+    if not isinstance(word, str) or word not in RANDOM_STARTS:
+        raise InputError(
+            f"random_radius={word!r} ({option('random_radius')}) is not known: choose one of "
+            f"{', '.join(sorted(RANDOM_STARTS))}"
+        )
+    return RANDOM_STARTS[word]
 
 
 def _aim(attack: dict[str, Any], model: nn.Module, inp: Tensor, target: Tensor) -> dict[str, Any]:

@@ -195,6 +195,29 @@ def card(resumed):
     return resumed[0]
 
 
+def test_progress_that_returns_true_ends_the_run_and_keeps_the_seeds_that_are_there(
+    resumed, fine, three
+):
+    card, given = resumed[:2]
+    told = []
+
+    def stop(done, in_all):
+        told.append(done)
+        return done > 6 * PARTS
+
+    ended = scorecard(*three[:2], fine, seeds=4, progress=stop, **given)
+    assert told[-1] == 6 * PARTS + 1
+    assert ended.claims == card.claims
+    assert (ended.made_with["seeds"], ended.made_with["stopped"]) == (3, True)
+    with pytest.raises(rr.InputError, match="ended the run after 0 seeds, and 3 are needed"):
+        scorecard(*three[:2], fine, judge=three[2], amounts=TINY, progress=lambda *_: True)
+
+
+def test_a_name_for_no_model_is_told(fine, three):
+    with pytest.raises(rr.InputError, match="names has 'robst': give names for robust, standard"):
+        scorecard(*three[:2], fine, names={"robst": "mine"})
+
+
 def test_every_claim_has_its_measures(card):
     taken = [one["name"] for claim in card.claims for one in claim["measures"]]
     all_names = [one.name for claim in CLAIMS for one in claim.measures]

@@ -301,6 +301,8 @@ def test_channels_last_and_mixed_precision(network, images):
         ({"step_size": torch.tensor([0.1, -0.1, 0.1, 0.1])}, "step_size"),
         ({"iterations": 1.5}, "iterations=1.5"),
         ({"random_start": "sphere", "constraint": "inf"}, "random_start"),
+        ({"random_start": "ball"}, "random_start='ball' is not known"),
+        ({"constraint": int}, "constraint=<class 'int'>"),
         ({"custom_loss": lambda m, x, t: (m(x).mean(), None)}, "one value per image"),
     ],
 )

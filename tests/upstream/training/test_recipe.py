@@ -93,6 +93,12 @@ RECIPE = {
 }
 
 
+@pytest.mark.parametrize("word", ["sphere", 3.0])
+def test_an_unknown_place_of_random_starts_is_told_and_not_taken_for_the_ball(word, tmp_path):
+    with pytest.raises(InputError, match=r"random_radius=.* is not known: choose one of ball, sur"):
+        train_in(tmp_path, workers=0, random_radius=word)
+
+
 @pytest.mark.parametrize("stop", [2, 8])
 def test_an_interrupted_run_ends_as_an_undisturbed_one(stop, tmp_path):
     """By steps, all of the recipe is repeatable."""
