@@ -15,7 +15,7 @@ from robustness.attacker import AttackerModel
 from torch import Tensor, nn
 
 from ..models.fast import fast_network
-from ..models.loading import Model, as_model, channels_of
+from ..models.loading import Model, Normalize, as_model, channels_of
 from ..results.plots import Line, accuracy_figure
 from ..results.result import Result
 from ..runtime.errors import InputError
@@ -131,6 +131,7 @@ def evaluate(
     group: Tensor | None = None,
     precision: str = "float32",
     batch_size: int | None = None,
+    normalize: Normalize = None,
     seed: int = 0,
     progress: bool | Progress = False,
 ) -> Accuracies:
@@ -139,7 +140,8 @@ def evaluate(
     Parameters
     ----------
     model
-        As `load_model` returns it, or anything that it takes.
+        As `load_model` returns it, or a network, a name or a file, which it is made of. A network
+        stays as it is, its mode included.
     loader
         Batches ``(images, labels)``, images (B, C, H, W) in [0, 1] and integer labels (B,) or
         (B, 1); dicts of such, or a data set, see `robust_reps_ext.runtime.images.batches`.
@@ -159,6 +161,8 @@ def evaluate(
         ``"float32"``, ``"bfloat16"`` or ``"auto"``, for the attack; predictions are always float32.
     batch_size
         The most images at once; default: as the loader gives them, and 32 of a data set.
+    normalize
+        (mean, std) of each channel for a `model` that `load_model` did not make; see there.
     seed
         Of what a network draws at random, which meets the same numbers in every batch.
     progress
@@ -188,7 +192,7 @@ def evaluate(
     ['clean', 'PGD-2']
     """
     check_attack(eps, attack_steps)
-    seed, model = check_seed(seed), as_model(model)
+    seed, model = check_seed(seed), as_model(model, normalize)
     device = device_of(model)
     pgd = {
         "constraint": constraint,

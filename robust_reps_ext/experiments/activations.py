@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..models.loading import Model, as_model, channels_of
+from ..models.loading import Model, Normalize, as_model, channels_of
 from ..models.representation import representation
 from ..results.activations import Activations, Extreme
 from ..runtime.errors import InputError
@@ -37,6 +37,7 @@ def most_activating(
     first: int = 0,
     keep_images: bool | None = None,
     batch_size: int | None = None,
+    normalize: Normalize = None,
     seed: int = 0,
     progress: bool | Progress = False,
 ) -> Activations:
@@ -48,7 +49,8 @@ def most_activating(
     Parameters
     ----------
     model
-        As `load_model` returns it.
+        As `load_model` returns it, or a network, a name or a file, which it is made of. A network
+        stays as it is, its mode included.
     loader
         Batches ``(images, labels)`` or ``images``, images (B, C, H, W) in [0, 1]; or a data set.
     coordinates
@@ -64,6 +66,8 @@ def most_activating(
         unless for all coordinates, of which a ResNet-50 has 2048.
     batch_size
         The most images at once; default: as the loader gives them, and 32 of a data set.
+    normalize
+        (mean, std) of each channel for a `model` that `load_model` did not make; see there.
     seed
         Of what a network draws at random, which meets the same numbers in every batch.
     progress
@@ -102,6 +106,7 @@ def most_activating(
         keep_images=coordinates != ALL if keep_images is None else keep_images,
         fewest=max(1, k),
         batch_size=batch_size,
+        normalize=normalize,
         seed=seed,
         progress=progress,
     )
@@ -120,6 +125,7 @@ def extremes(
     keep_images: bool,
     fewest: int = 0,
     batch_size: int | None = None,
+    normalize: Normalize = None,
     seed: int = 0,
     progress: bool | Progress = False,
 ) -> Activations | None:
@@ -130,7 +136,7 @@ def extremes(
     if k < 1:
         raise InputError(f"k={k}: keep at least one image")
     found: Activations | None = None
-    seed, model = check_seed(seed), as_model(model)
+    seed, model = check_seed(seed), as_model(model, normalize)
     data = Batches(loader, channels_of(model), batch_size=batch_size, progress=progress)
     for images, labels in data:
         with own_generators(device_of(model)):

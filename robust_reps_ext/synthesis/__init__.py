@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..models.loading import Model, as_model, channels_of
+from ..models.loading import Model, Normalize, as_model, channels_of
 from ..results.synthesis import Synthesis
 from ..runtime.images import Images, as_images
 from ..runtime.randomness import NOISE, normal
@@ -56,6 +56,7 @@ def synthesize(
     stop_when: Callable[[Tensor, Any], Tensor] | None = None,
     target_images: Tensor | None = None,
     numbers: Tensor | None = None,
+    normalize: Normalize = None,
     seed: int = 0,
     progress: bool | Progress = False,
 ) -> Synthesis:
@@ -64,7 +65,8 @@ def synthesize(
     Parameters
     ----------
     model
-        As `load_model` returns it, or anything that it takes.
+        As `load_model` returns it, or a network, a name or a file, which it is made of. A network
+        stays as it is, its mode included.
     objective
         What is optimised, see `robust_reps_ext.synthesis.objectives`.
     target
@@ -83,6 +85,8 @@ def synthesize(
     numbers
         (N,), the number of each image among all that are drawn with `seed`; by default from
         ``settings.first`` on.
+    normalize
+        (mean, std) of each channel for a `model` that `load_model` did not make; see there.
     seed
         Recorded, and used for the noise that nudges starts whose gradient is exactly zero. An
         objective that draws from torch's global generators meets the same numbers in every
@@ -120,7 +124,7 @@ def synthesize(
     >>> brighter.images.shape
     torch.Size([2, 3, 64, 64])
     """
-    model = as_model(model)
+    model = as_model(model, normalize)
     start = as_images("start", start, channels_of(model))
     origin = start if origin is None else as_images("origin", origin, channels_of(model))
     return optimize(
