@@ -23,6 +23,7 @@ from ..runtime.environment import __version__
 from ..runtime.errors import InputError, one_line
 from ..runtime.signals import exit_status, raising
 from . import console, evaluation, features, inversion, models, paper, robust_data, scorecard, store
+from .own_images import with_repeated_flag
 
 __all__ = ["app", "main"]
 
@@ -74,7 +75,7 @@ def main() -> None:
     """Run the command line; what is the user's to mend ends it with one line and status 2."""
     try:
         with _plain_messages(), raising(), _one_voice():
-            app()
+            app(with_repeated_flag(sys.argv[1:]))
     except InputError as error:
         _stop(str(error), INPUT_ERROR)
     except (KeyboardInterrupt, SystemExit) as end:

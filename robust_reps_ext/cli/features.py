@@ -206,7 +206,7 @@ def activations(
             seeds=torch.full_like(like, 0.5),
             **given,
         )
-        rows = _named(to_rows(found), common.class_names, positions)
+        rows = _named(to_rows(found), common.label_names, positions)
         return features.synthesis, rows
 
     with common.store("activations", coordinates=chosen, k=k, n=n) as store:
@@ -224,7 +224,7 @@ def activations(
             for end in ("most", "least"):
                 seen = zip(row[end], row[f"{end}_value"], row[f"{end}_index"], strict=True)
                 for label, value, index in seen:
-                    shown.append(common.validation_set[index][0])
+                    shown.append(images[positions.index(index)][0])
                     captions.append(f"{end}: {value:.3g}\n{label}")
             grid.append(Row(torch.stack(shown), f"coordinate {row['coordinate']}", captions))
         picture = store.add_figure(
@@ -258,12 +258,12 @@ def _all_activations(common: Experiment, k: int, n: int | None) -> None:
         size = len(whole.coordinates)
         with store.parts("coordinates", size, size) as parts:
             for part in parts:
-                store.add_rows(part, _named(to_rows(whole), common.class_names, positions))
+                store.add_rows(part, _named(to_rows(whole), common.label_names, positions))
         page = write_activations(
             store.path / "activations.html",
             whole,
             lambda index: images[index][0],
-            names=common.class_names,
+            names=common.label_names,
             model=common.network.card,
             name=common.model,
             data=common.dataset,

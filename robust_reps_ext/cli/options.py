@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DataOptions",
     "FigureOptions",
+    "ImagesOptions",
     "LoadOptions",
     "ModelOptions",
     "PgdOptions",
@@ -44,6 +45,14 @@ class OnBadImage(str, Enum):
 
     stop = "stop"
     skip = "skip"
+
+
+class Fit(str, Enum):
+    """How an image becomes square."""
+
+    crop = "crop"
+    pad = "pad"
+    stretch = "stretch"
 
 
 class Number(str, Enum):
@@ -120,10 +129,13 @@ class LoadOptions:
         from ..models.self_check import check_accuracy
         from ..runtime.modules import own_device
 
+        if data.dataset == "folder" and "data_set" not in vars(data):
+            vars(data)["data_set"] = data.open(name)
         loaded = load_model(
             name,
             arch=self.arch,
-            dataset=data.data_set,
+            dataset=data.data_set if data.dataset else None,
+            normalize=data.normalize,
             trust=self.trust_checkpoint,
             device=self.device or own_device(),
         )
@@ -155,13 +167,46 @@ class DataOptions:
         OnBadImage.stop
     )
     n: Annotated[int, option("Number of validation images.", "N")] = 8
+    size: Annotated[
+        int | None,
+        option("Of --dataset folder and --images; default: the checkpoint's.", "PIXELS"),
+    ] = None
+    fit: Annotated[Fit | None, option("How these become square; default: the same, or crop.")] = (
+        None
+    )
+    mean: Annotated[
+        str | None, option("Of the training images; default: the checkpoint's.", "X,X,X")
+    ] = None
+    std: Annotated[str | None, option("As --mean.", "X,X,X")] = None
+
+    @property
+    def normalize(self) -> Any:
+        """(mean, std), where they are given."""
+        from ..upstream.registry import three_numbers
+
+        if (self.mean is None) != (self.std is None):
+            raise InputError("give both --mean and --std, or none of them")
+        if self.mean is None or self.std is None:
+            return None
+        return three_numbers("mean", self.mean), three_numbers("std", self.std)
 
     @cached_property
     def data_set(self) -> DataSet:
         """The data set that is named."""
-        from ..datasets.samples import open_data_set
+        return self.open()
 
-        return open_data_set(self.dataset, self.data, on_bad_image=self.on_bad_image.value)
+    def open(self, model: str | None = None) -> DataSet:
+        """The data set that is named, as a model's checkpoint knows it."""
+        from ..datasets.samples import open_data_set
+        from ..upstream.registry import data_set_arguments
+
+        told: dict[str, Any] = {}
+        if self.dataset == "folder":
+            given = {name: getattr(self, name) for name in ("size", "mean", "std")}
+            given["fit"] = self.fit and self.fit.value
+            file = model if model is not None and Path(model).is_file() else None
+            told = data_set_arguments("folder", given, file)
+        return open_data_set(self.dataset, self.data, on_bad_image=self.on_bad_image.value, **told)
 
     @cached_property
     def validation_set(self) -> Any:
@@ -176,6 +221,16 @@ class DataOptions:
         from ..datasets.samples import class_names
 
         return class_names(self.data_set, self.validation_set)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImagesOptions:
+    """Images that belong to no data set."""
+
+    images: Annotated[
+        list[str] | None,
+        option("One's own images, in place of validation images.", "FILE|DIR|GLOB..."),
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -279,9 +334,10 @@ def _called(name: str, hint: Any, panel: str) -> Any:
     return Annotated[hint.__origin__, info]
 
 
-_DECLARED = {
+_DECLARED: dict[str, Any] = {
     **_hints(ModelOptions, MODEL),
     **_hints(DataOptions, DATA),
+    **_hints(ImagesOptions, DATA),
     **_hints(PgdOptions, PGD),
     **_hints(FigureOptions, RUN),
     **_hints(RunOptions, RUN),
@@ -300,6 +356,7 @@ def composed(
     defaults: Mapping[str, Any] | None = None,
     helps: Mapping[str, str] | None = None,
     without: Sequence[str] = (),
+    required: Sequence[str] = (),
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Make of a command that takes groups what Typer needs: a function of all their options.
 
@@ -309,6 +366,8 @@ def composed(
         Where an option has another default or text in this command.
     without
         Options that the command does not take, beside those which it declares itself.
+    required
+        Those that have a default elsewhere, and none here.
 
     Examples
     --------
@@ -328,7 +387,8 @@ def composed(
         hint = _DECLARED[name]
         if helps and name in helps:
             hint = _called(name, Annotated[hint.__origin__, like(name, helps[name])], "")
-        given = others.get(name, inspect.Parameter.empty if default is MISSING else default)
+        empty = name in required or default is MISSING
+        given = others.get(name, inspect.Parameter.empty if empty else default)
         return inspect.Parameter(
             name, inspect.Parameter.KEYWORD_ONLY, default=given, annotation=hint
         )
