@@ -7,18 +7,18 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from enum import Enum
-from functools import cached_property, wraps
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 from typer.models import OptionInfo
 
-from ..runtime.errors import InputError
+from .data_options import DataOptions, ImagesOptions
+from .flags import folder, option
 
 if TYPE_CHECKING:
     from robustness.attacker import AttackerModel
-    from robustness.datasets import DataSet
 
     from ..results.store import ExperimentStore
     from ..synthesis.settings import Options
@@ -40,21 +40,6 @@ BATCH = 32
 MODEL, DATA, PGD, RUN = "Model", "Data", "Optimisation", "Run"
 
 
-class OnBadImage(str, Enum):
-    """What an image that cannot be read does to the run."""
-
-    stop = "stop"
-    skip = "skip"
-
-
-class Fit(str, Enum):
-    """How an image becomes square."""
-
-    crop = "crop"
-    pad = "pad"
-    stretch = "stretch"
-
-
 class Number(str, Enum):
     """The numbers that the network computes with."""
 
@@ -71,15 +56,6 @@ class Steps(str, Enum):
     lbfgs = "lbfgs"
 
 
-def option(
-    help: str, metavar: str | None = None, panel: str | None = None, flag: str = "", **more: Any
-) -> Any:
-    """An option, which is called as its parameter unless it has a flag; `more` is Typer's."""
-    info = typer.Option(help=help, metavar=metavar, rich_help_panel=panel, **more)
-    info.param_decls = (flag,) if flag else ()
-    return info
-
-
 def _whole_or_auto(text: str) -> int | str:
     if text == "auto":
         return text
@@ -94,12 +70,6 @@ def _channels(text: str) -> tuple[int, ...]:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
         raise typer.BadParameter(f"{text!r} are no numbers such as 0,1,2.") from None
-
-
-def _folder(given: typer.CallbackParam, path: Path | None) -> Path | None:
-    if path is not None and path.exists() and not path.is_dir():
-        raise InputError(f"{given.opts[0]} {path} is a file: give a folder")
-    return path
 
 
 def _setting(given: typer.CallbackParam, value: Any) -> Any:
@@ -151,85 +121,6 @@ class ModelOptions(LoadOptions):
     model: Annotated[str, option("Checkpoint file, or name of a bundled model.", "FILE|NAME")]
     layer: Annotated[
         str | None, option("Where to read the representation; default: penultimate.", "NAME")
-    ] = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class DataOptions:
-    """Which images."""
-
-    dataset: Annotated[str, option("Data set that the model was trained on.", "NAME")]
-    data: Annotated[
-        Path | None,
-        option("Folder of the data set; critters do without one.", "DIR", callback=_folder),
-    ] = None
-    on_bad_image: Annotated[OnBadImage, option("At an image that cannot be read.")] = (
-        OnBadImage.stop
-    )
-    n: Annotated[int, option("Number of validation images.", "N")] = 8
-    size: Annotated[
-        int | None,
-        option("Of --dataset folder and --images; default: the checkpoint's.", "PIXELS"),
-    ] = None
-    fit: Annotated[Fit | None, option("How these become square; default: the same, or crop.")] = (
-        None
-    )
-    mean: Annotated[
-        str | None, option("Of the training images; default: the checkpoint's.", "X,X,X")
-    ] = None
-    std: Annotated[str | None, option("As --mean.", "X,X,X")] = None
-
-    @property
-    def normalize(self) -> Any:
-        """(mean, std), where they are given."""
-        from ..upstream.registry import three_numbers
-
-        if (self.mean is None) != (self.std is None):
-            raise InputError("give both --mean and --std, or none of them")
-        if self.mean is None or self.std is None:
-            return None
-        return three_numbers("mean", self.mean), three_numbers("std", self.std)
-
-    @cached_property
-    def data_set(self) -> DataSet:
-        """The data set that is named."""
-        return self.open()
-
-    def open(self, model: str | None = None) -> DataSet:
-        """The data set that is named, as a model's checkpoint knows it."""
-        from ..datasets.samples import open_data_set
-        from ..upstream.registry import data_set_arguments
-
-        told: dict[str, Any] = {}
-        if self.dataset == "folder":
-            given = {name: getattr(self, name) for name in ("size", "mean", "std")}
-            given["fit"] = self.fit and self.fit.value
-            file = model if model is not None and Path(model).is_file() else None
-            told = data_set_arguments("folder", given, file)
-        return open_data_set(self.dataset, self.data, on_bad_image=self.on_bad_image.value, **told)
-
-    @cached_property
-    def validation_set(self) -> Any:
-        """The images of its validation part, with their labels."""
-        from ..datasets.samples import validation_set
-
-        return validation_set(self.data_set)
-
-    @cached_property
-    def class_names(self) -> list[str]:
-        """Names of the labels, empty where the data set has none."""
-        from ..datasets.samples import class_names
-
-        return class_names(self.data_set, self.validation_set)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ImagesOptions:
-    """Images that belong to no data set."""
-
-    images: Annotated[
-        list[str] | None,
-        option("One's own images, in place of validation images.", "FILE|DIR|GLOB..."),
     ] = None
 
 
@@ -294,7 +185,7 @@ class FigureOptions:
 class RunOptions:
     """Where results go, and what is drawn at random."""
 
-    out: Annotated[Path, option("Folder of the results.", "DIR", callback=_folder)]
+    out: Annotated[Path, option("Folder of the results.", "DIR", callback=folder)]
     seed: Annotated[int, option("Chooses images and noise.", "N", min=0, max=2**63 - 1)] = 0
     save_interval: Annotated[
         float,
