@@ -29,6 +29,7 @@ OWN_WORDS = {
     "out": {"robustify", "models convert"},
     "start": {"robustify"},
     "seed": {"critters"},
+    "size": {"critters"},
     "dataset": {"models convert"},
 }
 REQUIRED = {

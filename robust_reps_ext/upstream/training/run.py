@@ -320,7 +320,7 @@ class TrainingRun:
 
     def _data_facts(self) -> dict[str, Any]:
         """What the data set says of itself, for whoever has the checkpoint alone."""
-        images = self.loaders[0].dataset
+        images = getattr(self.loaders[0], "dataset", None)
         facts = getattr(getattr(images, "dataset", images), "facts", None)  # within a Subset
         return {} if facts is None else {"data_set": facts}
 
