@@ -22,7 +22,7 @@ import robust_reps_ext as rr
 from robust_reps_ext.datasets.photographs import photographs
 from robust_reps_ext.datasets.shards import Sample, write_shard
 from robust_reps_ext.results.store import ExperimentStore
-from robust_reps_ext.upstream.data.image_files import pil_loader
+from robust_reps_ext.runtime.image_files import pil_loader
 
 N = 32  # images at once
 

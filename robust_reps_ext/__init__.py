@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .results.synthesis import Synthesis as Synthesis
     from .runtime.environment import __version__ as __version__
     from .runtime.errors import InputError as InputError
+    from .runtime.images import load_images as load_images
     from .synthesis import synthesize as synthesize
     from .synthesis.objectives import CoordinateMaximization as CoordinateMaximization
     from .synthesis.objectives import InterpolationTarget as InterpolationTarget
@@ -46,6 +47,7 @@ _WHERE = {
     "robustify": "experiments.robust_data",
     "scorecard": "experiments.scorecard",
     "visualize": "experiments.visualization",
+    "load_images": "runtime.images",
     "load_model": "models.loading",
     "representation": "models.representation",
     "CoordinateMaximization": "synthesis.objectives",
@@ -77,7 +79,7 @@ _MOVED = {
     "settings": "synthesis.settings",
     "startup": "upstream.startup",
     "store": "results.store",
-    "upstream.image_files": "upstream.data.image_files",
+    "upstream.image_files": "runtime.image_files",
     "upstream.precision": "runtime.precision",
     "upstream.rank_loaders": "upstream.distributed.batches",
     "upstream.registration": "upstream.registry",

@@ -35,6 +35,7 @@ from . import (
     store,
     study,
 )
+from .own_images import with_repeated_flag
 
 __all__ = ["app", "main"]
 
@@ -86,7 +87,7 @@ def main() -> None:
     """Run the command line; what is the user's to mend ends it with one line and status 2."""
     try:
         with _plain_messages(), raising(), _one_voice():
-            app()
+            app(with_repeated_flag(sys.argv[1:]))
     except InputError as error:
         _stop(str(error), INPUT_ERROR)
     except (KeyboardInterrupt, SystemExit) as end:

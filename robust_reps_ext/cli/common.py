@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
+from ..models.zoo.bundled import bundled, card
 from ..results.locks import rank_and_world
 from ..runtime.errors import InputError
 from . import console
-from .options import DataOptions, FigureOptions, ModelOptions, PgdOptions, RunOptions, like
+from .options import (
+    DataOptions,
+    FigureOptions,
+    ImagesOptions,
+    ModelOptions,
+    PgdOptions,
+    RunOptions,
+    like,
+)
+from .own_images import DRAWN, own_samples, size_for
 
 if TYPE_CHECKING:
     import torch
@@ -44,8 +54,58 @@ AllOrN = Annotated[int | None, like("n", "Number of validation images; default: 
 
 # The bases stand in reverse: so their options come in the order model, data, optimisation, run.
 @dataclass(frozen=True, kw_only=True)
-class Experiment(RunOptions, FigureOptions, PgdOptions, DataOptions, ModelOptions):
-    """What every experiment is told: model, data, how PGD runs, and where results go."""
+class Experiment(RunOptions, FigureOptions, PgdOptions, ImagesOptions, DataOptions, ModelOptions):
+    """What every experiment is told: model, data, how PGD runs, and where results go.
+
+    With `images`, `n` is how many they are, and the data set is needed only where nothing else
+    tells the normaliser.
+    """
+
+    dataset: str = ""
+    of_each: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        """Count the images, and find out which data a bundled model was trained on."""
+        if not self.images:
+            if not self.dataset:
+                raise InputError("give --dataset NAME, or --images FILE|DIR|GLOB")
+            return
+        count, over = divmod(len(self.paths), self.of_each)
+        if over:
+            raise InputError(f"--images: {len(self.paths)} are no pairs: give an even number")
+        object.__setattr__(self, "n", count)
+        known = card(self.model) if self.model in bundled() else {}
+        if not self.dataset and known.get("dataset") in DRAWN:
+            object.__setattr__(self, "dataset", known["dataset"])
+
+    @cached_property
+    def paths(self) -> list[str]:
+        """The files of one's own."""
+        from ..runtime.image_files import image_paths
+
+        return image_paths(self.images or [])
+
+    @cached_property
+    def own(self) -> Samples:
+        """Images of one's own, as the model takes them."""
+        from ..models.loading import channels_of
+
+        told = self.network.card
+        size = size_for(self.size, told, self.data_set if self.dataset else None)
+        fit = self.fit.value if self.fit else told.get("data_set", {}).get("fit", "crop")
+        return own_samples(self.paths, size, fit, channels_of(self.network))
+
+    @cached_property
+    def class_names(self) -> list[str]:
+        """Names of the labels, empty where neither data set nor checkpoint has some."""
+        if not self.dataset:
+            return list(self.network.card.get("data_set", {}).get("classes", []))
+        return super().class_names
+
+    @cached_property
+    def label_names(self) -> list[str]:
+        """What labels of `samples` are called: of one's own images, the files."""
+        return list(self.own.names) if self.images else self.class_names
 
     @property
     def given(self) -> Options:
@@ -65,10 +125,17 @@ class Experiment(RunOptions, FigureOptions, PgdOptions, DataOptions, ModelOption
         """Of n validation images, in the order that the seed fixes, some or all."""
         from ..datasets.samples import validation_samples
 
+        if self.images:
+            if skip:
+                raise InputError("--images are the targets: give --start noise or grey")
+            return _some(self.own, part)
         return validation_samples(self.data_set, self.n, skip=skip, seed=self.seed, part=part)
 
     def pairs(self, part: slice = slice(None)) -> tuple[Samples, Samples]:
         """Of the first n validation images, and of n others, some or all."""
+        if self.images:
+            left, right = (_some(self.own, slice(side, None, 2)) for side in (0, 1))
+            return _some(left, part), _some(right, part)
         most = len(self.validation_set)
         if 2 * self.n > most:
             raise InputError(
@@ -99,15 +166,18 @@ class Experiment(RunOptions, FigureOptions, PgdOptions, DataOptions, ModelOption
 
         from ..models.loading import channels_of, weights_digest
         from ..results.figures import as_colors
+        from ..runtime.modules import digest
 
         as_colors(torch.zeros(1, channels_of(self.network), 1, 1), self.channels)
+        own = {"images": digest({"images": self.own.images})[:16]} if self.images else {}
         return self.resume(
             experiment,
-            {**self.given, "n": self.n, "seed": self.seed, **settings},
+            {**self.given, "n": self.n, "seed": self.seed, **own, **settings},
             {
                 "model": self.model,
                 "dataset": self.dataset,
                 "data": str(self.data or ""),
+                **({"files": self.paths} if self.images else {}),
                 "weights": weights_digest(self.network),
                 **self.network.card,
             },
@@ -158,8 +228,24 @@ def leave_to_first() -> None:
         raise typer.Exit
 
 
+def _some(samples: Samples, part: slice) -> Samples:
+    return replace(
+        samples,
+        images=samples.images[part],
+        labels=samples.labels[part],
+        names=samples.names[part],
+        indices=samples.indices[part],
+    )
+
+
 def validation_images(data: DataOptions, n: int | None, seed: int) -> tuple[Any, list[int]]:
-    """The validation images, or n that the seed chooses; and their positions in the set."""
+    """The validation images, or n that the seed chooses; and their positions in the set.
+
+    Of an experiment with images of one's own, these, whose labels are their positions.
+    """
+    if isinstance(data, Experiment) and data.images:
+        own = data.own
+        return [*zip(own.images, own.labels.tolist(), strict=True)], own.labels.tolist()
     from torch.utils.data import Subset
 
     from ..datasets.samples import validation_places

@@ -222,7 +222,7 @@ def activations(
             seeds=torch.full_like(like, 0.5),
             **given,
         )
-        rows = _named(to_rows(found), common.class_names, positions)
+        rows = _named(to_rows(found), common.label_names, positions)
         return features.synthesis, rows
 
     with common.store("activations", coordinates=chosen, k=k, n=n) as store:
@@ -238,7 +238,7 @@ def activations(
         ends = ("most", "least")
         seen = {
             end: [
-                (common.validation_set[index][0], f"{value:.3g}: {label}")
+                (images[positions.index(index)][0], f"{value:.3g}: {label}")
                 for row in some
                 for label, value, index in zip(
                     row[end], row[f"{end}_value"], row[f"{end}_index"], strict=True
@@ -281,12 +281,12 @@ def _all_activations(common: Experiment, k: int, n: int | None) -> None:
         size = len(whole.coordinates)
         with store.parts("coordinates", size, size) as parts:
             for part in parts:
-                store.add_rows(part, _named(to_rows(whole), common.class_names, positions))
+                store.add_rows(part, _named(to_rows(whole), common.label_names, positions))
         page = write_activations(
             store.path / "activations.html",
             whole,
             lambda index: images[index][0],
-            names=common.class_names,
+            names=common.label_names,
             model=common.network.card,
             name=common.model,
             data=common.dataset,

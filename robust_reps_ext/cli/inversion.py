@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
+from ..runtime.errors import InputError
 from .common import SHOWN, Experiment, numbers, tell
 from .options import DATA, composed, option
 
@@ -13,6 +15,13 @@ if TYPE_CHECKING:
     from ..results.synthesis import Synthesis
 
 __all__ = ["curve", "interpolate", "invert", "pairs"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pairs(Experiment):
+    """Of images of one's own, the first belongs to the second, the third to the fourth."""
+
+    of_each: ClassVar[int] = 2
 
 
 class Targets(str, Enum):
@@ -62,9 +71,16 @@ def invert(
     from ..results.figures import panel_figure
     from ..results.layouts import inversions
 
+    if common.images and targets is not Targets.data:
+        raise InputError(f"--images and --targets {targets.value} exclude each other: give one")
+
     def make(part: Part, given: dict[str, Any]) -> tuple[Synthesis, Any]:
-        wanted = target_samples(
-            targets.value, common.data_set, common.n, seed=common.seed, part=part.images
+        wanted = (
+            common.samples(part.images)
+            if common.images
+            else target_samples(
+                targets.value, common.data_set, common.n, seed=common.seed, part=part.images
+            )
         )
         others = start is Start.images
         sources = common.samples(part.images, skip=common.n).images if others else start.value
@@ -133,7 +149,7 @@ def pairs(common: Experiment) -> None:
 
 @composed(defaults={"n": 4})
 def curve(
-    common: Experiment,
+    common: Pairs,
     *,
     radii: Annotated[str, option("L2 radii, ascending.", "R,R,...")] = "2,8,32,128",
 ) -> None:
@@ -196,7 +212,7 @@ def curve(
 
 @composed(defaults={"n": 4})
 def interpolate(
-    common: Experiment,
+    common: Pairs,
     *,
     steps: Annotated[int, option("T: lambda is 0, 1/T, ..., 1.")] = 10,
 ) -> None:

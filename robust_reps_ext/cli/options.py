@@ -7,18 +7,18 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from enum import Enum
-from functools import cached_property, wraps
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 from typer.models import OptionInfo
 
-from ..runtime.errors import InputError
+from .data_options import DataOptions, ImagesOptions
+from .flags import folder, option
 
 if TYPE_CHECKING:
     from robustness.attacker import AttackerModel
-    from robustness.datasets import DataSet
 
     from ..results.store import ExperimentStore
     from ..synthesis.settings import Options
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DataOptions",
     "FigureOptions",
+    "ImagesOptions",
     "LoadOptions",
     "ModelOptions",
     "PgdOptions",
@@ -37,13 +38,6 @@ __all__ = [
 
 BATCH = 32
 MODEL, DATA, PGD, RUN = "Model", "Data", "Optimisation", "Run"
-
-
-class OnBadImage(str, Enum):
-    """What an image that cannot be read does to the run."""
-
-    stop = "stop"
-    skip = "skip"
 
 
 class Number(str, Enum):
@@ -63,15 +57,6 @@ class Steps(str, Enum):
     lbfgs = "lbfgs"
 
 
-def option(
-    help: str, metavar: str | None = None, panel: str | None = None, flag: str = "", **more: Any
-) -> Any:
-    """An option, which is called as its parameter unless it has a flag; `more` is Typer's."""
-    info = typer.Option(help=help, metavar=metavar, rich_help_panel=panel, **more)
-    info.param_decls = (flag,) if flag else ()
-    return info
-
-
 def _whole_or_auto(text: str) -> int | str:
     if text == "auto":
         return text
@@ -86,12 +71,6 @@ def _channels(text: str) -> tuple[int, ...]:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
         raise typer.BadParameter(f"{text!r} are no numbers such as 0,1,2.") from None
-
-
-def _folder(given: typer.CallbackParam, path: Path | None) -> Path | None:
-    if path is not None and path.exists() and not path.is_dir():
-        raise InputError(f"{given.opts[0]} {path} is a file: give a folder")
-    return path
 
 
 def _setting(given: typer.CallbackParam, value: Any) -> Any:
@@ -121,10 +100,13 @@ class LoadOptions:
         from ..models.self_check import check_accuracy
         from ..runtime.modules import own_device
 
+        if data.dataset == "folder" and "data_set" not in vars(data):
+            vars(data)["data_set"] = data.open(name)
         loaded = load_model(
             name,
             arch=self.arch,
-            dataset=data.data_set,
+            dataset=data.data_set if data.dataset else None,
+            normalize=data.normalize,
             trust=self.trust_checkpoint,
             device=self.device or own_device(),
         )
@@ -141,42 +123,6 @@ class ModelOptions(LoadOptions):
     layer: Annotated[
         str | None, option("Where to read the representation; default: penultimate.", "NAME")
     ] = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class DataOptions:
-    """Which images."""
-
-    dataset: Annotated[str, option("Data set that the model was trained on.", "NAME")]
-    data: Annotated[
-        Path | None,
-        option("Folder of the data set; critters do without one.", "DIR", callback=_folder),
-    ] = None
-    on_bad_image: Annotated[OnBadImage, option("At an image that cannot be read.")] = (
-        OnBadImage.stop
-    )
-    n: Annotated[int, option("Number of validation images.", "N")] = 8
-
-    @cached_property
-    def data_set(self) -> DataSet:
-        """The data set that is named."""
-        from ..datasets.samples import open_data_set
-
-        return open_data_set(self.dataset, self.data, on_bad_image=self.on_bad_image.value)
-
-    @cached_property
-    def validation_set(self) -> Any:
-        """The images of its validation part, with their labels."""
-        from ..datasets.samples import validation_set
-
-        return validation_set(self.data_set)
-
-    @cached_property
-    def class_names(self) -> list[str]:
-        """Names of the labels, empty where the data set has none."""
-        from ..datasets.samples import class_names
-
-        return class_names(self.data_set, self.validation_set)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -240,7 +186,7 @@ class FigureOptions:
 class RunOptions:
     """Where results go, and what is drawn at random."""
 
-    out: Annotated[Path, option("Folder of the results.", "DIR", callback=_folder)]
+    out: Annotated[Path, option("Folder of the results.", "DIR", callback=folder)]
     seed: Annotated[int, option("Chooses images and noise.", "N", min=0, max=2**63 - 1)] = 0
     save_interval: Annotated[
         float,
@@ -280,9 +226,10 @@ def _called(name: str, hint: Any, panel: str) -> Any:
     return Annotated[hint.__origin__, info]
 
 
-_DECLARED = {
+_DECLARED: dict[str, Any] = {
     **_hints(ModelOptions, MODEL),
     **_hints(DataOptions, DATA),
+    **_hints(ImagesOptions, DATA),
     **_hints(PgdOptions, PGD),
     **_hints(FigureOptions, RUN),
     **_hints(RunOptions, RUN),
@@ -301,6 +248,7 @@ def composed(
     defaults: Mapping[str, Any] | None = None,
     helps: Mapping[str, str] | None = None,
     without: Sequence[str] = (),
+    required: Sequence[str] = (),
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Make of a command that takes groups what Typer needs: a function of all their options.
 
@@ -310,6 +258,8 @@ def composed(
         Where an option has another default or text in this command.
     without
         Options that the command does not take, beside those which it declares itself.
+    required
+        Those that have a default elsewhere, and none here.
 
     Examples
     --------
@@ -329,7 +279,8 @@ def composed(
         hint = _DECLARED[name]
         if helps and name in helps:
             hint = _called(name, Annotated[hint.__origin__, like(name, helps[name])], "")
-        given = others.get(name, inspect.Parameter.empty if default is MISSING else default)
+        empty = name in required or default is MISSING
+        given = others.get(name, inspect.Parameter.empty if empty else default)
         return inspect.Parameter(
             name, inspect.Parameter.KEYWORD_ONLY, default=given, annotation=hint
         )

@@ -26,7 +26,8 @@ class Start(str, Enum):
         "iterations": "Steps; default: 1000; auto: until the objective stops changing.",
     },
     # An image that cannot be read stops the run, or shards would differ; no snapshots are written.
-    without=("on_bad_image", "save_interval"),
+    without=("on_bad_image", "save_interval", "images"),
+    required=("dataset",),
 )
 def robustify(
     common: Experiment,

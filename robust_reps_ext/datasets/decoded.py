@@ -1,4 +1,4 @@
-"""Image files of one size decoded once: their pixels in one file, which is mapped into memory."""
+"""Image files decoded once to one size: their pixels in one file, which is mapped into memory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..results.locks import claimed
 from ..runtime.environment import cache_folder
 from ..runtime.errors import InputError, first_line
 from ..runtime.files import remove_unfinished, writing
-from ..upstream.data.image_files import WAY_OUT, BadImageError, pil_loader
+from ..runtime.image_files import WAY_OUT, BadImageError, fitted, pil_loader
 
 __all__ = ["Decoded", "decoded", "read_pixels"]
 
@@ -72,6 +72,7 @@ def decoded(
     name: str,
     size: int,
     *,
+    fit: str | None = None,
     cache: str | os.PathLike[str] | None = None,
 ) -> Decoded:
     """The pixels of `files`: decoded at the first call, on every core, and mapped ever after.
@@ -89,7 +90,11 @@ def decoded(
     name
         What the file's name begins with.
     size
-        Height and width that each image must have; others count as files that cannot be read.
+        Height and width of the images.
+    fit
+        How images of other sizes are brought to it, see
+        `robust_reps_ext.runtime.image_files.fitted`, after they are turned as their EXIF data
+        say; default: they count as files that cannot be read.
     cache
         Where to keep the pixels; default: ``decoded`` in `runtime.environment.cache_folder`.
 
@@ -105,7 +110,8 @@ def decoded(
     """
     folder = cache_folder() / "decoded" if cache is None else Path(cache).expanduser()
     own = f"{name}-{_digest([str(root.resolve())])[:8]}"
-    path = folder / f"{own}-{_digest([_VERSION, size, *_facts(files, root)])[:16]}.npy"
+    facts = [_VERSION, size, *([fit] if fit else []), *_facts(files, root)]
+    path = folder / f"{own}-{_digest(facts)[:16]}.npy"
     try:
         return Decoded(path, len(files), size)
     except FileNotFoundError:
@@ -121,22 +127,24 @@ def decoded(
     with closing(claimed([path], finished=partial(_is_whole, n=len(files), size=size))) as mine:
         for one in mine:
             remove_unfinished(one)
-            _write(one, files, size)
+            _write(one, files, size, fit)
             for earlier in set(folder.glob(f"{own}-*.npy")) - {one}:
                 with suppress(OSError):  # some systems keep what another process maps
                     earlier.unlink()
     return Decoded(path, len(files), size)
 
 
-def read_pixels(path: str, size: int) -> np.ndarray:
-    """One image file as RGB, (3, size, size) of uint8.
+def read_pixels(path: str, size: int, fit: str | None = None) -> np.ndarray:
+    """One image file as RGB, (3, size, size) of uint8; `fit` is that of `decoded`.
 
     Raises
     ------
     BadImageError
-        If it cannot be read, or has another size.
+        If it cannot be read, or has another size and there is no `fit`.
     """
-    image = pil_loader(path)
+    image = pil_loader(path, upright=fit is not None)
+    if fit is not None:
+        return np.asarray(fitted(image, size, fit)).transpose(2, 0, 1)
     if image.size != (size, size):
         width, height = image.size
         raise BadImageError(
@@ -172,11 +180,11 @@ def _is_whole(path: Path, n: int, size: int) -> bool:
         return False
 
 
-def _write(path: Path, files: Sequence[str], size: int) -> None:
+def _write(path: Path, files: Sequence[str], size: int, fit: str | None) -> None:
     chunks = [files[start : start + _CHUNK] for start in range(0, len(files), _CHUNK)]
     cores = joblib.cpu_count() if len(chunks) > 4 else 1
     made = joblib.Parallel(n_jobs=cores, return_as="generator")(
-        joblib.delayed(_decode)(chunk, size) for chunk in chunks
+        joblib.delayed(_decode)(chunk, size, fit) for chunk in chunks
     )
     described = {
         "descr": np.lib.format.dtype_to_descr(_kind(size)),
@@ -193,11 +201,11 @@ def _write(path: Path, files: Sequence[str], size: int) -> None:
             bar.update(len(rows))
 
 
-def _decode(files: Sequence[str], size: int) -> np.ndarray:
+def _decode(files: Sequence[str], size: int, fit: str | None) -> np.ndarray:
     rows = np.zeros(len(files), _kind(size))
     for i, path in enumerate(files):
         try:
-            rows["pixels"][i] = read_pixels(path, size)
+            rows["pixels"][i] = read_pixels(path, size, fit)
         except BadImageError:  # said when the image is asked for, as the user wants it then
             rows["bad"][i] = True
     return rows

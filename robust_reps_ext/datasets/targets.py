@@ -12,10 +12,10 @@ from PIL import Image
 from robustness.datasets import DataSet
 
 from ..runtime.errors import InputError
+from ..runtime.image_files import BadImageError, pil_loader
 from ..runtime.randomness import shuffled
 from ..upstream.data.bad_images import BadImages, readable, record_of
 from ..upstream.data.folders import EXTENSIONS, find_classes, make_dataset
-from ..upstream.data.image_files import BadImageError, pil_loader
 from .patterns import kaleidoscope
 from .photographs import available, photographs
 from .samples import ALL, Samples, validation_samples

@@ -15,16 +15,13 @@ from typing import Any
 import torch
 from robustness import imagenet_models
 from robustness.datasets import DataSet
-from torch import Tensor
-from torch.utils.data import Dataset
 from torchvision import transforms
 
 from ..runtime.errors import InputError, near
 from ..upstream import registry
-from ..upstream.data.bad_images import record_of
-from ..upstream.data.image_files import BadImageError
-from .augmentation import MovedAndMirrored, transformed
-from .decoded import decoded, read_pixels
+from .augmentation import MovedAndMirrored
+from .decoded import decoded
+from .decoded_images import DecodedImages
 from .restricted_imagenet import sub_classes
 from .tiny_imagenet_files import class_names, files_of, wnids_of
 
@@ -40,7 +37,7 @@ _STD = (0.2770, 0.2691, 0.2821)
 _log = logging.getLogger(__name__)
 
 
-class TinyImages(Dataset[Any]):
+class TinyImages(DecodedImages):
     """The training or the validation images of a folder of Tiny ImageNet.
 
     The first use decodes all files of the part, and keeps the pixels in the user's cache; from
@@ -96,53 +93,20 @@ class TinyImages(Dataset[Any]):
         cache: str | os.PathLike[str] | None = None,
     ) -> None:
         self.root = Path(root).expanduser()
-        self.transform = transform
         wnids = wnids_of(self.root)
         if labels is None:
             labels = {wnid: label for label, wnid in enumerate(wnids)}
         split = "train" if train else "val"
         files = files_of(self.root, split, wnids)
         every = [path for path, _ in files]
-        self._kept = decoded(every, self.root, f"tiny-imagenet-{split}", SIZE, cache=cache)
+        kept = decoded(every, self.root, f"tiny-imagenet-{split}", SIZE, cache=cache)
         rows = [row for row, (_, wnid) in enumerate(files) if wnid in labels]
-        self._rows = torch.tensor(rows, dtype=torch.int64).numpy()
-        self.paths = [every[row] for row in rows]
-        self.targets = [labels[files[row][1]] for row in rows]
-
-    @property
-    def images(self) -> Tensor:
-        """All images, (N, 3, 64, 64) of uint8, 0 to 255; those that cannot be read are black."""
-        return torch.from_numpy(self._kept.pixels[self._rows])
-
-    def __len__(self) -> int:
-        return len(self.targets)
-
-    def __getitem__(self, i: int) -> Any:
-        return self.__getitems__([i])[0]
-
-    def __getitems__(self, indices: Sequence[int]) -> list[Any]:
-        """What loaders ask for: the images of one batch."""
-        rows = self._rows[list(indices)]
-        bad = self._kept.bad[rows]
-        errors = [self._error(i) if lost else None for i, lost in zip(indices, bad, strict=True)]
-        images = iter(transformed(self.transform, self._kept.pixels[rows[~bad]]))
-        return [
-            (next(images), self.targets[i]) if error is None else error
-            for i, error in zip(indices, errors, strict=True)
-        ]
-
-    def _error(self, i: int) -> BadImageError:
-        """Why an image could not be read; raised where the run is to stop at such."""
-        path = self.paths[i]
-        try:
-            read_pixels(path, SIZE)
-        except BadImageError as error:
-            if record_of(self).action == "stop":
-                raise
-            return BadImageError(str(error))
-        raise InputError(
-            f"{path} could not be read when the images were decoded, and now can: touch the file, "
-            "and all are decoded again"
+        super().__init__(
+            kept,
+            [every[row] for row in rows],
+            [labels[files[row][1]] for row in rows],
+            transform,
+            rows=rows,
         )
 
 

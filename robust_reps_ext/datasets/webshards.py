@@ -16,8 +16,8 @@ from torch.utils.data import Dataset
 from torchvision import transforms
 
 from ..runtime.errors import InputError, first_line
+from ..runtime.image_files import BadImageError
 from ..upstream.data.bad_images import record_of
-from ..upstream.data.image_files import BadImageError
 from .samples import open_data_set, validation_set
 from .shards import INDEX, Index, damaged, read_index, read_members
 

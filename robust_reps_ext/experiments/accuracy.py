@@ -15,11 +15,12 @@ from robustness.attacker import AttackerModel
 from torch import Tensor, nn
 
 from ..models.fast import fast_network
-from ..models.loading import Model, as_model, channels_of
+from ..models.loading import Model, Normalize, as_model, channels_of
 from ..results.plots import Line, accuracy_figure
 from ..results.result import Result
 from ..runtime.errors import InputError
-from ..runtime.images import Batches, as_labels
+from ..runtime.images import Batches
+from ..runtime.labels import as_labels
 from ..runtime.memory import Fastest
 from ..runtime.modules import device_of, evaluating
 from ..runtime.numbers import number_for_each, real, shown, whole
@@ -133,6 +134,7 @@ def evaluate(
     group: Tensor | Sequence[int] | None = None,
     precision: str = "float32",
     batch_size: int | Literal["auto"] | None = None,
+    normalize: Normalize = None,
     seed: int = 0,
     progress: bool | Progress = False,
 ) -> Accuracies:
@@ -141,7 +143,8 @@ def evaluate(
     Parameters
     ----------
     model
-        As `load_model` returns it, or anything that it takes.
+        As `load_model` returns it, or a network, a name or a file, which it is made of. A network
+        stays as it is, its mode included.
     loader
         Batches ``(images, labels)``, images (B, C, H, W) in [0, 1] and integer labels (B,) or
         (B, 1); dicts of such, or a data set, see `robust_reps_ext.runtime.images.batches`.
@@ -163,6 +166,8 @@ def evaluate(
     batch_size
         The most images at once; default: as the loader gives them, and 32 of a data set.
         ``"auto"`` for as many of them as are fastest and fit into memory, by a short probe.
+    normalize
+        (mean, std) of each channel for a `model` that `load_model` did not make; see there.
     seed
         Of what a network draws at random, which meets the same numbers in every batch.
     progress
@@ -192,7 +197,7 @@ def evaluate(
     ['clean', 'PGD-2']
     """
     eps, attack_steps = check_attack(eps, attack_steps)
-    seed, model, group = check_seed(seed), as_model(model), _group(group)
+    seed, model, group = check_seed(seed), as_model(model, normalize), _group(group)
     device = device_of(model)
     group = None if group is None else group.cpu()
     members = None if group is None else _members(group).to(device)

@@ -9,11 +9,12 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from ..models.loading import Model, as_model, channels_of
+from ..models.loading import Model, Normalize, as_model, channels_of
 from ..models.representation import representation
 from ..results.activations import Activations, Extreme
 from ..runtime.errors import InputError
-from ..runtime.images import Batches, as_labels
+from ..runtime.images import Batches
+from ..runtime.labels import as_labels
 from ..runtime.memory import Fastest
 from ..runtime.modules import device_of
 from ..runtime.numbers import flag, whole
@@ -39,6 +40,7 @@ def most_activating(
     first: int = 0,
     keep_images: bool | None = None,
     batch_size: int | Literal["auto"] | None = None,
+    normalize: Normalize = None,
     seed: int = 0,
     progress: bool | Progress = False,
 ) -> Activations:
@@ -50,7 +52,8 @@ def most_activating(
     Parameters
     ----------
     model
-        As `load_model` returns it.
+        As `load_model` returns it, or a network, a name or a file, which it is made of. A network
+        stays as it is, its mode included.
     loader
         Batches ``(images, labels)`` or ``images``, images (B, C, H, W) in [0, 1]; or a data set.
     coordinates
@@ -67,6 +70,8 @@ def most_activating(
     batch_size
         The most images at once; default: as the loader gives them, and 32 of a data set.
         ``"auto"`` for as many of them as are fastest and fit into memory, by a short probe.
+    normalize
+        (mean, std) of each channel for a `model` that `load_model` did not make; see there.
     seed
         Of what a network draws at random, which meets the same numbers in every batch.
     progress
@@ -109,6 +114,7 @@ def most_activating(
         ),
         fewest=whole("k", k, 1),
         batch_size=batch_size,
+        normalize=normalize,
         seed=seed,
         progress=progress,
     )
@@ -127,6 +133,7 @@ def extremes(
     keep_images: bool,
     fewest: int = 0,
     batch_size: int | Literal["auto"] | None = None,
+    normalize: Normalize = None,
     seed: int = 0,
     progress: bool | Progress = False,
 ) -> Activations | None:
@@ -136,7 +143,7 @@ def extremes(
     """
     k, first = whole("k", k, 1), whole("first", first)
     found: Activations | None = None
-    seed, model = check_seed(seed), as_model(model)
+    seed, model = check_seed(seed), as_model(model, normalize)
 
     def probe(some: Tensor, _: Any) -> Tensor:
         return representation(model, some, layer=layer, batch_size=len(some))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor
 from typing_extensions import Unpack
 
-from ..models.loading import Model, as_model, channels_of
+from ..models.loading import Model, Normalize, as_model, channels_of
 from ..models.representation import representation
 from ..results.synthesis import Synthesis
 from ..runtime.images import Images, as_images
@@ -24,6 +24,7 @@ def add_feature(
     coordinate: int | Sequence[int],
     *,
     early_stop: bool = True,
+    normalize: Normalize = None,
     seed: int = 0,
     progress: bool | Progress = False,
     **options: Unpack[Options],
@@ -33,7 +34,8 @@ def add_feature(
     Parameters
     ----------
     model
-        As `load_model` returns it, or anything that it takes.
+        As `load_model` returns it, or a network, a name or a file, which it is made of. A network
+        stays as it is, its mode included.
     images
         (N, C, H, W) in [0, 1].
     coordinate
@@ -44,6 +46,8 @@ def add_feature(
         Recorded.
     progress
         True for a bar, or ``progress(steps_done, steps_in_all, mean_value)``.
+    normalize
+        (mean, std) of each channel for a `model` that `load_model` did not make; see there.
     **options
         See `robust_reps_ext.synthesis.settings.Options`; by default eps 1000 and 800 steps of
         0.1 at 224 pixels, as in the authors' notebook; both lengths scale with the image's side.
@@ -67,7 +71,7 @@ def add_feature(
     >>> added.images.shape
     torch.Size([2, 3, 64, 64])
     """
-    model = as_model(model)
+    model = as_model(model, normalize)
     images = as_images("images", images, channels_of(model))
     settings = Settings.paper(images, options, step_size=0.1, iterations=800)
     size = representation(model, images[:1], layer=settings.layer).shape[1]

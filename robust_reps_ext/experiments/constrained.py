@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from typing_extensions import Unpack
 
-from ..models.loading import Model, as_model, channels_of
+from ..models.loading import Model, Normalize, as_model, channels_of
 from ..models.representation import representation
 from ..results.plots import Line, curve_figure
 from ..results.result import Result, spread
@@ -123,6 +123,7 @@ def invert_within(
     sources: Images,
     *,
     radii: Sequence[float] = (2, 8, 32, 128),
+    normalize: Normalize = None,
     seed: int = 0,
     progress: bool | Progress = False,
     **options: Unpack[Options],
@@ -132,7 +133,8 @@ def invert_within(
     Parameters
     ----------
     model
-        As `load_model` returns it, or anything that it takes.
+        As `load_model` returns it, or a network, a name or a file, which it is made of. A network
+        stays as it is, its mode included.
     targets, sources
         The images x2 and x1, (N, C, H, W) in [0, 1].
     radii
@@ -141,6 +143,8 @@ def invert_within(
         Recorded.
     progress
         True for a bar, or ``progress(steps_done, steps_in_all, mean_distance)``.
+    normalize
+        (mean, std) of each channel for a `model` that `load_model` did not make; see there.
     **options
         See `robust_reps_ext.synthesis.settings.Options`; `eps` is what `radii` gives. Steps of
         constant length default to the paper's, but no longer than a tenth of the radius, which a
@@ -165,7 +169,7 @@ def invert_within(
     >>> curve.distance.shape
     torch.Size([2, 2])
     """
-    model = as_model(model)
+    model = as_model(model, normalize)
     targets = as_images("targets", targets, channels_of(model))
     sources = as_images("sources", sources, channels_of(model))
     if targets.shape != sources.shape:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from typing_extensions import Unpack
 
-from ..models.loading import Model, as_model, channels_of
+from ..models.loading import Model, Normalize, as_model, channels_of
 from ..models.representation import representation
 from ..results.figures import Channels, panel_figure
 from ..results.layouts import interpolations
@@ -95,6 +95,7 @@ def interpolate(
     right: Images,
     *,
     steps: int = 10,
+    normalize: Normalize = None,
     seed: int = 0,
     progress: bool | Progress = False,
     **options: Unpack[Options],
@@ -104,7 +105,8 @@ def interpolate(
     Parameters
     ----------
     model
-        As `load_model` returns it, or anything that it takes.
+        As `load_model` returns it, or a network, a name or a file, which it is made of. A network
+        stays as it is, its mode included.
     left, right
         The images x1 and x2, (N, C, H, W) in [0, 1].
     steps
@@ -113,6 +115,8 @@ def interpolate(
         Recorded.
     progress
         True for a bar, or ``progress(steps_done, steps_in_all, mean_distance)``.
+    normalize
+        (mean, std) of each channel for a `model` that `load_model` did not make; see there.
     **options
         See `robust_reps_ext.synthesis.settings.Options`; by default the inversion parameters of
         appendix A.6.2. Each run starts from the pixel blend, and the best iterate counts.
@@ -135,7 +139,7 @@ def interpolate(
     >>> rr.interpolate(model, x1, x2, steps=2, iterations=2).images.shape
     torch.Size([1, 3, 3, 64, 64])
     """
-    model = as_model(model)
+    model = as_model(model, normalize)
     left = as_images("left", left, channels_of(model))
     right = as_images("right", right, channels_of(model)).to(left.device)
     if left.shape != right.shape:

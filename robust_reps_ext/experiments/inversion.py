@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from typing_extensions import Unpack
 
-from ..models.loading import Model, as_model, channels_of
+from ..models.loading import Model, Normalize, as_model, channels_of
 from ..models.representation import representation
 from ..results.synthesis import Synthesis
 from ..runtime.errors import InputError
@@ -23,6 +23,7 @@ def invert(
     targets: Images,
     *,
     start: str | Images = "noise",
+    normalize: Normalize = None,
     seed: int = 0,
     progress: bool | Progress = False,
     **options: Unpack[Options],
@@ -34,7 +35,8 @@ def invert(
     Parameters
     ----------
     model
-        As `load_model` returns it, or anything that it takes.
+        As `load_model` returns it, or a network, a name or a file, which it is made of. A network
+        stays as it is, its mode included.
     targets
         The images x2, (N, C, H, W) in [0, 1]; see `robust_reps_ext.runtime.images.as_images`.
     start
@@ -44,6 +46,8 @@ def invert(
         For the noise.
     progress
         True for a bar, or ``progress(steps_done, steps_in_all, mean_distance)``.
+    normalize
+        (mean, std) of each channel for a `model` that `load_model` did not make; see there.
     **options
         `layer`, `eps`, `step_size`, `iterations`, `schedule`, `batch_size`, `precision`, see
         `robust_reps_ext.synthesis.settings.Options`. The default is the paper's (appendix A.6.2):
@@ -70,7 +74,7 @@ def invert(
     >>> result.images.shape, result.objective.shape
     (torch.Size([2, 3, 64, 64]), torch.Size([2]))
     """
-    model = as_model(model)
+    model = as_model(model, normalize)
     targets = as_images("targets", targets, channels_of(model))
     settings = Settings.paper(targets, options)
     return optimize(

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from robustness.attacker import AttackerModel
 from torch import Tensor
 from typing_extensions import Unpack
 
+from ..models.loading import Model, Normalize, as_model, channels_of
 from ..results.figures import Channels
 from ..results.result import Result, spread
 from ..results.synthesis import Synthesis, distances
 from ..runtime.errors import InputError
-from ..runtime.images import as_images
+from ..runtime.images import Images, as_images
 from ..synthesis import Progress
 from ..synthesis.settings import Options
 from .inversion import invert
@@ -96,10 +96,11 @@ class Pairs(Result):
 
 
 def near_pairs(
-    model: AttackerModel,
-    images: Tensor,
+    model: Model,
+    images: Images,
     *,
-    sources: Tensor | None = None,
+    sources: Images | None = None,
+    normalize: Normalize = None,
     seed: int = 0,
     progress: bool | Progress = False,
     **options: Unpack[Options],
@@ -111,11 +112,14 @@ def near_pairs(
     Parameters
     ----------
     model
-        As `load_model` returns it, or anything that it takes.
+        As `load_model` returns it, or a network, a name or a file, which it is made of. A network
+        stays as it is, its mode included.
     images
         The images x2, (N, C, H, W) in [0, 1].
     sources
         The images x1, of the same shape; default: of each image the next one.
+    normalize
+        (mean, std) of each channel for a `model` that `load_model` did not make; see there.
     seed
         Recorded.
     progress
@@ -144,7 +148,8 @@ def near_pairs(
     >>> pairs.found.shape, pairs.distance.shape
     (torch.Size([2, 3, 64, 64]), torch.Size([2]))
     """
-    images = as_images("images", images)
+    model = as_model(model, normalize)
+    images = as_images("images", images, channels_of(model))
     if sources is None:
         if len(images) < 2:
             raise InputError("one image has no other to start from: give two or more, or sources")

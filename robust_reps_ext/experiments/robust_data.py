@@ -27,7 +27,7 @@ from ..datasets.shards import (
     write_index,
     write_shard,
 )
-from ..models.loading import weights_digest
+from ..models.loading import Model, Normalize, as_model, weights_digest
 from ..models.representation import representation
 from ..results.folder import WorkFolder, digest_of, read_json, remove, write_json
 from ..results.records import plain
@@ -50,7 +50,7 @@ OF_NO_MOMENT = ("batch_size", "first", "frames")
 
 
 def robustify(
-    model: AttackerModel,
+    model: Model,
     data_set: DataSet,
     out: str | Path,
     *,
@@ -58,6 +58,7 @@ def robustify(
     n: int | None = None,
     shard_size: int = 256,
     overwrite: bool = False,
+    normalize: Normalize = None,
     seed: int = 0,
     progress: bool | Progress = False,
     **options: Unpack[Options],
@@ -76,7 +77,8 @@ def robustify(
     Parameters
     ----------
     model
-        As `load_model` returns it.
+        As `load_model` returns it, or a network, a name or a file, which it is made of. A network
+        stays as it is, its mode included.
     data_set
         As `open_data_set` returns it. Its training images are taken as its test transform gives
         them, without augmentation.
@@ -95,6 +97,9 @@ def robustify(
         Fixes the draws.
     progress
         True for a bar for each shard, or ``progress(images_done, images_in_all, mean_distance)``.
+    normalize
+        (mean, std) of each channel for a `model` that `load_model` did not make; default: those
+        of its file, else of `data_set`.
     **options
         See `robust_reps_ext.synthesis.settings.Options`; `layer` by name, `eps` and `step_size` as
         numbers, without `frames`, `first` and `snapshot`. By default 1000 steps of 0.1 at 32
@@ -124,7 +129,7 @@ def robustify(
     (18, ['shard-000000.tar', 'shard-000001.tar'])
     """
     _check(start, shard_size, options)
-    seed = check_seed(seed)
+    seed, model = check_seed(seed), as_model(model, normalize, data_set)
     images = training_set(data_set)
     chosen = _chosen(len(images), n, seed, start)
     first = _pair(images[chosen[0]])[0][None]

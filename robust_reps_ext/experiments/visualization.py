@@ -12,7 +12,7 @@ from robustness.attacker import AttackerModel
 from torch import Tensor, nn
 from typing_extensions import Unpack
 
-from ..models.loading import Model, as_model, channels_of
+from ..models.loading import Model, Normalize, as_model, channels_of
 from ..models.representation import representation
 from ..results.figures import Channels, panel_figure
 from ..results.layouts import features
@@ -126,6 +126,7 @@ def visualize(
     seeds: Images,
     transform: str | Callable[[Tensor], Tensor] | None = None,
     parameterization: str = "pixels",
+    normalize: Normalize = None,
     seed: int = 0,
     progress: bool | Progress = False,
     **options: Unpack[Options],
@@ -135,7 +136,8 @@ def visualize(
     Parameters
     ----------
     model
-        As `load_model` returns it, or anything that it takes.
+        As `load_model` returns it, or a network, a name or a file, which it is made of. A network
+        stays as it is, its mode included.
     coordinates
         Which coordinates i of R(x); ``"all"`` for every one.
     seeds
@@ -156,6 +158,8 @@ def visualize(
         every batch, so that with it results do depend on `batch_size`.
     progress
         True for a bar, or ``progress(steps_done, steps_in_all, mean_value)``.
+    normalize
+        (mean, std) of each channel for a `model` that `load_model` did not make; see there.
     **options
         See `robust_reps_ext.synthesis.settings.Options`; by default eps 1000 and 200 steps of 1
         at 224 pixels (appendix A.6.1); both lengths scale with the image's side.
@@ -178,7 +182,7 @@ def visualize(
     >>> rr.visualize(model, coordinates=[3, 50, 7], seeds=seeds, iterations=2).images.shape
     torch.Size([2, 3, 3, 64, 64])
     """
-    model = as_model(model)
+    model = as_model(model, normalize)
     seeds = as_images("seeds", seeds, channels_of(model))
     settings = Settings.paper(seeds, options, iterations=200)
     if not (transform is None or isinstance(transform, str) or callable(transform)):

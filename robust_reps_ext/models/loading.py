@@ -21,17 +21,20 @@ from . import normalizers
 from .architectures import TIMM
 from .architectures.fitting import check_classes, classes_of, fitted, kind
 from .checkpoints import read_checkpoint
+from .checkpoints.data_facts import data_facts
 from .checkpoints.state_names import Normalizer, bare_name
 from .layers import Layer, RepresentationModel, at_layer, unwrapped
 from .normalizers import Statistics
 from .self_check import check_output, check_weights
 from .zoo.sources import find_source, timm_network
 
-__all__ = ["Model", "as_model", "channels_of", "load_model", "weights_digest"]
+__all__ = ["Model", "Normalize", "as_model", "channels_of", "load_model", "weights_digest"]
 
 Output: TypeAlias = Callable[[Any], Tensor] | None
 Model: TypeAlias = AttackerModel | nn.Module | str | os.PathLike[str]
 """What every call takes: see the ``source`` of `load_model`."""
+Normalize: TypeAlias = tuple[Statistics, Statistics] | None
+"""Mean and standard deviation of each channel, for images in [0, 1]."""
 
 logger = logging.getLogger("robust_reps_ext")
 
@@ -42,7 +45,7 @@ def load_model(
     arch: str | nn.Module | None = None,
     dataset: Any = None,
     layer: Layer | None = None,
-    normalize: tuple[Statistics, Statistics] | None = None,
+    normalize: Normalize = None,
     trust: bool = False,
     device: str | torch.device | None = None,
     check: bool = True,
@@ -93,8 +96,8 @@ def load_model(
     AttackerModel
         With the attribute ``card``: a dict of arch, classes, format, normalizer (mean, std,
         from), origin, sha256 (of the file), epoch, accuracies (in percent), if checked
-        representation, and left_out, what the file wanted to import. One line of it goes to the
-        log ``robust_reps_ext``.
+        representation, left_out, what the file wanted to import, and data_set, what a checkpoint
+        of training on a folder tells of it. One line of it goes to the log ``robust_reps_ext``.
 
     Raises
     ------
@@ -157,16 +160,31 @@ def load_model(
     return model
 
 
-def as_model(model: Model) -> AttackerModel:
+def as_model(model: Model, normalize: Normalize = None, dataset: Any = None) -> AttackerModel:
     """`model` itself, or what `load_model` makes of it; a network keeps its mode.
+
+    Parameters
+    ----------
+    model
+        A network, a file or a name; what `load_model` made is returned itself.
+    normalize, dataset
+        As for `load_model`; only where `model` is made here.
 
     Raises
     ------
     InputError
-        As `load_model`; where no normaliser is known, load the network with ``normalize=``.
+        As `load_model`; also where `load_model` made the model, which has a normaliser, and
+        `normalize` is another.
     """
     known.require("robustness.attacker")
     if isinstance(model, AttackerModel):
+        given, own = normalizers.from_argument(normalize), model.normalizer
+        stored = own.new_mean.flatten().cpu(), own.new_std.flatten().cpu()
+        if given is not None and not normalizers.same(given, stored):
+            raise InputError(
+                "normalize= is for networks, and the model has another normaliser already, "
+                f"{normalizers.rounded(stored[0])}, {normalizers.rounded(stored[1])}: leave it out"
+            )
         return model
     if not isinstance(model, (nn.Module, str, os.PathLike)):
         raise InputError(
@@ -175,13 +193,7 @@ def as_model(model: Model) -> AttackerModel:
         )
     modes = modes_of(model) if isinstance(model, nn.Module) else {}
     try:
-        return load_model(model)
-    except InputError as error:
-        if "normalize=" not in str(error):
-            raise
-        raise InputError(
-            f"{error}: load_model(network, normalize=(mean, std)) makes a model of it"
-        ) from error
+        return load_model(model, normalize=normalize, dataset=dataset)
     finally:
         for module, mode in modes.items():
             module.training = mode
@@ -259,6 +271,9 @@ def _from_file(
         "epoch": facts.get("epoch") if checkpoint.epoch is None else checkpoint.epoch,
         "accuracies": checkpoint.accuracies or facts.get("accuracies", {}),
     }
+    known_data = data_facts(checkpoint.raw)
+    if known_data:
+        model.card["data_set"] = known_data
     if checkpoint.unsafe_imports:
         model.card["left_out"] = list(checkpoint.unsafe_imports[:10])
     return model

@@ -56,8 +56,8 @@ def chosen(
         return _IMAGENET, "ImageNet, for its 1000 classes"
     if not found:
         raise InputError(
-            f"{shown} stores no normaliser: pass dataset= (its name, for instance "
-            "'restricted_imagenet') or normalize=(mean, std)"
+            f"{shown} stores no normaliser: give the mean and deviation of its training images "
+            "as normalize=(mean, std), or load_model(..., dataset=NAME), whose they then are"
         )
     (winner, origin), *others = found
     for other, where in others:

@@ -13,7 +13,7 @@ from ..runtime.precision import full_precision
 from ..runtime.randomness import shuffled
 from .layer_names import Layer
 from .layers import RepresentationModel, at_layer, unwrapped
-from .loading import Model, as_model, channels_of
+from .loading import Model, Normalize, as_model, channels_of
 
 __all__ = [
     "Layer",
@@ -31,13 +31,15 @@ def representation(
     *,
     layer: Layer | None = None,
     batch_size: int = 64,
+    normalize: Normalize = None,
 ) -> Tensor:
     """R(x) of each image.
 
     Parameters
     ----------
     model
-        As `load_model` returns it, or anything that it takes.
+        As `load_model` returns it, or a network, a name or a file, which it is made of. A network
+        stays as it is, its mode included.
     images
         (N, C, H, W), values in [0, 1]; see `robust_reps_ext.runtime.images.as_images`.
     layer
@@ -47,6 +49,8 @@ def representation(
         (N, H, W, C) of Swin transformers over space.
     batch_size
         Images in one forward pass; fewer, with a warning, where memory runs out.
+    normalize
+        (mean, std) of each channel for a `model` that `load_model` did not make; see there.
 
     Returns
     -------
@@ -67,7 +71,7 @@ def representation(
     torch.Size([2, 512])
     """
     batch_size = whole("batch_size", batch_size, 1)
-    model = at_layer(as_model(model), layer)
+    model = at_layer(as_model(model, normalize), layer)
     images = as_images("images", images, channels_of(model))
     with evaluating(model), torch.no_grad(), full_precision(device_of(model)):
         latents = in_batches(

@@ -17,6 +17,7 @@ from ..results.reader import StoredExperiment, read_results
 from ..results.synthesis import Synthesis
 from ..runtime.errors import InputError
 from ..runtime.files import writing
+from ..runtime.numbers import whole
 from ..runtime.randomness import check_seed, shuffled
 from .page import encoder, environment, script_digest
 
@@ -96,8 +97,8 @@ def write_study(
     seed = check_seed(seed)
     if not trials:
         raise InputError("the study has no trials: give at least one")
-    if milliseconds is not None and milliseconds < 1:
-        raise InputError(f"milliseconds={milliseconds}: give 1 or more, or leave it out")
+    if milliseconds is not None:
+        milliseconds = whole("milliseconds", milliseconds, 1)
     encode = encoder(QUALITY, SIDE)
     shown = [_shown(trial, encode) for trial in trials]
     facts = {

@@ -1,8 +1,11 @@
-"""Images and labels as every call takes them: what can be known of them is checked at the door."""
+"""Images as every call takes them: what can be known of them is checked at the door."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,14 +14,16 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 from tqdm import tqdm
 
-from .errors import InputError
+from .errors import InputError, first_line
+from .image_files import as_rgb, fitted, image_paths, pil_loader
+from .labels import as_labels
 from .memory import Fastest
 from .numbers import check_progress, whole
 
-__all__ = ["Batches", "Images", "as_images", "as_labels", "batches"]
+__all__ = ["Batches", "Images", "as_images", "batches", "load_images"]
 
 Images = Tensor | np.ndarray[Any, Any] | Sequence[Any] | Any
-"""What `as_images` takes; `Any` is a PIL image, which is imported where it is used."""
+"""What `as_images` takes; `Any` is a PIL image, a data set or a loader."""
 
 # What batches that are dicts call their images and labels, in the libraries that make such.
 IMAGES = ("image", "images", "pixel_values", "img", "inputs", "x")
@@ -27,7 +32,46 @@ LABELS = ("label", "labels", "target", "targets", "fine_label", "y")
 BATCH = 32
 
 
-def as_images(name: str, images: Any, channels: int | None = None) -> Tensor:
+def load_images(images: Images, *, size: int | None = None, fit: str = "crop") -> Tensor:
+    """Images of any kind as float32, (N, C, H, W) in [0, 1], files and PIL images of one size.
+
+    Every call does this with the images that it is given; files and PIL images of several sizes
+    are brought to one here.
+
+    Parameters
+    ----------
+    images
+        Files, folders or patterns of files (turned as their EXIF data say, and RGB); PIL images;
+        or anything else that `robust_reps_ext.runtime.images.as_images` takes.
+    size
+        Height and width of files and PIL images; default: as they are.
+    fit
+        ``"crop"`` for the middle square, ``"pad"`` for all of it on grey, ``"stretch"`` for all
+        of it, not to scale.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read, or images are of several sizes without `size`.
+
+    Examples
+    --------
+    >>> from PIL import Image
+    >>> photographs = [Image.new("RGB", (40, 30)), Image.new("L", (64, 64))]
+    >>> load_images(photographs, size=32).shape
+    torch.Size([2, 3, 32, 32])
+    """
+    return as_images("images", images, size=size, fit=fit)
+
+
+def as_images(
+    name: str,
+    images: Any,
+    channels: int | None = None,
+    *,
+    size: int | None = None,
+    fit: str = "crop",
+) -> Tensor:
     """Images as float32, (N, C, H, W) in [0, 1], on the device that they are on.
 
     Parameters
@@ -36,14 +80,19 @@ def as_images(name: str, images: Any, channels: int | None = None) -> Tensor:
         What the caller calls them, for errors.
     images
         A tensor (N, C, H, W), of floats in [0, 1] or of uint8; a NumPy array, also (N, H, W, C);
-        a PIL image; or a list of images of one size, (C, H, W) each if they are tensors.
+        a PIL image; a path: a file, a folder or a pattern; a list of images of one size,
+        (C, H, W) each if they are tensors, or of paths; or a data set or a loader, all of whose
+        images are taken.
     channels
-        How many the model takes; default: any number.
+        How many the model takes; default: any number. Files and PIL images are read as grey
+        where it is one, else as RGB; grey tensors are no RGB.
+    size, fit
+        See `load_images`.
 
     Raises
     ------
     InputError
-        If they are anything else, or values leave [0, 1].
+        If they are anything else, a file cannot be read, or values leave [0, 1].
 
     Examples
     --------
@@ -51,7 +100,7 @@ def as_images(name: str, images: Any, channels: int | None = None) -> Tensor:
     >>> as_images("targets", np.full((2, 8, 8, 3), 255, dtype=np.uint8)).shape
     torch.Size([2, 3, 8, 8])
     """
-    images = _tensor(name, images)
+    images = _tensor(name, images, _Reader(name, channels, size, fit))
     if images.dim() == 3:
         raise InputError(
             f"{name} has shape {tuple(images.shape)}, which is one image: give {name}[None], "
@@ -84,46 +133,6 @@ def as_images(name: str, images: Any, channels: int | None = None) -> Tensor:
             "(0 to 255: divide by 255; normalised images: give them before normalisation)"
         )
     return images
-
-
-def as_labels(labels: Any, n: int, classes: int | None = None) -> Tensor:
-    """Labels as int64, (n,).
-
-    Parameters
-    ----------
-    labels
-        Integers of any type, (n,) or (n, 1), as a tensor, an array or a list.
-    n
-        How many images there are.
-    classes
-        Labels are 0 to `classes` - 1; default: not known.
-
-    Raises
-    ------
-    InputError
-        If they are anything else; one-hot labels are told apart.
-    """
-    try:
-        found = torch.as_tensor(np.asarray(labels) if isinstance(labels, list) else labels)
-    except (TypeError, ValueError, RuntimeError):
-        raise InputError(
-            f"labels are a {type(labels).__name__}: give integers, one for each image"
-        ) from None
-    told = f"labels have shape {tuple(found.shape)} and type {str(found.dtype)[6:]}"
-    if found.shape == (n, 1):
-        found = found[:, 0]
-    if found.shape != (n,):
-        hot = found.dim() == 2 and len(found) == n
-        way_out = "one-hot labels are given as labels.argmax(1)" if hot else "give one for each"
-        raise InputError(f"{told}, for {n} images: {way_out}, ({n},) of integers")
-    if found.dtype.is_floating_point or found.dtype.is_complex or found.dtype == torch.bool:
-        raise InputError(f"{told}: give integers, labels.long() if they are whole numbers")
-    found = found.long()
-    low, high = int(found.min()), int(found.max())
-    if low < 0 or (classes is not None and high >= classes):
-        there = "0 or more" if classes is None else f"0 to {classes - 1}, as the model has classes"
-        raise InputError(f"{told}, and values from {low} to {high}: give {there}")
-    return found
 
 
 class Batches:
@@ -266,35 +275,80 @@ def _pair(batch: Any) -> tuple[Any, Any]:
     return batch, None
 
 
-def _tensor(name: str, images: Any) -> Tensor:
+@dataclass(frozen=True)
+class _Reader:
+    """How files and PIL images are read."""
+
+    name: str
+    channels: int | None
+    size: int | None
+    fit: str
+
+    def file(self, path: Any) -> Tensor:
+        """(C, H, W), uint8."""
+        return self.picture(pil_loader(path, upright=True))
+
+    def picture(self, image: Any) -> Tensor:
+        """(C, H, W), uint8."""
+        try:
+            image = as_rgb(image)
+        except Exception as error:  # what a lazily opened file holds, only now shows
+            raise InputError(
+                f"{self.name} holds a PIL image that cannot be read: {first_line(error)}"
+            ) from error
+        if self.size is not None:
+            image = fitted(image, self.size, self.fit)
+        if self.channels == 1:
+            return torch.from_numpy(np.array(image.convert("L")))[None]
+        return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
+
+
+def _tensor(name: str, images: Any, reader: _Reader) -> Tensor:
     if isinstance(images, Tensor):
         return images
     if isinstance(images, np.ndarray):
         return _from_array(name, images)
-    if hasattr(images, "convert") and hasattr(images, "getbands"):
+    if isinstance(images, (str, os.PathLike)):
+        images = [Path(images)]
+    if _is_picture(images):
         images = [images]
+    if isinstance(images, DataLoader):
+        return torch.cat([each for each, _ in batches(images, reader.channels)])
+    if isinstance(images, Dataset) and isinstance(images, Sized):
+        images = [_pair(images[i])[0] for i in range(len(images))]
     if isinstance(images, (list, tuple)) and images:
-        made = [_one(name, one) for one in images]
+        files = [isinstance(one, (str, os.PathLike)) for one in images]
+        if all(files):
+            images = image_paths(images)
+        made = [_one(name, one, reader) for one in images]
         sizes = {tuple(one.shape) for one in made}
         if len(sizes) > 1:
             told = ", ".join(str(size) for size in sorted(sizes)[:3])
-            raise InputError(f"{name} are of several sizes ({told}): resize them to one")
+            raise InputError(
+                f"{name} are of several sizes ({told}): resize them to one, files and PIL images "
+                "by rr.load_images(..., size=224)"
+            )
         return torch.stack(made)
     raise InputError(
         f"{name} is a {type(images).__name__}: give images as a tensor (N, C, H, W) in [0, 1], a "
-        "NumPy array, or a list of images"
+        "NumPy array, files, or a list of images"
     )
 
 
-def _one(name: str, image: Any) -> Tensor:
+def _is_picture(image: Any) -> bool:
+    return hasattr(image, "convert") and hasattr(image, "getbands")
+
+
+def _one(name: str, image: Any, reader: _Reader) -> Tensor:
     """One image of a list, (C, H, W)."""
     if isinstance(image, Tensor):
         made = image
     elif isinstance(image, np.ndarray):
         made = _from_array(name, image[None])[0]
-    elif hasattr(image, "convert") and hasattr(image, "getbands"):
-        grey = image.mode in ("1", "L", "I", "F", "I;16")
-        made = _from_array(name, np.asarray(image.convert("L" if grey else "RGB"))[None])[0]
+    elif isinstance(image, (str, os.PathLike)):
+        made = reader.file(image)
+    elif _is_picture(image):
+        made = reader.picture(image)
     else:
         raise InputError(f"{name} holds a {type(image).__name__}: give a list of images")
     if made.dim() != 3:

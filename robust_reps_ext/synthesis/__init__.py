@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..models.loading import Model, as_model, channels_of
+from ..models.loading import Model, Normalize, as_model, channels_of
 from ..results.synthesis import Synthesis
 from ..runtime.errors import InputError
-from ..runtime.images import Images, as_images, as_labels
+from ..runtime.images import Images, as_images
+from ..runtime.labels import as_labels
 from ..runtime.numbers import shown
 from ..runtime.randomness import NOISE, normal
 from .objectives import Objective
@@ -59,6 +60,7 @@ def synthesize(
     stop_when: Callable[[Tensor, Any], Tensor] | None = None,
     target_images: Tensor | None = None,
     numbers: Tensor | None = None,
+    normalize: Normalize = None,
     seed: int = 0,
     progress: bool | Progress = False,
 ) -> Synthesis:
@@ -67,7 +69,8 @@ def synthesize(
     Parameters
     ----------
     model
-        As `load_model` returns it, or anything that it takes.
+        As `load_model` returns it, or a network, a name or a file, which it is made of. A network
+        stays as it is, its mode included.
     objective
         What is optimised, see `robust_reps_ext.synthesis.objectives`.
     target
@@ -86,6 +89,8 @@ def synthesize(
     numbers
         (N,), the number of each image among all that are drawn with `seed`; by default from
         ``settings.first`` on.
+    normalize
+        (mean, std) of each channel for a `model` that `load_model` did not make; see there.
     seed
         Recorded, and used for the noise that nudges starts whose gradient is exactly zero. An
         objective that draws from torch's global generators meets the same numbers in every
@@ -129,7 +134,7 @@ def synthesize(
         )
     if stop_when is not None and not callable(stop_when):
         raise InputError(f"stop_when={shown(stop_when)}: give a function")
-    model = as_model(model)
+    model = as_model(model, normalize)
     target = _rows("target", target)
     start = as_images("start", start, channels_of(model))
     if numbers is not None:

@@ -16,8 +16,10 @@ from typing import Any
 from ..runtime.errors import InputError, near
 
 __all__ = [
+    "DATA_FACTS",
     "DATA_SETS",
     "FAST_COPY",
+    "FOLDER_OPTIONS",
     "IMAGENET_CLASSES",
     "MISFIT",
     "NETWORKS",
@@ -26,6 +28,7 @@ __all__ = [
     "TRAINING_DEFAULTS",
     "WORDNET_IDS",
     "data_set",
+    "data_set_arguments",
     "data_set_class",
     "load",
     "network",
@@ -33,12 +36,14 @@ __all__ = [
     "no_network",
     "objective",
     "register_objective",
+    "three_numbers",
 ]
 
 DATA_SETS = {
     "restricted_imagenet": "robust_reps_ext.datasets.restricted_imagenet:RestrictedImageNet",
     "critters": "robust_reps_ext.datasets.critters:CrittersDataSet",
     "critters_fine": "robust_reps_ext.datasets.critters:CrittersFineDataSet",
+    "folder": "robust_reps_ext.datasets.folder:FolderDataSet",
     "tiny_imagenet": "robust_reps_ext.datasets.tiny_imagenet:TinyImageNet",
     "restricted_tiny_imagenet": "robust_reps_ext.datasets.tiny_imagenet:RestrictedTinyImageNet",
     "webshards": "robust_reps_ext.datasets.webshards:WebShards",
@@ -46,7 +51,7 @@ DATA_SETS = {
 
 _AS_CIFAR = {"epochs": 150, "batch_size": 128, "weight_decay": 5e-4, "step_lr": 50}
 
-# Restricted ImageNet: paper Table 2. Critters: docs/critters.md. Tiny ImageNet: as CIFAR upstream.
+# Restricted ImageNet: paper Table 2. Critters: docs/critters.md. The others: as CIFAR upstream.
 TRAINING_DEFAULTS = {
     "restricted_imagenet": {
         "epochs": 110,
@@ -57,9 +62,13 @@ TRAINING_DEFAULTS = {
     },
     "critters": {"epochs": 16, "batch_size": 128, "weight_decay": 5e-4, "step_lr": 12},
     "critters_fine": {"epochs": 16, "batch_size": 128, "weight_decay": 5e-4, "step_lr": 12},
+    "folder": _AS_CIFAR,
     "tiny_imagenet": _AS_CIFAR,
     "restricted_tiny_imagenet": _AS_CIFAR,
 }
+
+FOLDER_OPTIONS = ("size", "fit", "mean", "std", "split_seed")
+"""What data set ``folder`` is told on the command line."""
 
 OBJECTIVES = {
     "representation_matching": "robust_reps_ext.synthesis.objectives:RepresentationMatching",
@@ -75,6 +84,7 @@ NETWORKS = {
 
 FAST_COPY = "robust_reps_ext.models.fast:checked_copy"
 """What makes the copy of a network that attacks run on."""
+DATA_FACTS = "robust_reps_ext.models.checkpoints.data_facts:data_facts"
 READ_CHECKPOINT = "robust_reps_ext.models.checkpoints:read_checkpoint"
 MISFIT = "robust_reps_ext.models.architectures:misfit"
 IMAGENET_CLASSES = "robust_reps_ext.datasets.imagenet_tree:imagenet_classes"
@@ -116,6 +126,50 @@ def data_set(name: str, folder: str | os.PathLike[str] = "", **arguments: Any) -
         raise InputError.also(TypeError)(
             f"data set {name!r} cannot be opened by its name ({error}): build it in Python"
         ) from error
+
+
+def data_set_arguments(name: str, given: Mapping[str, Any], resume: Any = None) -> dict[str, Any]:
+    """What the data set `name` is told beside its folder, of options `given` and of a checkpoint.
+
+    Parameters
+    ----------
+    name
+        A data set; only ``folder`` is told anything.
+    given
+        Names of `FOLDER_OPTIONS`, and their values; None where they were not given.
+    resume
+        A checkpoint file, whose facts are taken where nothing else was given.
+
+    Raises
+    ------
+    InputError
+        If an option was given for another data set, or is no numbers.
+    """
+    wanted = {option: given.get(option) for option in FOLDER_OPTIONS}
+    wanted = {option: value for option, value in wanted.items() if value is not None}
+    if name != "folder":
+        if wanted:
+            option = next(iter(wanted)).replace("_", "-")
+            raise InputError(f"--{option} is for --dataset folder: {name!r} knows it by itself")
+        return {}
+    for option in ("mean", "std"):
+        value = wanted.get(option)
+        if isinstance(value, str):
+            wanted[option] = three_numbers(option, value)
+    facts = {} if resume is None else dict(load(DATA_FACTS)(load(READ_CHECKPOINT)(resume).raw))
+    facts.pop("name", None)
+    if {"size", "fit"} & {*wanted}:
+        facts.pop("mean", None)  # of other pixels
+        facts.pop("std", None)
+    return {**facts, **wanted}
+
+
+def three_numbers(option: str, text: str) -> list[float]:
+    """The numbers of ``0.5,0.4,0.3``; `InputError` if they are none."""
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise InputError(f"--{option} {text!r}: give three numbers such as 0.5,0.4,0.3") from None
 
 
 def networks(module: ModuleType) -> dict[str, Callable[..., Any]]:

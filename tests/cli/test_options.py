@@ -29,6 +29,7 @@ OWN_WORDS = {
     "out": {"robustify", "models convert"},
     "start": {"robustify"},
     "seed": {"critters", "study"},
+    "size": {"critters"},
     "dataset": {"models convert"},
 }
 REQUIRED = {

@@ -34,9 +34,9 @@ from robust_reps_ext.datasets.tiny_imagenet import TinyImages
 from robust_reps_ext.results.reader import read_results
 from robust_reps_ext.runtime import random_state
 from robust_reps_ext.runtime.errors import InputError
+from robust_reps_ext.runtime.image_files import BadImageError
 from robust_reps_ext.runtime.signals import Interrupted
 from robust_reps_ext.upstream.data.bad_images import BadImages
-from robust_reps_ext.upstream.data.image_files import BadImageError
 from robust_reps_ext.upstream.training.command import run as training
 
 RESTRICTED = "restricted_tiny_imagenet"

@@ -31,8 +31,8 @@ from robust_reps_ext.results.activations import Activations
 from robust_reps_ext.results.reader import read_results
 from robust_reps_ext.results.synthesis import Synthesis
 from robust_reps_ext.results.units import finished_units
+from robust_reps_ext.runtime.image_files import pil_loader
 from robust_reps_ext.upstream.arguments import fill_from_file, number
-from robust_reps_ext.upstream.data.image_files import pil_loader
 from robust_reps_ext.upstream.training.options import GROUPS, entries
 
 OPTIONS = [entries(group) for group in GROUPS]

@@ -15,11 +15,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from typing_extensions import Unpack
 
-from ...models.loading import Model, as_model, channels_of, weights_digest
+from ...models.loading import Model, Normalize, as_model, channels_of, weights_digest
 from ...models.stages import PENULTIMATE, LayersReader, stages
 from ...results.synthesis import Synthesis
 from ...runtime.errors import InputError, OptionError
-from ...runtime.images import Images, as_images, as_labels
+from ...runtime.images import Images, as_images
+from ...runtime.labels import as_labels
 from ...runtime.memory import in_batches
 from ...runtime.modules import evaluating
 from ...synthesis import Progress
@@ -61,6 +62,7 @@ def metamers(
     labels: Any = None,
     group: Tensor | None = None,
     start: str | Images = "noise",
+    normalize: Normalize = None,
     seed: int = 0,
     progress: bool | Progress = False,
     **options: Unpack[Options],
@@ -95,7 +97,7 @@ def metamers(
     group
         Coarse label of each class, (num_classes,) of int64, see `evaluate`: the class is kept where
         the coarse label is. Feather et al. have 16.
-    start
+    start, normalize
         As for `invert`.
     seed
         For the noise, and the order of the null's pairs.
@@ -124,7 +126,7 @@ def metamers(
     >>> made.success.shape, len(made.null)
     (torch.Size([1, 4]), 12)
     """
-    model = as_model(model)
+    model = as_model(model, normalize)
     targets = as_images("images", images, channels_of(model))
     if "layer" in options:
         raise InputError("metamers are made at several layers: give layers=[...]")

@@ -24,6 +24,7 @@ from ...results.result import Result
 from ...runtime.errors import InputError
 from ...runtime.images import Batches, Images, as_images
 from ...runtime.modules import device_of, evaluating
+from ...runtime.numbers import whole
 from ...runtime.randomness import check_seed, own_generators, shuffled
 from ...synthesis import Progress
 from .likeness import MEASURES, alike, ranks
@@ -205,8 +206,7 @@ def null_distribution(
     (20, torch.Size([1, 20, 3]))
     """
     model, seed = as_model(model), check_seed(seed)
-    if pairs < 1 or pairs != int(pairs):
-        raise InputError(f"pairs={pairs}: give a whole number, 1 or more")
+    pairs = whole("pairs", pairs, 1)
     images = _data_set(data)
     size = min(BATCH, len(images))
     shifts = min(SHIFTS, size - 1)

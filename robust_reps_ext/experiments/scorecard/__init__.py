@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ...datasets.critters import coarse_labels
 from ...datasets.samples import validation_samples, validation_set
-from ...models.loading import weights_digest
+from ...models.loading import Model, as_model, weights_digest
 from ...results.records import plain
 from ...runtime.errors import InputError
 from ...synthesis.settings import paper_eps
@@ -34,11 +34,11 @@ FEWEST_SEEDS = 3
 
 
 def scorecard(
-    robust: AttackerModel,
-    standard: AttackerModel,
+    robust: Model,
+    standard: Model,
     data_set: DataSet,
     *,
-    judge: AttackerModel | None = None,
+    judge: Model | None = None,
     group: Tensor | None = None,
     eps: float | None = None,
     seeds: int = FEWEST_SEEDS,
@@ -55,7 +55,8 @@ def scorecard(
     Parameters
     ----------
     robust, standard
-        As `load_model` returns them.
+        As `load_model` returns them, or networks, names or files, whose normaliser is that of
+        their file or of `data_set`. They stay as they are.
     data_set
         As `open_data_set` returns it; its validation part is used.
     judge
@@ -120,16 +121,20 @@ def scorecard(
     eps = paper_eps(images) if eps is None else eps
     if eps <= 0:
         raise InputError(f"eps={eps}: give the radius that the robust model was trained against")
-    models = {"robust": robust, "standard": standard}
-    if judge is not None and weights_digest(judge) in map(weights_digest, models.values()):
+    models = {
+        role: as_model(one, dataset=data_set)
+        for role, one in (("robust", robust), ("standard", standard))
+    }
+    third = None if judge is None else as_model(judge, dataset=data_set)
+    if third is not None and weights_digest(third) in map(weights_digest, models.values()):
         raise InputError(
             "the judge has the weights of a model that it is to judge: give another, or none"
         )
     factors = known_factors(data_set)
     if group is None and factors is not None:
         group = coarse_labels()
-    referee = None if judge is None else Judge(judge, group, factors)
-    everyone = models if judge is None else {**models, "judge": judge}
+    referee = None if third is None else Judge(third, group, factors)
+    everyone = models if third is None else {**models, "judge": third}
     made_with = plain(
         {
             "scale": {"name": "scorecard", **asdict(amounts)},
@@ -175,7 +180,7 @@ def scorecard(
     made_with |= {"seeds": len(every), "seed": seed, "judge_right": right}
     if len(every) < seeds:
         made_with["stopped"] = True
-    return Scorecard(claims, _left_out(values["robust"], judge), made_with)
+    return Scorecard(claims, _left_out(values["robust"], third), made_with)
 
 
 def _values(

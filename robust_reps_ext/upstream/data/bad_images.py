@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from torch.utils.data import default_collate
 
 from ...runtime.errors import InputError
-from .image_files import WAY_OUT, BadImageError
+from ...runtime.image_files import WAY_OUT, BadImageError
 
 __all__ = ["ACTIONS", "BadImages", "Rest", "collate", "readable", "record_of"]
 

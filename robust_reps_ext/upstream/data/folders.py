@@ -7,10 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ...runtime.errors import InputError, one_line
+from ...runtime.image_files import EXTENSIONS
 
 __all__ = ["EXTENSIONS", "find_classes", "make_dataset"]
-
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp", ".jfif")
 
 
 def find_classes(folder: str | os.PathLike[str]) -> tuple[list[str], dict[str, int]]:

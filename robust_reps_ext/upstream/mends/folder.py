@@ -5,9 +5,9 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Any
 
+from ...runtime.image_files import BadImageError, pil_loader
 from ..data.bad_images import record_of
 from ..data.folders import EXTENSIONS, find_classes, make_dataset
-from ..data.image_files import BadImageError, pil_loader
 from ..mend import Mend, bind, mentions
 
 __all__ = ["MENDS"]

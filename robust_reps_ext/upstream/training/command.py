@@ -52,7 +52,9 @@ def main(args: Any, store: Any = None) -> Any:
         random_state.seed_all(seed)
     eval_only = bool(given(args, "eval_only", 0))
     folder = os.path.expanduser(os.path.expandvars(args.data))
-    dataset = registry.data_set(args.dataset, folder)
+    told = {name: given(args, name) for name in registry.FOLDER_OPTIONS}
+    arguments = registry.data_set_arguments(args.dataset, told, given(args, "resume"))
+    dataset = registry.data_set(args.dataset, folder, **arguments)
     dataset.bad_images = BadImages(given(args, "on_bad_image", "stop"))
     with (
         distributed.main_first() if dataset.custom_class else nullcontext()

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 from robustness import defaults as upstream
 
 from ...runtime.errors import InputError
+from ...runtime.image_files import FITS
 from .. import registry
 from ..arguments import given, missing
 from ..attack.attacker import RANDOM_STARTS
@@ -63,6 +64,12 @@ OURS: dict[str, list[list[Any]]] = {
     "MODEL_LOADER_ARGS": [
         ["trust-checkpoint", [0, 1], "run whatever code the checkpoint file holds", 0],
         ["on-bad-image", list(ACTIONS), "at an image that cannot be read", "stop"],
+        ["size", int, "of data set folder: height and width of the images", None],
+        ["fit", list(FITS), "of data set folder: how images become square (default: crop)", None],
+        ["mean", str, "of data set folder: such as 0.5,0.4,0.3; else measured and kept", None],
+        ["std", str, "of data set folder: as --mean", None],
+        ["split-seed", int, "of data set folder: which images are for validation, where there is "
+         "no val/ (default: 0)", None],
     ],
 }  # fmt: skip
 _COMMAND_HELP = {

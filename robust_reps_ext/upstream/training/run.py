@@ -315,7 +315,14 @@ class TrainingRun:
             "amp": self.scaler.state_dict() if self.scaler.is_enabled() else None,
             "random_state": random_state.capture(self.loaders),
             "seed": self.seed,
+            **self._data_facts(),
         }
+
+    def _data_facts(self) -> dict[str, Any]:
+        """What the data set says of itself, for whoever has the checkpoint alone."""
+        images = getattr(self.loaders[0], "dataset", None)
+        facts = getattr(getattr(images, "dataset", images), "facts", None)  # within a Subset
+        return {} if facts is None else {"data_set": facts}
 
 
 def _is_turn(epoch: int, every: int) -> bool:

@@ -68,7 +68,10 @@ def model_dataset_from_store(
                 f"the metadata of {store.path} has no {needed}: give it in overwrite_params"
             )
     folder = os.path.expandvars(params.get("data") or "/tmp/")
-    dataset = registry.data_set(params["dataset"], folder)
+    # Of other data sets, options of these names are a script's own.
+    folder_set = params["dataset"] == "folder"
+    told = registry.data_set_arguments("folder", params, path) if folder_set else {}
+    dataset = registry.data_set(params["dataset"], folder, **told)
     model, _ = make_and_restore_model(arch=params["arch"], dataset=dataset, resume_path=path)
     return model, dataset, Parameters(params)
 

@@ -22,9 +22,9 @@ from robustness import loaders
 from robust_reps_ext.datasets.samples import open_data_set, validation_places, validation_samples
 from robust_reps_ext.datasets.targets import held_out_samples
 from robust_reps_ext.runtime.errors import InputError, one_line
+from robust_reps_ext.runtime.image_files import MOST_ELONGATED, BadImageError, pil_loader
 from robust_reps_ext.upstream.data.bad_images import BadImages
 from robust_reps_ext.upstream.data.folders import find_classes, make_dataset
-from robust_reps_ext.upstream.data.image_files import MOST_ELONGATED, BadImageError, pil_loader
 
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n"
 
@@ -97,7 +97,7 @@ def test_no_other_program_is_started_for_an_image(tmp_path):
     """Pillow hands EPS to Ghostscript, whatever the file's name ends in."""
     (tmp_path / "postscript.jpg").write_bytes(EPS)
     program = (
-        "import sys\nfrom robust_reps_ext.upstream.data.image_files import pil_loader\n"
+        "import sys\nfrom robust_reps_ext.runtime.image_files import pil_loader\n"
         "seen = []\n"
         "sys.addaudithook(lambda event, _: seen.append(event))\n"
         "try:\n    pil_loader(sys.argv[1])\nexcept ValueError:\n"

@@ -1,0 +1,147 @@
+"""--images in the commands that need no labels, and --dataset folder from training to figures."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from robust_reps_ext.cli.own_images import names_of, with_repeated_flag
+from robust_reps_ext.datasets.folder import FolderDataSet
+from robust_reps_ext.results.reader import read_results
+from robust_reps_ext.results.synthesis import Synthesis
+
+pytestmark = pytest.mark.usefixtures("undrawn")
+
+SHORT = ("--iterations", 2)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("ROBUST_REPS_EXT_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    for label, name in enumerate(("cat", "dog")):
+        for i in range(5):
+            path = tmp_path / "photographs" / name / f"{i}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            pixels = np.random.default_rng(10 * label + i).integers(0, 256, (20, 24, 3), np.uint8)
+            Image.fromarray(pixels).save(path)
+    return tmp_path / "photographs"
+
+
+@pytest.fixture
+def checkpoint(photographs, tmp_path):
+    """A file as training on the folder writes it, of an untrained network."""
+    from robustness.model_utils import make_and_restore_model
+
+    data = FolderDataSet(photographs, size=16)
+    torch.manual_seed(0)
+    model, _ = make_and_restore_model(arch="critters_resnet", dataset=data)
+    state = {f"module.{name}": value for name, value in model.state_dict().items()}
+    path = tmp_path / "checkpoint.pt.latest"
+    torch.save({"model": state, "epoch": 1, "data_set": data.facts}, path)
+    return path
+
+
+@pytest.fixture
+def run(command, checkpoint, tmp_path):
+    def call(name, *arguments):
+        status, said, err = command(
+            name, "--model", checkpoint, "--out", tmp_path / "out", *arguments
+        )
+        assert status == 0, err
+        [experiment] = read_results(tmp_path / "out")
+        return experiment, said
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "rows"),
+    [
+        ("invert", SHORT, 2),
+        pytest.param("curve", ("--radii", "1,2", *SHORT), 2, marks=pytest.mark.slow),
+        ("interpolate", ("--steps", 2, *SHORT), 3),
+        ("visualize", ("--coordinates", "3", *SHORT), 4),
+        pytest.param("add-feature", ("--coordinate", 3, *SHORT), 2, marks=pytest.mark.slow),
+        ("activations", ("--coordinates", "3", "--k", 1, *SHORT), 1),
+    ],
+)
+def test_files_are_enough(name, more, rows, run, photographs):
+    files = (photographs / "cat" / "1.png", photographs / "dog" / "2.png")
+    found, _ = run(name, "--images", *files, *more)
+    assert len(found.results) == rows
+    texts = found.results.select_dtypes(exclude="number").astype(str)
+    assert texts.apply(lambda one: one.str.contains(r"\b[12]\b|cat/1|dog/2")).any(axis=None)
+    assert found.metadata["files"] == [str(file) for file in files]
+
+
+def test_images_are_cut_to_the_size_of_the_training(run, photographs):
+    found, _ = run("invert", "--images", str(photographs / "*" / "1.png"), *SHORT)
+    assert found.results["label"].tolist() == ["cat/1", "dog/1"]
+    assert Synthesis.load(found.tensors["inversion"]).images.shape == (2, 3, 16, 16)
+
+
+def test_the_data_set_comes_back_from_the_checkpoint(run, photographs):
+    found, _ = run("invert", "--dataset", "folder", "--data", photographs, "--n", 2, *SHORT)
+    assert {*found.results["label"]} <= {"cat", "dog"}
+    assert Synthesis.load(found.tensors["inversion"]).images.shape == (2, 3, 16, 16)
+
+
+@pytest.mark.slow
+def test_accuracy_on_a_folder(command, checkpoint, photographs, tmp_path):
+    status, said, err = command(
+        "evaluate", "--model", checkpoint, "--dataset", "folder", "--data", photographs,
+        "--attack-steps", 1, "--out", tmp_path / "out",
+    )  # fmt: skip
+    assert status == 0, err
+    assert "PGD-1" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "give --dataset NAME, or --images"),
+        (("--images", "none*.png"), "none*.png: no image file"),
+        (("--images", "{cat}", "--n", 2), "--images and --n exclude each other"),
+        (("--images", "{cat}", "--targets", "kaleidoscope"), "exclude each other"),
+        (("--images", "{cat}", "--start", "images"), "give --start noise or grey"),
+        (("--images", "{cat}", "--mean", "1,2"), "give both --mean and --std"),
+        (("--dataset", "folder", "--data", "{cat}"), "has no class folders"),
+        (("--dataset", "folder"), "is read from a folder"),
+    ],
+)
+def test_what_cannot_be_is_one_line(arguments, message, command, checkpoint, photographs, tmp_path):
+    words = [str(one).format(cat=photographs / "cat") for one in arguments]
+    status, _, err = command(
+        "invert", "--model", checkpoint, *words, *SHORT, "--out", tmp_path / "out"
+    )
+    assert status == 2
+    assert message in err
+    assert err.startswith("error: ") or "\nerror: " in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_pairs_need_an_even_number(command, checkpoint, photographs, tmp_path):
+    status, _, err = command(
+        "curve", "--model", checkpoint, "--images", photographs / "cat", "--out", tmp_path / "out"
+    )
+    assert status == 2
+    assert "5 are no pairs" in err
+
+
+def test_names_are_as_long_as_tells_files_apart():
+    assert names_of(["a/x.png", "b/y.jpg"]) == ("x", "y")
+    assert names_of(["a/x.png", "b/x.png"]) == ("a/x", "b/x")
+    assert names_of(["x.png", "x.jpg"]) == ("x.png", "x.jpg")
+
+
+def test_the_flag_takes_what_a_shell_makes_of_a_pattern():
+    words = ["invert", "--images", "a", "b", "--out", "c", "--images=d"]
+    assert with_repeated_flag(words) == [
+        "invert", "--images", "a", "--images", "b", "--out", "c", "--images=d",
+    ]  # fmt: skip
