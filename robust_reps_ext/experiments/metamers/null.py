@@ -253,8 +253,9 @@ def _data_set(data: Any) -> Any:
 
 def _begun(model: AttackerModel, images: Any, layers: Sequence[str], seed: int, path: Any) -> Null:
     """What the file holds, once it is known to be of this; nothing where there is no file."""
-    some, _ = next(iter(Batches(DataLoader(images, BATCH), channels_of(model))))
-    digest = hashlib.sha256(some.contiguous().numpy().tobytes()).hexdigest()[:16]
+    with own_generators(device_of(model)):  # a loader draws, too
+        some, _ = next(iter(Batches(DataLoader(images, BATCH), channels_of(model))))
+    digest = hashlib.sha256(some.cpu().contiguous().numpy().tobytes()).hexdigest()[:16]
     made_of = {
         "weights": weights_digest(model),
         "images": f"{len(images)}, the first {len(some)} with digest {digest}",
