@@ -83,7 +83,7 @@ def test_a_bar_is_drawn_where_it_is_asked_for(name, model, capsys):
     [
         ({"batch_size": 0}, "batch_size=0"),
         ({"batch_size": 2.5}, "batch_size=2.5"),
-        ({"batch_size": "auto"}, "batch_size='auto'"),
+        ({"batch_size": "most"}, "batch_size='most'"),
         ({"seed": -1}, "seed=-1"),
     ],
 )
