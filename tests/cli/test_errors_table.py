@@ -185,6 +185,18 @@ INPUTS = (
     f"scorecard {SCORECARD} --n 0",
     f"scorecard {SCORECARD} --n 1000",
     f"scorecard {SCORECARD} --out text.txt",
+    f"pairs {FIXED} --n 0",
+    f"pairs {FIXED} --n 20",
+    f"pairs {FIXED} --layer nosuch",
+    f"metamers {FIXED} --layers nosuch",
+    f"metamers {FIXED} --layer body",
+    f"metamers {FIXED} --layers body --pairs 0",
+    f"metamers {FIXED} --layers body --judges missing.pt",
+    "study missing",
+    "study empty",
+    "study results --kind nosuch",
+    "study results --milliseconds 0",
+    "study results --choices nosuch",
 )
 
 
