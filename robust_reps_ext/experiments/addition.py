@@ -103,8 +103,8 @@ def outcomes(model: Model, added: Synthesis, coordinate: int) -> list[str]:
     Returns
     -------
     list of str
-        ``"leads after 96 steps"`` or ``"did not lead in 800 steps"``. Steps are counted as the
-        trace has them, of 800 every eighth, rounded up.
+        ``"leads after 96 steps"``, ``"leads already"`` or ``"did not lead in 800 steps"``. Steps
+        are counted as the trace has them, of 800 every eighth, rounded up.
 
     Examples
     --------
@@ -124,7 +124,11 @@ def outcomes(model: Model, added: Synthesis, coordinate: int) -> list[str]:
     moving = added.trace[:-1] != added.trace[-2:-1] if len(steps) > 1 else added.trace[:0]
     last = [int(column.nonzero().max()) + 1 if column.any() else 0 for column in moving.T]
     return [
-        f"leads after {_steps(steps[at])}" if lead else f"did not lead in {_steps(steps[-1])}"
+        f"did not lead in {_steps(steps[-1])}"
+        if not lead
+        else f"leads after {_steps(steps[at])}"
+        if at
+        else "leads already"
         for lead, at in zip(leads, last, strict=True)
     ]
 

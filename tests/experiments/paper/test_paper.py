@@ -221,7 +221,7 @@ def test_one_coordinate_is_added_to_all_images(interrupted, pair):
     for (run, one), coordinate in zip(additions.items(), chosen, strict=True):
         images = rr.Synthesis.load(found.path / f"{run}.safetensors").images
         leads = (rr.representation(pair[0], images).argmax(dim=1) == coordinate).tolist()
-        assert [said.startswith("leads after") for said in one["said"]] == leads
+        assert [said.startswith("leads") for said in one["said"]] == leads
         assert all(lead or said == "did not lead in 2 steps"
                    for lead, said in zip(leads, one["said"], strict=True))  # fmt: skip
 
