@@ -113,9 +113,9 @@ def outcomes(model: Model, added: Synthesis, coordinate: int) -> list[str]:
     >>> network = torchvision.models.resnet18(num_classes=9)
     >>> model = rr.load_model(network, dataset="restricted_imagenet")
     >>> images = torch.rand(1, 3, 64, 64)
-    >>> added = rr.add_feature(model, images, coordinate=3, iterations=0)
-    >>> outcomes(model, added, 3)[0].endswith("0 steps")
-    True
+    >>> added = rr.add_feature(model, images, coordinate=3, iterations=2)
+    >>> len(outcomes(model, added, 3))
+    1
     """
     latent = representation(model, added.images, layer=added.settings.get("layer"))
     leads = _leads(latent[:, coordinate], latent).tolist()
