@@ -218,9 +218,7 @@ class TinyImageNet(DataSet):
         InputError
             If there is no such network, or torchvision's weights are asked for.
         """
-        known = registry.networks(imagenet_models)
-        for address in registry.NETWORKS.values():
-            known |= registry.load(address)
+        known = registry.networks_with_ours(imagenet_models)
         model: torch.nn.Module = registry.network(self, arch, known, pretrained)
         return model
 

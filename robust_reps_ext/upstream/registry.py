@@ -33,6 +33,7 @@ __all__ = [
     "load",
     "network",
     "networks",
+    "networks_with_ours",
     "no_network",
     "objective",
     "register_objective",
@@ -181,6 +182,14 @@ def networks(module: ModuleType) -> dict[str, Callable[..., Any]]:
         and not name.startswith("_")
         and {"num_classes", "kwargs"} & set(inspect.signature(make).parameters)
     }
+
+
+def networks_with_ours(module: ModuleType) -> dict[str, Callable[..., Any]]:
+    """The networks of a module of upstream's and those of all our data sets, by name."""
+    found = networks(module)
+    for address in NETWORKS.values():
+        found |= load(address)
+    return found
 
 
 def network(
