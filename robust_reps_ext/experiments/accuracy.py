@@ -21,7 +21,7 @@ from ..results.result import Result
 from ..runtime.errors import InputError
 from ..runtime.images import Batches
 from ..runtime.labels import as_labels
-from ..runtime.memory import Fastest
+from ..runtime.memory import Fastest, in_batches
 from ..runtime.modules import device_of, evaluating
 from ..runtime.numbers import number_for_each, real, shown, whole
 from ..runtime.precision import amp_dtype, full_precision, reduced
@@ -32,7 +32,16 @@ if TYPE_CHECKING:
     import pandas
     from matplotlib.figure import Figure
 
-__all__ = ["Accuracies", "Accuracy", "added_up", "attacked_network", "check_attack", "evaluate"]
+__all__ = [
+    "Accuracies",
+    "Accuracy",
+    "added_up",
+    "attacked_network",
+    "check_attack",
+    "evaluate",
+    "line_of",
+    "predicted_labels",
+]
 
 
 @dataclass(frozen=True)
@@ -73,29 +82,31 @@ class Accuracy:
         return float(found.low), float(found.high)
 
 
+def line_of(shares: Sequence[Accuracy], label: str = "") -> Line:
+    """The shares with Wilson's 95% intervals, as figures take them."""
+    low, high = zip(*(one.interval() for one in shares), strict=True)
+    return Line([one.share for one in shares], low, high, label)
+
+
 class Accuracies(Result, tuple[Accuracy, ...]):
     """Clean accuracy, and that under each attack: a tuple of `Accuracy`."""
 
     def figure(self) -> Figure:
         """Bars with Wilson's 95% intervals."""
-        low, high = zip(*(one.interval() for one in self), strict=True)
-        return accuracy_figure([one.name for one in self], [Line(self._shares(), low, high)])
+        return accuracy_figure([one.name for one in self], [line_of(self)])
 
     def to_frame(self) -> pandas.DataFrame:
         """A row for each accuracy, with the ends of Wilson's 95% interval."""
         import pandas
 
-        low, high = zip(*(one.interval() for one in self), strict=True)
+        line = line_of(self)
         rows = pandas.DataFrame([vars(one) for one in self]).drop(columns="by_class")
         rows["balanced"] = [one.balanced for one in self]
         for place, (name, column) in enumerate(
-            {"accuracy": self._shares(), "low": low, "high": high}.items()
+            {"accuracy": line.y, "low": line.low, "high": line.high}.items()
         ):
             rows.insert(1 + place, name, list(column))
         return rows
-
-    def _shares(self) -> list[float]:
-        return [one.share for one in self]
 
     def _told(self) -> tuple[str, str]:
         images = self[0].n if self else 0
@@ -277,6 +288,16 @@ def _probe(
         members = None if group is None else _members(group).to(scores.device)
         seen = _coarse(scores, members).argmax(dim=1)
         model(images, seen, make_adv=True, iterations=1, **pgd)
+
+
+def predicted_labels(model: AttackerModel, images: Tensor, *, batch_size: int = 64) -> Tensor:
+    """The class that a model sees in each of the images (N, C, H, W), (N,) of int64 on the CPU."""
+    device = device_of(model)
+    with evaluating(model), torch.no_grad():
+        scores = in_batches(
+            len(images), batch_size, lambda rows: model(images[rows].to(device))[0].cpu()
+        )
+    return scores.argmax(dim=1)
 
 
 def _check_logits(scores: Any, n: int) -> None:

@@ -10,12 +10,10 @@ import torch
 from torch import Tensor
 
 from ...models.loading import Model, as_model
-from ...results.plots import Line, shares_figure
+from ...results.plots import shares_figure
 from ...results.result import Result
 from ...runtime.errors import InputError
-from ...runtime.memory import in_batches
-from ...runtime.modules import evaluating
-from ..accuracy import Accuracy
+from ..accuracy import Accuracy, line_of, predicted_labels
 from .result import Metamers
 
 if TYPE_CHECKING:
@@ -61,11 +59,7 @@ class Recognition(Result):
 
     def figure(self) -> Figure:
         """The shares by layer, a colour for each judge, with Wilson's 95% intervals."""
-        lines = []
-        for judge in self.judges:
-            shares = self.shares(judge)
-            low, high = zip(*(one.interval() for one in shares), strict=True)
-            lines.append(Line([one.share for one in shares], low, high, judge))
+        lines = [line_of(self.shares(judge), judge) for judge in self.judges]
         return shares_figure(self.layers, lines)
 
     def to_frame(self) -> pandas.DataFrame:
@@ -138,10 +132,7 @@ def recognition(
     loaded = {name: as_model(one) for name, one in judges.items()}
 
     def classes(name: str, images: Tensor) -> Tensor:
-        model = loaded[name]
-        with evaluating(model), torch.no_grad():
-            scores = in_batches(len(images), batch_size, lambda rows: model(images[rows])[0].cpu())
-        seen = scores.argmax(dim=1)
+        seen = predicted_labels(loaded[name], images, batch_size=batch_size)
         return seen if group is None else group[seen]
 
     shape = found.images.shape[:2]

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from ...results.figures import Channels, Row, image_grid
-from ...results.plots import Line, histogram_figure, shares_figure
+from ...results.plots import histogram_figure, shares_figure
 from ...results.result import Result
 from ...results.synthesis import Synthesis
-from ..accuracy import Accuracy
+from ..accuracy import Accuracy, line_of
 from .likeness import MEASURES
 from .null import Null
 
@@ -72,7 +72,7 @@ class Metamers(Result):
     @property
     def own(self) -> Tensor:
         """(L, N, 3), the measures at the layer that each was made for."""
-        return torch.stack([self.measures[i, i] for i in range(len(self.layers))])
+        return _at_its_layer(self.measures)
 
     @property
     def chance(self) -> Tensor:
@@ -97,9 +97,7 @@ class Metamers(Result):
     @property
     def success(self) -> Tensor:
         """(L, N), bool: all measures at its layer lie outside the null, and the class is kept."""
-        outside = self.outside
-        own = torch.stack([outside[i, i].all(dim=1) for i in range(len(self.layers))])
-        return own & self.class_kept
+        return _at_its_layer(self.outside).all(dim=2) & self.class_kept
 
     def shares(self) -> list[Accuracy]:
         """Of each layer, how many metamers are successes, see `Accuracy.interval`."""
@@ -112,9 +110,9 @@ class Metamers(Result):
     def figure(self, *, channels: Channels | None = None) -> Figure:
         """The ladder: targets, and below them the metamers of each layer, with what they lack."""
         rows = [Row(self.targets, "target")]
-        outside = self.outside
+        outside = _at_its_layer(self.outside).all(dim=2)
         for i, layer in enumerate(self.layers):
-            kept, apart = self.class_kept[i].tolist(), outside[i, i].all(dim=1).tolist()
+            kept, apart = self.class_kept[i].tolist(), outside[i].tolist()
             lacks = [
                 ", ".join(["within the null"] * (not far) + ["class lost"] * (not good))
                 for far, good in zip(apart, kept, strict=True)
@@ -124,9 +122,7 @@ class Metamers(Result):
 
     def shares_figure(self) -> Figure:
         """Success by layer, with Wilson's 95% intervals."""
-        shares = self.shares()
-        low, high = zip(*(one.interval() for one in shares), strict=True)
-        return shares_figure(self.layers, [Line([one.share for one in shares], low, high)])
+        return shares_figure(self.layers, [line_of(self.shares())])
 
     def null_figure(self) -> Figure:
         """The null distribution of each measure at each layer, with its metamers' values in it."""
@@ -142,8 +138,7 @@ class Metamers(Result):
         frame = frame.drop(columns="layer", errors="ignore")
         frame.insert(0, "layer", [layer for layer in self.layers for _ in range(n)])
         frame.insert(1, "image", [*range(n)] * len(self.layers))
-        own, chance = self.own.flatten(0, 1), self.chance
-        p = torch.stack([chance[i, i] for i in range(len(self.layers))]).flatten(0, 1)
+        own, p = (_at_its_layer(one).flatten(0, 1) for one in (self.measures, self.chance))
         for i, measure in enumerate(MEASURES):
             frame[measure] = own[:, i].tolist()
             frame[f"{measure}_p"] = p[:, i].tolist()
@@ -187,3 +182,8 @@ class Metamers(Result):
                 raise ValueError(f"{name} of shape {tuple(there.shape)}, not {shape}")
         for layer in self.layers:
             self.null.of(layer)
+
+
+def _at_its_layer(values: Tensor) -> Tensor:
+    """Of (L, L, N, 3) the (L, N, 3) of each layer's metamers at that layer."""
+    return values.diagonal(dim1=0, dim2=1).movedim(-1, 0)

@@ -25,6 +25,7 @@ from ...datasets.targets import held_out_samples, left_out, target_samples
 from ...models.representation import representation, shuffled_coordinates
 from ...results.synthesis import Synthesis
 from ...synthesis.settings import Options, at_size
+from ..accuracy import predicted_labels
 
 __all__ = ["BATCH", "SCALES", "Scale", "Study"]
 
@@ -274,6 +275,4 @@ class Study:
 
     def predicted(self, model: AttackerModel, images: Tensor) -> list[str]:
         """The class that the model gives each image."""
-        with torch.no_grad():
-            scores = torch.cat([model(batch)[0] for batch in images.split(64)])
-        return self.names(scores.argmax(dim=1).cpu())
+        return self.names(predicted_labels(model, images))

@@ -13,7 +13,7 @@ from torch import Tensor
 from ...datasets.critters import COATS, FINE_CLASSES, HUES, Factors
 from ...datasets.samples import Samples, validation_samples, validation_set
 from ...models.representation import representation
-from ...runtime.modules import evaluating
+from ..accuracy import predicted_labels
 from .measures import angle_between
 from .settings import Amounts
 
@@ -44,10 +44,7 @@ class Judge:
 
     def labels(self, images: Tensor) -> Tensor:
         """(N,), what the network takes the images for."""
-        device = next(self.model.parameters()).device
-        with evaluating(self.model), torch.no_grad():
-            scores = torch.cat([self.model(part.to(device))[0] for part in images.split(64)])
-        return scores.argmax(dim=1).cpu()
+        return predicted_labels(self.model, images)
 
     def coarse(self, labels: Tensor) -> Tensor:
         """The coarse label of each label."""
