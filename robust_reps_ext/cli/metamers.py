@@ -46,9 +46,15 @@ def metamers(
         recognition,
     )
     from ..runtime.errors import InputError
+    from ..runtime.numbers import whole
 
     if common.layer is not None:
         raise InputError("--layer: metamers are made at several layers: give --layers")
+    if not common.dataset:
+        raise InputError(
+            "the null distribution is of a data set's validation images: give --dataset"
+        )
+    pairs = whole("pairs", pairs, 1)
     targets = common.samples()
     others = {name: common.load(name, common) for name in judges.split(",")} if judges else {}
     named = layers if layers == "all" else layers.split(",")
@@ -62,6 +68,9 @@ def metamers(
         return found, [{"layer": name, "label": one, "index": i} for one, i in told]
 
     with common.store("metamers", layers=names, pairs=pairs) as store:
+        run, _ = common.in_parts(
+            store, "metamers", make, said=("Matching", "distance"), n=len(names), size=1
+        )
         with console.progress("Pairs", "images", "correlation") as progress:
             null = null_distribution(
                 common.network,
@@ -72,9 +81,6 @@ def metamers(
                 seed=common.seed,
                 progress=progress,
             )
-        run, _ = common.in_parts(
-            store, "metamers", make, said=("Matching", "distance"), n=len(names), size=1
-        )
         found = measured(common.network, run, names, null, batch_size=common.images_at_once)
         found.save(store.path / "found.safetensors")
         pictures = [

@@ -7,6 +7,7 @@ from functools import partial
 import pandas
 import pytest
 import torch
+from PIL import Image
 from robustness.datasets import DATASETS
 
 import robust_reps_ext as rr
@@ -58,3 +59,24 @@ def test_what_it_says_to_wrong_layers(command, tmp_path, given, said):
     status, _, err = command(*GIVEN, *given, "--out", tmp_path / "out")
     assert status == 2
     assert said in err
+
+
+def test_pairs_need_a_data_set(command, tmp_path):
+    """A network whose card names no data set that is drawn, and images of one's own."""
+    torch.manual_seed(0)
+    model = tmp_path / "own.pt"
+    torch.save(DATASETS["critters"]().get_model("critters_resnet").state_dict(), model)
+    Image.new("RGB", (64, 64), (9, 99, 200)).save(tmp_path / "own.png")
+    given = (
+        "--images",
+        tmp_path / "own.png",
+        "--mean",
+        ".5,.5,.5",
+        "--std",
+        ".2,.2,.2",
+        "--size",
+        64,
+    )
+    status, _, err = command("metamers", "--model", model, *given, "--out", tmp_path / "out")
+    assert status == 2
+    assert "give --dataset" in err

@@ -133,7 +133,6 @@ def metamers(
     for name in options.keys() - Options.__annotations__.keys():
         raise OptionError(name, {*Options.__annotations__, "layers", "seed", "progress"})
     names = chosen_layers(model, targets, layers)
-    LayersReader(model, names, targets)  # what it refuses is known before the first step
     given = None if labels is None else as_labels(labels, len(targets))
     if null is None:
         null = null_distribution(
@@ -219,12 +218,13 @@ def layer_of(name: str) -> str | None:
 
 
 def chosen_layers(model: Any, targets: Tensor, layers: str | Sequence[str]) -> list[str]:
-    """The names of layers, of which ``"all"`` are the ends of stages and the penultimate one."""
-    if isinstance(layers, str):
-        if layers != ALL:
-            raise InputError(f'layers={layers!r}: give a list of names, or "{ALL}"')
+    """The names of layers, of which ``"all"`` are the ends of stages and the penultimate one.
+
+    What `LayersReader` refuses is refused here: it is known before the first step.
+    """
+    if layers == ALL:
         return [*stages(model, targets), PENULTIMATE]
-    return list(layers)
+    return LayersReader(model, layers, targets).layers
 
 
 def _check_null(model: Any, null: Null, layers: Sequence[str]) -> None:
