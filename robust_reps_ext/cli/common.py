@@ -24,7 +24,7 @@ from .options import (
     RunOptions,
     like,
 )
-from .own_images import DRAWN, own_samples, size_for
+from .own_images import own_samples, size_for
 
 if TYPE_CHECKING:
     import torch
@@ -70,6 +70,8 @@ class Experiment(RunOptions, FigureOptions, PgdOptions, ImagesOptions, DataOptio
             if not self.dataset:
                 raise InputError("give --dataset NAME, or --images FILE|DIR|GLOB")
             return
+        from ..datasets.samples import DRAWN
+
         count, over = divmod(len(self.paths), self.of_each)
         if over:
             raise InputError(f"--images: {len(self.paths)} are no pairs: give an even number")

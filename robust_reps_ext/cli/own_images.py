@@ -11,11 +11,9 @@ from ..runtime.errors import InputError
 if TYPE_CHECKING:
     from ..datasets.samples import Samples
 
-__all__ = ["DRAWN", "own_samples", "size_for", "with_repeated_flag"]
+__all__ = ["own_samples", "size_for", "with_repeated_flag"]
 
 FLAG = "--images"
-DRAWN = ("critters", "critters_fine")
-"""Data sets that need no folder."""
 
 
 def with_repeated_flag(words: Sequence[str]) -> list[str]:

@@ -89,7 +89,7 @@ class FolderImages(DecodedImages):
         cache: str | os.PathLike[str] | None = None,
         facts: dict[str, Any] | None = None,
     ) -> None:
-        folder = Path(root).expanduser()
+        self.root = folder = Path(root).expanduser()
         parts = parts_of(folder, split_seed)
         part = "train" if train else "val"
         files = getattr(parts, part)
@@ -181,16 +181,18 @@ class FolderDataSet(DataSet):
             raise InputError("give both --mean and --std, or none to have them measured")
         root = Path(data_path).expanduser()
         seed = 0 if split_seed is None else int(split_seed)
-        self.classes = parts_of(root, seed).classes
+        parts = parts_of(root, seed)
+        self.classes = parts.classes
         if classes is not None and tuple(classes) != self.classes:
             apart = sorted({*classes} ^ {*self.classes})
             raise InputError(
                 f"{root} has other classes than the model was trained on ({listed(apart)}): give "
                 "the folder of its training, or one with the same class folders"
             )
-        how = {"size": self.size, "fit": self.fit, "split_seed": seed, "cache": cache}
+        how: dict[str, Any] = {"size": self.size, "fit": self.fit, "split_seed": seed}
+        how["cache"] = cache
         if mean is None or std is None:
-            mean, std = _measured(root, how)
+            mean, std = _measured(FolderImages(root, train=bool(parts.train), **how))
         given = torch.as_tensor(mean).flatten().float(), torch.as_tensor(std).flatten().float()
         if any(len(one) != 3 for one in given) or not bool((given[1] > 0).all()):
             raise InputError(f"mean={mean}, std={std}: give three numbers each, std above 0")
@@ -293,9 +295,8 @@ def _split(root: Path, seed: int) -> Parts:
     return Parts(tuple(classes), train, val)
 
 
-def _measured(root: Path, how: dict[str, Any]) -> tuple[list[float], list[float]]:
-    """Mean and deviation of each channel over training images."""
-    images = FolderImages(root, train=bool(parts_of(root, how["split_seed"]).train), **how)
+def _measured(images: FolderImages) -> tuple[list[float], list[float]]:
+    """Mean and deviation of each channel over images."""
     chosen = sorted(shuffled(len(images), seed=0)[:MEASURED])
     sums, counted = np.zeros((2, 3)), 0
     for start in range(0, len(chosen), 64):
@@ -303,7 +304,7 @@ def _measured(root: Path, how: dict[str, Any]) -> tuple[list[float], list[float]
         counted += pixels.size // 3
         sums += pixels.sum((0, 2, 3)), (pixels**2).sum((0, 2, 3))
     if not counted:
-        raise InputError(f"{root}: none of {len(chosen)} images can be read")
+        raise InputError(f"{images.root}: none of {len(chosen)} images can be read")
     mean, square = sums / counted
     # A channel of one value throughout has no deviation to divide by.
     std = np.sqrt(np.maximum(square - mean**2, 1e-8))
