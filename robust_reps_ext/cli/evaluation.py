@@ -57,7 +57,7 @@ def evaluate(
     from ..experiments.accuracy import check_attack
     from ..experiments.sweeps import accuracies
     from ..models.loading import weights_digest
-    from ..results.plots import Line, accuracy_figure
+    from ..results.plots import accuracy_figure, line_of_rows
     from ..synthesis.settings import paper_eps
 
     steps = numbers("attack-steps", attack_steps, int)
@@ -93,10 +93,7 @@ def evaluate(
         )
         of = {name: [row for row in rows if row["model"] == name] for name in networks}
         names = [f"{row['labels']}, {row['attack']}" for row in of[model[0]]]
-        lines = []
-        for name, some in of.items():
-            shares, low, high = ([row[key] for row in some] for key in ("accuracy", "low", "high"))
-            lines.append(Line(shares, low, high, Path(name).name))
+        lines = [line_of_rows(some, Path(name).name) for name, some in of.items()]
         picture = store.add_figure("accuracy", accuracy_figure(names, lines))
     print(f"L2 eps {radius:.4g}")
     columns = [name for name in rows[0] if name != "by_class"]

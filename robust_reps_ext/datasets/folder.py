@@ -189,8 +189,12 @@ class FolderDataSet(DataSet):
                 f"{root} has other classes than the model was trained on ({listed(apart)}): give "
                 "the folder of its training, or one with the same class folders"
             )
-        how: dict[str, Any] = {"size": self.size, "fit": self.fit, "split_seed": seed}
-        how["cache"] = cache
+        how: dict[str, Any] = {
+            "size": self.size,
+            "fit": self.fit,
+            "split_seed": seed,
+            "cache": cache,
+        }
         if mean is None or std is None:
             mean, std = _measured(FolderImages(root, train=bool(parts.train), **how))
         given = torch.as_tensor(mean).flatten().float(), torch.as_tensor(std).flatten().float()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,14 @@ from ..runtime.errors import InputError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Line", "accuracy_figure", "curve_figure", "histogram_figure", "shares_figure"]
+__all__ = [
+    "Line",
+    "accuracy_figure",
+    "curve_figure",
+    "histogram_figure",
+    "line_of_rows",
+    "shares_figure",
+]
 
 # Told apart by every common kind of sight (Okabe and Ito).
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -38,6 +45,12 @@ class Line:
     low: Any
     high: Any
     label: str = ""
+
+
+def line_of_rows(rows: Sequence[Mapping[str, Any]], label: str = "") -> Line:
+    """The line of rows of a table with ``accuracy``, ``low`` and ``high``."""
+    shares, low, high = ([row[key] for row in rows] for key in ("accuracy", "low", "high"))
+    return Line(shares, low, high, label)
 
 
 def curve_figure(radii: Any, lines: Sequence[Line]) -> Figure:

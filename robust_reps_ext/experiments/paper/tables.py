@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ...results.plots import Line, accuracy_figure
+from ...results.plots import accuracy_figure, line_of_rows
 from ...results.store import ExperimentStore
 from ...results.units import Found
 from ...synthesis import Progress
@@ -54,10 +54,7 @@ def accuracies(study: Study, progress: bool | Progress) -> Found:
             for name, rows in of.items()
         },
     }
-    lines = []
-    for name, rows in of.items():
-        share, low, high = ([row[key] for row in rows] for key in ("accuracy", "low", "high"))
-        lines.append(Line(share, low, high, name))
+    lines = [line_of_rows(rows, name) for name, rows in of.items()]
     return Found(metadata=metadata, plot=lambda: accuracy_figure(columns, lines))
 
 
