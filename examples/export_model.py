@@ -38,8 +38,12 @@ def main() -> None:
     parser.add_argument(
         "--attack-steps", type=int, nargs="+", default=[20, 100], help="steps of that attack"
     )
+    parser.add_argument(
+        "--attacked", type=int, metavar="N", help="attack about so many, evenly chosen; default all"
+    )
     parser.add_argument("--half", action="store_true", help="write half-precision weights")
     parser.add_argument("--command", required=True, help="what trained it, recorded in the card")
+    parser.add_argument("--note", help="what else there is to say of it, recorded in the card")
     args = parser.parse_args()
 
     data = open_data_set(args.dataset, args.data)
@@ -58,8 +62,9 @@ def main() -> None:
         "seed": raw.get("seed"),
         "eps": args.eps,
         "attack": "L2 PGD, step eps / 8, from the image",
-        "accuracies": accuracies(model, data, args.eps, args.attack_steps),
+        "accuracies": accuracies(model, data, args.eps, args.attack_steps, args.attacked),
         "command": args.command,
+        "note": args.note,
         "torch": torch.__version__,
         "sha256": hashlib.sha256(args.out.read_bytes()).hexdigest(),
     }
@@ -84,8 +89,13 @@ def write(path: Path, model: Any, *, half: bool) -> None:
     save_file(tensors, path)
 
 
-def accuracies(model: Any, data: DataSet, eps: float, attack_steps: list[int]) -> dict[str, Any]:
-    """Of the labels on all validation images, and of the animals on those that show one."""
+def accuracies(
+    model: Any, data: DataSet, eps: float, attack_steps: list[int], attacked: int | None = None
+) -> dict[str, Any]:
+    """Of the labels on all validation images, and of the animals on those that show one.
+
+    Clean ones are counted on all of them, those under attack on about `attacked`.
+    """
     images = validation_set(data)
     groups: dict[str, tuple[Any, torch.Tensor | None]] = {data.ds_name: (images, None)}
     if data.ds_name == "critters_fine":
@@ -98,9 +108,11 @@ def accuracies(model: Any, data: DataSet, eps: float, attack_steps: list[int]) -
         groups["restricted_tiny_imagenet"] = Subset(images, of_animals), group
     found = {}
     for labels, (some, group) in groups.items():
-        for one in rr.evaluate(
-            model, some, eps=eps, attack_steps=attack_steps, group=group, batch_size=128
-        ):
+        every = 1 if attacked is None else max(1, len(some) // attacked)
+        few = Subset(some, range(0, len(some), every))
+        how = {"eps": eps, "group": group, "batch_size": 128}
+        _, *broken = rr.evaluate(model, few, attack_steps=attack_steps, **how)
+        for one in (*rr.evaluate(model, some, attack_steps=[], **how), *broken):
             low, high = one.interval()
             found[f"{labels} {one.name}"] = {
                 "accuracy": round(one.share, 4),

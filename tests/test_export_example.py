@@ -57,12 +57,13 @@ def test_photographs_in_half(export, tmp_path, monkeypatch):
     kept = {"epoch": 2, "seed": 3, "course": {"seconds": 90.0}}
     torch.save({"model": network.state_dict(), **kept}, checkpoint)
     card, out = export(
-        "--checkpoint", checkpoint, "--half", "--dataset", "tiny_imagenet", "--data", tree
+        *("--checkpoint", checkpoint, "--half", "--dataset", "tiny_imagenet", "--data", tree),
+        *("--attacked", "4"),
     )
     assert (card["minutes"], card["seed"], card["epoch"]) == (1.5, 3, 2)
     assert {name: one["images"] for name, one in card["accuracies"].items()} == {
         "tiny_imagenet clean": 8,
-        "tiny_imagenet PGD-1": 8,
+        "tiny_imagenet PGD-1": 4,
         "restricted_tiny_imagenet clean": 6,
         "restricted_tiny_imagenet PGD-1": 6,
     }
