@@ -66,19 +66,24 @@ class Experiment(RunOptions, FigureOptions, PgdOptions, ImagesOptions, DataOptio
 
     def __post_init__(self) -> None:
         """Count the images, and find out which data a bundled model was trained on."""
-        if not self.images:
-            if not self.dataset:
-                raise InputError("give --dataset NAME, or --images FILE|DIR|GLOB")
-            return
         from ..datasets.samples import DRAWN
 
+        known = card(self.model) if self.model in bundled() else {}
+        if not self.dataset and known.get("dataset") in DRAWN:
+            object.__setattr__(self, "dataset", known["dataset"])
+        if not self.images:
+            if not self.dataset and self.needs_data:
+                raise InputError("give --dataset NAME, or --images FILE|DIR|GLOB")
+            return
         count, over = divmod(len(self.paths), self.of_each)
         if over:
             raise InputError(f"--images: {len(self.paths)} are no pairs: give an even number")
         object.__setattr__(self, "n", count)
-        known = card(self.model) if self.model in bundled() else {}
-        if not self.dataset and known.get("dataset") in DRAWN:
-            object.__setattr__(self, "dataset", known["dataset"])
+
+    @property
+    def needs_data(self) -> bool:
+        """Whether there is nothing to do without images of a data set, or one's own."""
+        return True
 
     @cached_property
     def paths(self) -> list[str]:
@@ -88,12 +93,17 @@ class Experiment(RunOptions, FigureOptions, PgdOptions, ImagesOptions, DataOptio
         return image_paths(self.images or [])
 
     @cached_property
+    def side(self) -> int:
+        """Height and width of the images that the model takes."""
+        known = self.data_set if self.dataset else None
+        return size_for(self.size, self.network.card, known)
+
+    @cached_property
     def own(self) -> Samples:
         """Images of one's own, as the model takes them."""
         from ..models.loading import channels_of
 
-        told = self.network.card
-        size = size_for(self.size, told, self.data_set if self.dataset else None)
+        told, size = self.network.card, self.side
         fit = self.fit.value if self.fit else told.get("data_set", {}).get("fit", "crop")
         return own_samples(self.paths, size, fit, channels_of(self.network))
 

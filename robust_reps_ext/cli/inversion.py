@@ -11,6 +11,7 @@ from .common import SHOWN, Experiment, numbers, tell
 from .options import DATA, composed, option
 
 if TYPE_CHECKING:
+    from ..datasets.samples import Samples
     from ..results.store import Part
     from ..results.synthesis import Synthesis
 
@@ -41,21 +42,41 @@ class Start(str, Enum):
     grey = "grey"
 
 
-@composed()
-def invert(
-    common: Experiment,
-    *,
+@dataclass(frozen=True, kw_only=True)
+class Inversion(Experiment):
+    """What is inverted, and from where; photographs and patterns do without a data set."""
+
     targets: Annotated[
         Targets,
         option(
             "Validation images, or from outside: patterns, photographs, left-out classes.",
             panel=DATA,
         ),
-    ] = Targets.data,
-    start: Annotated[
-        Start, option("Noise, other validation images, or grey.", panel=DATA)
-    ] = Start.noise,
-) -> None:
+    ] = Targets.data
+    start: Annotated[Start, option("Noise, other validation images, or grey.", panel=DATA)] = (
+        Start.noise
+    )
+
+    @property
+    def needs_data(self) -> bool:
+        """Whether images of a data set are inverted, or begun with."""
+        outside = self.targets in (Targets.kaleidoscope, Targets.photographs)
+        return not outside or self.start is Start.images
+
+    def wanted(self, part: slice) -> Samples:
+        """The targets, some or all."""
+        from ..datasets.targets import target_samples
+
+        if self.images:
+            return self.samples(part)
+        of_data = self.data_set if self.dataset else None
+        return target_samples(
+            self.targets.value, of_data, self.n, size=self.side, seed=self.seed, part=part
+        )
+
+
+@composed()
+def invert(common: Inversion) -> None:
     """Find images that a network represents as it does given ones (section 4.1).
 
     \b
@@ -63,25 +84,19 @@ def invert(
       --n 4 --iterations 300 --out out
     robust-reps invert --model checkpoint.pt.best --dataset restricted_imagenet \\
       --data DIR --n 8 --start images --out out
-    robust-reps invert --model critters-robust --dataset critters_fine \\
-      --targets kaleidoscope --n 4 --iterations 300 --out out
+    robust-reps invert --model photographs-robust --targets photographs \\
+      --n 3 --schedule lbfgs --out out
     """
-    from ..datasets.targets import target_samples
     from ..experiments.inversion import invert as invert_images
     from ..results.figures import panel_figure
     from ..results.layouts import inversions
 
+    targets, start = common.targets, common.start
     if common.images and targets is not Targets.data:
         raise InputError(f"--images and --targets {targets.value} exclude each other: give one")
 
     def make(part: Part, given: dict[str, Any]) -> tuple[Synthesis, Any]:
-        wanted = (
-            common.samples(part.images)
-            if common.images
-            else target_samples(
-                targets.value, common.data_set, common.n, seed=common.seed, part=part.images
-            )
-        )
+        wanted = common.wanted(part.images)
         others = start is Start.images
         sources = common.samples(part.images, skip=common.n).images if others else start.value
         found = invert_images(common.network, wanted.images, start=sources, **given)

@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 BATCH = 32
-MODEL, DATA, PGD, RUN = "Model", "Data", "Optimisation", "Run"
+MODEL, DATA, PGD, RUN, OWN = "Model", "Data", "Optimisation", "Run", "Experiment"
 
 
 class Number(str, Enum):
@@ -275,8 +275,10 @@ def composed(
     """
     others = defaults or {}
 
-    def shared(name: str, default: Any) -> inspect.Parameter:
-        hint = _DECLARED[name]
+    def shared(group: type, name: str, default: Any) -> inspect.Parameter:
+        hint = _DECLARED.get(name)
+        if hint is None:  # the group is that of one command
+            hint = _called(name, get_type_hints(group, include_extras=True)[name], OWN)
         if helps and name in helps:
             hint = _called(name, Annotated[hint.__origin__, like(name, helps[name])], "")
         empty = name in required or default is MISSING
@@ -292,7 +294,7 @@ def composed(
             if is_dataclass(one.annotation):
                 groups[name] = one.annotation
             else:
-                own[name] = one.replace(annotation=_called(name, one.annotation, "Experiment"))
+                own[name] = one.replace(annotation=_called(name, one.annotation, OWN))
         left_out = {*without, *own}
         taken = {
             name: [field for field in fields(group) if field.name not in left_out]
@@ -308,9 +310,14 @@ def composed(
             command(**made, **given)
 
         together = [*own.values()]
-        together += [shared(one.name, one.default) for some in taken.values() for one in some]
+        together += [
+            shared(groups[name], one.name, one.default)
+            for name, some in taken.items()
+            for one in some
+        ]
         # In the help, what must be given comes first, and what no other command takes last.
-        together.sort(key=lambda one: (one.default is not one.empty) * (1 + (one.name in own)))
+        last = {one.name for one in together} - {*_DECLARED} | {*own}
+        together.sort(key=lambda one: (one.default is not one.empty) * (1 + (one.name in last)))
         vars(run)["__signature__"] = inspect.Signature(together)
         run.__annotations__ = {one.name: one.annotation for one in together}
         return run

@@ -15,16 +15,9 @@ from ..runtime.errors import InputError
 
 __all__ = ["PHOTOGRAPHS", "available", "photographs"]
 
-PHOTOGRAPHS = (
-    "astronaut.png",
-    "chelsea.png",
-    "coffee.png",
-    "rocket.jpg",
-    "motorcycle_left.png",
-    "hubble_deep_field.jpg",
-    "retina.jpg",
-    "ihc.png",
-)
+EVERYDAY = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "motorcycle_left.png")
+UNUSUAL = ("hubble_deep_field.jpg", "retina.jpg", "ihc.png")
+PHOTOGRAPHS = (*EVERYDAY, *UNUSUAL)
 """Colour images inside scikit-image, those of everyday things first."""
 
 ALWAYS = {
@@ -38,15 +31,17 @@ _log = logging.getLogger(__name__)
 
 
 def available() -> tuple[str, ...]:
-    """The photographs that are here: scikit-image's, where it is installed, then the three others.
+    """The photographs that are here, those of everyday things first.
+
+    Three come with scikit-learn and matplotlib, eight with scikit-image, where it is installed.
 
     Examples
     --------
     >>> from robust_reps_ext.datasets.photographs import available
-    >>> available()[-3:]
-    ('china.jpg', 'flower.jpg', 'grace_hopper.jpg')
+    >>> [name for name in available() if name in ("china.jpg", "flower.jpg", "grace_hopper.jpg")]
+    ['china.jpg', 'flower.jpg', 'grace_hopper.jpg']
     """
-    return (*(() if _folder("skimage", "data") is None else PHOTOGRAPHS), *ALWAYS)
+    return tuple(ALWAYS) if _folder("skimage", "data") is None else (*EVERYDAY, *ALWAYS, *UNUSUAL)
 
 
 def photographs(n: int, *, size: int = 224) -> Tensor:

@@ -29,7 +29,13 @@ UNLABELLED = -1
 
 
 def target_samples(
-    kind: str, data_set: DataSet, n: int, *, seed: int = 0, part: slice = ALL
+    kind: str,
+    data_set: DataSet | None,
+    n: int,
+    *,
+    size: int | None = None,
+    seed: int = 0,
+    part: slice = ALL,
 ) -> Samples:
     """Take `n` images of a kind, at the size of the data set's validation images.
 
@@ -40,9 +46,11 @@ def target_samples(
         ``"photographs"``: those of installed packages, cut square and resized;
         ``"held-out"``: images of classes that the data set leaves out (Fig. 14b).
     data_set
-        As `open_data_set` returns it.
+        As `open_data_set` returns it; None for what is of no data set, at `size`.
     n
         How many, 1 or more.
+    size
+        Of kaleidoscopes and photographs in pixels, where it is not the data set's.
     seed
         Fixes which, and what is drawn; the photographs are always the first `n`.
     part
@@ -56,7 +64,7 @@ def target_samples(
     Raises
     ------
     InputError
-        If the kind is not known or does not have that many.
+        If the kind is not known, does not have that many, or needs a data set or a size.
 
     Examples
     --------
@@ -67,11 +75,13 @@ def target_samples(
     """
     if kind not in TARGETS:
         raise InputError(f"targets={kind!r} is not known: choose {', '.join(TARGETS)}")
+    if data_set is None and (size is None or kind in ("data", "held-out")):
+        raise InputError(f"targets={kind!r}: give a data set, or of what is of none a size")
     if kind == "data":
         return validation_samples(data_set, n, seed=seed, part=part)
     if kind == "held-out":
         return held_out_samples(data_set, n, seed=seed, part=part)
-    side = validation_samples(data_set, 1, seed=seed).images.shape[-1]
+    side = size or validation_samples(data_set, 1, seed=seed).images.shape[-1]
     if kind == "kaleidoscope":
         images, names = kaleidoscope(n, size=side, seed=seed), ("kaleidoscope",) * n
     else:

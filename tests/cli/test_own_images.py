@@ -92,6 +92,28 @@ def test_the_data_set_comes_back_from_the_checkpoint(run, photographs):
     assert Synthesis.load(found.tensors["inversion"]).images.shape == (2, 3, 16, 16)
 
 
+@pytest.mark.parametrize("kind", ["photographs", "kaleidoscope"])
+def test_what_is_of_no_data_set_needs_none(kind, run):
+    found, _ = run("invert", "--targets", kind, "--n", 2, *SHORT)
+    assert Synthesis.load(found.tensors["inversion"]).target_images.shape == (2, 3, 16, 16)
+
+
+@pytest.mark.parametrize("more", [(), ("--targets", "photographs", "--start", "images")])
+def test_what_is_of_a_data_set_needs_one(more, command, checkpoint, tmp_path):
+    status, _, told = command("invert", "--model", checkpoint, "--out", tmp_path / "out", *more)
+    assert status == 2
+    assert told.strip() == "error: give --dataset NAME, or --images FILE|DIR|GLOB"
+
+
+def test_a_bundled_model_knows_its_critters(command, tmp_path):
+    out = tmp_path / "out"
+    status, _, told = command(
+        "invert", "--model", "critters-standard", "--n", 1, *SHORT, "--out", out
+    )
+    assert status == 0, told
+    assert read_results(out)[0].metadata["dataset"] == "critters_fine"
+
+
 @pytest.mark.slow
 def test_accuracy_on_a_folder(command, checkpoint, photographs, tmp_path):
     status, said, err = command(
