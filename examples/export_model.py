@@ -21,7 +21,7 @@ from torch.utils.data import Subset
 
 import robust_reps_ext as rr
 from robust_reps_ext.datasets import critters
-from robust_reps_ext.datasets.samples import open_data_set, validation_set
+from robust_reps_ext.datasets.samples import DRAWN, class_names, open_data_set, validation_set
 from robust_reps_ext.models.checkpoints import read_checkpoint
 
 
@@ -57,6 +57,7 @@ def main() -> None:
         "data_version": critters.DATA_VERSION if args.dataset.startswith("critters") else None,
         "data": getattr(data, "description", None),
         "classes": model.card["classes"],
+        "data_set": None if args.dataset in DRAWN else told_of(data),
         "epoch": raw.get("epoch"),
         "minutes": round(seconds / 60, 1) if seconds else None,
         "seed": raw.get("seed"),
@@ -71,6 +72,12 @@ def main() -> None:
     card = {name: value for name, value in card.items() if value is not None}
     args.out.with_suffix(".json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(card, indent=2))
+
+
+def told_of(data: DataSet) -> dict[str, Any]:
+    """What a user needs who has only the model: the size of its images, and its classes' names."""
+    image, _ = validation_set(data)[0]
+    return {"name": data.ds_name, "size": image.shape[-1], "classes": class_names(data)}
 
 
 def write(path: Path, model: Any, *, half: bool) -> None:

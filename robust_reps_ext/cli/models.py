@@ -112,6 +112,7 @@ def show(
         known = {"place": "in the package", **card(name)}
         if not as_json:
             known["accuracies"] = percentages(known)
+            known.pop("data_set", None)  # a name for each class
     elif name in PUBLIC:
         known = asdict(PUBLIC[name])
     else:

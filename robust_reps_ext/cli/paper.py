@@ -11,9 +11,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 from ..runtime.errors import InputError
 from . import console
 from .common import leave_to_first, numbers, tell_page
-from .options import DataOptions, LoadOptions, RunOptions, composed, like, option
+from .flags import folder
+from .options import (
+    DataOptions,
+    ImagesOptions,
+    LoadOptions,
+    RunOptions,
+    composed,
+    like,
+    option,
+)
+from .own_images import own_samples
 
 if TYPE_CHECKING:
+    from robustness.datasets import DataSet
+
     from ..experiments.paper.units import Unit
 
 __all__ = ["demo", "paper"]
@@ -63,24 +75,94 @@ def paper(
 
 
 @composed(defaults={"out": Path("demo")}, without=("arch", "trust_checkpoint", "save_interval"))
-def demo(loading: LoadOptions, run: RunOptions) -> None:
+def demo(
+    loading: LoadOptions,
+    run: RunOptions,
+    own: ImagesOptions,
+    *,
+    data: Annotated[
+        Path | None,
+        option("Folder of Tiny ImageNet, of which photographs are taken.", "DIR", callback=folder),
+    ] = None,
+) -> None:
     """Make the paper's figures with the bundled models, in minutes.
+
+    Of photographs first: those that come with installed packages, your own, or Tiny ImageNet's.
+    Then of critters, of which every factor is known.
 
     \b
     robust-reps demo --out out
+    robust-reps demo --images photographs --out out
     """
-    from ..models.zoo.bundled import bundled, card
+    from ..models.zoo.bundled import card
 
-    names = {"robust": "critters-robust", "standard": "critters-standard"}
-    if "critters-vgg" in bundled():
-        names["vgg"] = "critters-vgg"
-    missing = [name for name in names.values() if name not in bundled()]
-    if missing:
-        raise InputError(
-            f"the package holds no model {missing[0]!r}: use robust-reps paper with your own"
+    if own.images and data is not None:
+        raise InputError("--images and --data exclude each other: give one of them")
+    pair = {role: f"photographs-{role}" for role in ("robust", "standard")}
+    _run_photographs(pair, loading, _photographs(own.images, data), run)
+    names = {role: f"critters-{role}" for role in ("robust", "standard", "vgg")}
+    critters = DataOptions(dataset="critters_fine")
+    _run(names, loading, critters, run, scale="quick", eps=card(names["robust"])["eps"])
+
+
+MOST = 8
+"""Photographs that the demo looks at."""
+SIDE = 64
+
+
+def _photographs(own: Sequence[str] | None, data: Path | None) -> DataSet:
+    from ..datasets.given_images import GivenImages
+    from ..datasets.photographs import available, photographs
+    from ..datasets.samples import open_data_set
+    from ..runtime.image_files import image_paths
+
+    if data is not None:
+        return open_data_set("tiny_imagenet", data)
+    if own:
+        paths = image_paths(own)
+        if len(paths) < 2:
+            raise InputError(f"--images {paths[0]}: the demo sets out from one image to another")
+        found = own_samples(paths[:MOST], SIDE, "crop", 3)
+        return GivenImages(found.images, found.names)
+    names = available()[:MOST]
+    called = [Path(name).stem.replace("_", " ") for name in names]
+    return GivenImages(photographs(len(names), size=SIDE), called)
+
+
+def _run_photographs(
+    names: dict[str, str], loading: LoadOptions, photographs: DataSet, run: RunOptions
+) -> None:
+    from ..datasets.samples import validation_set
+    from ..experiments.paper import run_paper
+    from ..experiments.paper.units import PHOTOGRAPHS
+    from ..models.loading import load_model
+    from ..models.zoo.bundled import card
+    from ..runtime.modules import own_device
+
+    device = loading.device or own_device()
+    n = min(MOST, len(validation_set(photographs)))
+    robust, standard = (load_model(name, device=device) for name in names.values())
+    with console.quiet() as tell:
+        run_paper(
+            robust,
+            standard,
+            photographs,
+            run.out,
+            units=PHOTOGRAPHS,
+            scale="quick",
+            schedule="lbfgs",
+            iterations=150,
+            step_size=None,
+            images=n,
+            pairs=min(3, n),
+            seeds=min(3, n + 1),
+            eps=card(names["robust"])["eps"],
+            classes=card(names["robust"])["data_set"]["classes"],
+            seed=run.seed,
+            names=names,
+            overwrite=run.overwrite,
+            watch=_watch(run.out, tell),
         )
-    data = DataOptions(dataset="critters_fine")
-    _run(names, loading, data, run, scale="quick", eps=card(names["robust"])["eps"])
 
 
 def _run(

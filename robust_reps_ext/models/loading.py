@@ -271,7 +271,7 @@ def _from_file(
         "epoch": facts.get("epoch") if checkpoint.epoch is None else checkpoint.epoch,
         "accuracies": checkpoint.accuracies or facts.get("accuracies", {}),
     }
-    known_data = data_facts(checkpoint.raw)
+    known_data = data_facts(checkpoint.raw) or facts.get("data_set")
     if known_data:
         model.card["data_set"] = known_data
     if checkpoint.unsafe_imports:

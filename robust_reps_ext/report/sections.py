@@ -148,7 +148,7 @@ def sections(
         for run, synthesis in runs.items():
             page.traces[f"{name}-{run}"] = trace(synthesis, encode)
         section = {key: about[key] for key in ("id", "kind", "numbers", "title", "metadata")}
-        section["lead"], section["look"] = LEADS.get(name, ("", ""))
+        section["lead"], section["look"] = LEADS.get(name.removeprefix("photographs-"), ("", ""))
         for synthesis in list(runs.values())[:1]:
             said = as_colors(synthesis.images, channels)[1]
             section["lead"] += f" Of the images {said} are shown." if said else ""

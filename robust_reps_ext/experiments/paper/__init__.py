@@ -13,6 +13,7 @@ from robustness.attacker import AttackerModel
 from robustness.datasets import DataSet
 from torch import Tensor
 
+from ...datasets.given_images import GivenImages
 from ...datasets.samples import class_names, validation_set
 from ...models.loading import weights_digest
 from ...models.representation import representation
@@ -50,6 +51,8 @@ def run_paper(
     names: Mapping[str, str] | None = None,
     overwrite: bool = False,
     watch: Callable[[Unit], AbstractContextManager[Progress | bool]] | None = None,
+    units: Sequence[Unit] = UNITS,
+    classes: Sequence[str] | None = None,
     **changes: Any,
 ) -> list[FinishedUnit]:
     """Make what `UNITS` lists, each in a directory of `out`, and skip what is there already.
@@ -66,7 +69,8 @@ def run_paper(
         and the first is added to images (Fig. 11); default none, and the one that leads in most
         validation images.
     data_set
-        As `open_data_set` returns it; its validation part is used.
+        As `open_data_set` returns it; its validation part is used. Of a few images without labels,
+        `robust_reps_ext.datasets.given_images.GivenImages`, for `PHOTOGRAPHS`.
     out
         Directory of results. The same call goes on where one was interrupted, and several
         processes that are called alike share the work.
@@ -86,6 +90,10 @@ def run_paper(
         it, they are an error.
     watch
         ``with watch(unit) as progress`` is put around each unit.
+    units
+        Which figures and tables: `UNITS`, or `PHOTOGRAPHS`, which stand beside them in `out`.
+    classes
+        Names of the classes that the networks know; default: those of the data.
     **changes
         Fields of `Scale` to replace: ``images=4``.
 
@@ -120,7 +128,7 @@ def run_paper(
     study = Study(
         models=models,
         data_set=data_set,
-        classes=class_names(data_set, images),
+        classes=class_names(data_set, images) if classes is None else classes,
         scale=replace(SCALES[scale], **changes),
         eps=paper_eps(first) if eps is None else eps,
         group=group,
@@ -131,7 +139,7 @@ def run_paper(
         size = representation(robust, first[None]).shape[1]
         check_coordinates(study.selected, size)
     check_attack(study.eps, study.scale.attack_steps)
-    if study.scale.needed > len(images):
+    if study.scale.needed > len(images) and not isinstance(data_set, GivenImages):
         raise InputError(
             f"scale={scale!r} takes {study.scale.needed} validation images, "
             f"{data_set.ds_name!r} has {len(images)}: add some, or choose a smaller scale"
@@ -139,21 +147,24 @@ def run_paper(
     made_with = _made_with(study, scale, first.shape[-1], names or {})
     digest = digest_of(made_with)
     unfinished = Path(out, UNFINISHED)
-    with suppress(OSError):  # there is none of version 0.1, or another process has renamed it
-        Path(out, ".claims").rename(unfinished)
-    folder = _begun(Path(out), made_with, overwrite)
+    if units is UNITS:
+        with suppress(OSError):  # there is none of version 0.1, or another process has renamed it
+            Path(out, ".claims").rename(unfinished)
+    else:
+        unfinished = Path(out, f"{UNFINISHED}-{units[0].id}")
+    folder = _begun(Path(out), unfinished, units, made_with, overwrite)
     unfinished.mkdir(exist_ok=True)
-    units = {unfinished / unit.id: unit.of(data_set.ds_name) for unit in UNITS}
+    made_at = {unfinished / unit.id: unit.of(data_set.ds_name) for unit in units}
 
     def done() -> dict[str, FinishedUnit]:
         return {unit.manifest["id"]: unit for unit in finished_units(out, ORDER, digest=digest)}
 
     def complete(path: Path) -> bool:
-        return units[path].id in done()
+        return made_at[path].id in done()
 
-    with closing(folder.shared(list(units), finished=complete)) as free:
+    with closing(folder.shared(list(made_at), finished=complete)) as free:
         for path in free:
-            unit = units[path]
+            unit = made_at[path]
             snapshots = unfinished / f"{unit.id}-snapshots"
             with suppress(OSError):  # as version 0.1 called it
                 (unfinished / f"{unit.id}-places").rename(snapshots)
@@ -162,16 +173,18 @@ def run_paper(
                 keep(out, unit, found, {"digest": digest, "study": made_with})
             shutil.rmtree(snapshots, ignore_errors=True)
     made = done()
-    return [made[unit.id] for unit in UNITS]
+    return [made[unit.id] for unit in units]
 
 
-def _begun(out: Path, made_with: Any, overwrite: bool) -> WorkFolder:
-    """The folder, once it is known that its figures have these settings."""
-    settings = out / UNFINISHED / "settings.json"
+def _begun(
+    out: Path, unfinished: Path, units: Sequence[Unit], made_with: Any, overwrite: bool
+) -> WorkFolder:
+    """The folder, once it is known that these figures in it have these settings."""
+    settings = unfinished / "settings.json"
 
     def begun() -> dict[Path, Any]:
-        units = finished_units(out, [unit.id for unit in UNITS])
-        found = {unit.path: unit.manifest["study"] for unit in units}
+        finished = finished_units(out, [unit.id for unit in units])
+        found = {unit.path: unit.manifest["study"] for unit in finished}
         return {out: read_json(settings), **found}
 
     def begin() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...datasets.given_images import GivenImages
 from ...datasets.patterns import kaleidoscope
 from ...models.representation import representation
 from ...results.plots import Line, curve_figure
@@ -42,6 +43,9 @@ def inversion_from_noise(study: Study, progress: bool | Progress) -> Found:
     """Fig. 6, 13b, 14b, 15: only R(x) is known, of the data's images and of others."""
     n = study.scale.images
     known = study.samples(n)
+    if isinstance(study.data_set, GivenImages):  # of which nobody says what is like them
+        metadata = {"labels": list(known.names), "start": "noise"}
+        return _inversions(study, known.images, "noise", metadata, progress, frames=12)
     strange, kind = study.strangers(n)
     targets = torch.cat([known.images, strange.images])
     metadata = {
@@ -55,7 +59,7 @@ def inversion_from_noise(study: Study, progress: bool | Progress) -> Found:
 def pairs_of_images(study: Study, progress: bool | Progress) -> Found:
     """Fig. 2: images that a standard network represents almost equally, and that look different."""
     n = study.scale.pairs
-    targets, sources = study.samples(n), study.samples(n, skip=study.scale.images)
+    targets, sources = study.samples(n), study.others(n)
     run = study.made(
         "standard",
         near_pairs,
@@ -70,7 +74,7 @@ def pairs_of_images(study: Study, progress: bool | Progress) -> Found:
 def inversion_from_images(study: Study, progress: bool | Progress) -> Found:
     """Fig. 3, 13a, 16: from another image."""
     targets = study.samples(study.scale.images)
-    sources = study.samples(study.scale.images, skip=study.scale.images)
+    sources = study.others(study.scale.images)
     metadata = {
         "labels": list(targets.names),
         "sources": list(sources.names),
@@ -89,7 +93,7 @@ def inversion_of_kaleidoscopes(study: Study, progress: bool | Progress) -> Found
 def within_radii(study: Study, progress: bool | Progress) -> Found:
     """Fig. 4, 5: how near R(x2) an image comes within a ball around x1."""
     n = study.scale.pairs
-    targets, sources = study.samples(n), study.samples(n, skip=study.scale.images)
+    targets, sources = study.samples(n), study.others(n)
     radii = torch.tensor([at_size(radius, targets.images) for radius in study.scale.radii])
     runs = {
         name: study.made(
@@ -123,7 +127,7 @@ def within_radii(study: Study, progress: bool | Progress) -> Found:
 def interpolations(study: Study, progress: bool | Progress) -> Found:
     """Fig. 12, 17, 18: between two images by way of their representations."""
     n = study.scale.pairs
-    left, right = study.samples(n), study.samples(n, skip=study.scale.images)
+    left, right = study.samples(n), study.others(n)
     runs = {
         name: study.made(
             name,

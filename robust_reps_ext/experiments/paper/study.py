@@ -14,6 +14,7 @@ from robustness.datasets import DataSet
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
+from ...datasets.given_images import GivenImages
 from ...datasets.photographs import available
 from ...datasets.samples import (
     Samples,
@@ -221,6 +222,19 @@ class Study:
     def samples(self, n: int, skip: int = 0) -> Samples:
         """Validation images in the order that the seed fixes."""
         return validation_samples(self.data_set, n, skip=skip, seed=self.seed)
+
+    def others(self, n: int) -> Samples:
+        """As many validation images beside those; of given images the next of each, in a circle."""
+        if not isinstance(self.data_set, GivenImages):
+            return self.samples(n, skip=self.scale.images)
+        every = self.samples(len(validation_set(self.data_set)))
+        places = [(i + 1) % len(every.names) for i in range(n)]
+        return Samples(
+            every.images[places],
+            every.labels[places],
+            tuple(every.names[i] for i in places),
+            every.indices[places],
+        )
 
     def strangers(self, n: int) -> tuple[Samples, str]:
         """At most n images of no class in the data, and what they are.

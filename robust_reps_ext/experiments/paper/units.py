@@ -22,7 +22,7 @@ from .figures import (
 from .study import Study
 from .tables import accuracies
 
-__all__ = ["ORDER", "UNITS", "Unit"]
+__all__ = ["ORDER", "PHOTOGRAPHS", "UNITS", "Unit"]
 
 
 @dataclass(frozen=True)
@@ -71,10 +71,18 @@ UNITS: tuple[Unit, ...] = (
 )
 """In the order in which they are made: pictures first."""
 
+PHOTOGRAPHS: tuple[Unit, ...] = tuple(
+    replace(unit, id=f"photographs-{unit.id}", title=f"Photographs: {unit.title.lower()}")
+    for unit in UNITS
+    if unit.id in ("fig6", "fig3", "fig7", "fig11", "fig12")
+)
+"""Those that need no labels, of photographs beside another data set."""
+
 # Of version 0.1, which had it apart from Fig. 6.
 FORMER = "fig14b"
 
 ORDER = (
+    *(unit.id for unit in PHOTOGRAPHS),
     *(unit.id for unit in UNITS[:4]),
     FORMER,
     *(unit.id for unit in UNITS[4:]),

@@ -124,7 +124,8 @@ def _silent(name: str) -> Iterator[None]:
 
 def _facts_of_bundled(name: str) -> dict[str, Any]:
     known = card(name)
-    return {"epoch": known.get("epoch"), "accuracies": percentages(known)}
+    facts = {name: known[name] for name in ("epoch", "data_set") if name in known}
+    return facts | {"accuracies": percentages(known)}
 
 
 def _of_torchvision(text: str) -> Source:
