@@ -1,8 +1,8 @@
 """Whether images exist whose R(x) lies between two: ``python benchmarks/interpolation.py``.
 
 For pairs of validation images, the targets lambda R(x1) + (1 - lambda) R(x2) of equation (6) are
-sought from other starts, with more steps, and without the bounds [0, 1] of pixels. Beside them stand
-how near the images' own R(x) is reached, and how far real images are from the targets. All
+sought from other starts, with more steps, and without the bounds [0, 1] of pixels. Beside them
+stand how near the images' own R(x) is reached, and how far real images are from the targets. All
 distances are relative, as in equation (4): the mean over targets, and the least and largest.
 """
 
@@ -86,7 +86,9 @@ def main() -> None:
     blend = torch.cat([one * left + (1 - one) * right for one in shares])
     apart = torch.stack([relative(one.repeat(3, 1), target) for one in ends])
     told("targets, from the nearer end", apart.amin(0))
-    told("targets, from the R of the pixel blend", relative(rr.representation(model, blend), target))
+    told(
+        "targets, from the R of the pixel blend", relative(rr.representation(model, blend), target)
+    )
     told(f"targets, from the nearest of {len(known)} real images", away.amin(1))
     told(f"images' own R, from the nearest of {len(known)} others", others.amin(1))
 
