@@ -56,6 +56,15 @@ def page(request, browser, written):
     assert said == []
 
 
+def test_the_axes_of_the_chart_can_be_read(page):
+    """The chart shrinks with the window, and its words do not."""
+    heights = page.locator(".chart .axis").evaluate_all(
+        "texts => texts.map(text => text.getBoundingClientRect().height)"
+    )
+    assert len(heights) > 4
+    assert min(heights) >= 10
+
+
 def sources(page, selector):
     return page.locator(selector).evaluate_all("images => images.map(image => image.src)")
 
