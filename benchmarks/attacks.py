@@ -25,7 +25,7 @@ from robust_reps_ext.datasets import critters
 from robust_reps_ext.experiments.attacks import attacked_network, check_attack
 
 OF_AUTOATTACK = ("apgd-ce", "apgd-t")
-RADII = {"critters-robust": {"2": 1.5, "inf": 0.03}, "critters-standard": {"2": 0.1, "inf": 0.002}}
+RADII = {"critters-robust": {"2": 4.0, "inf": 0.06}, "critters-standard": {"2": 0.6, "inf": 0.01}}
 NORMS = {"2": "L2", "inf": "Linf"}
 
 
@@ -44,7 +44,7 @@ class Logits(nn.Module):
 def right_images(model: AttackerModel, n: int) -> tuple[Tensor, Tensor]:
     """The first n critters that the network sees right, and their labels."""
     drawn = critters.draw(4 * n, seed=11)
-    images, labels = drawn.images / 255, drawn.labels
+    images, labels = drawn.images / 255, drawn.fine_labels
     with torch.no_grad():
         seen = torch.cat([model(some)[0].argmax(1) for some in images.split(64)])
     right = (seen == labels).nonzero().squeeze(1)[:n]
