@@ -39,6 +39,9 @@ CALLS = {
     "add_feature": lambda m, x: rr.add_feature(m, x, coordinate=1, **SHORT),
     "most_activating": lambda m, x: rr.most_activating(m, loader(x), coordinates=[0], k=2),
     "evaluate": lambda m, x: rr.evaluate(m, loader(x), eps=0.5, attack_steps=[2]),
+    "evaluate by apgd": lambda m, x: rr.evaluate(
+        m, loader(x), radii=(0.1, 0.5), attack="standard", attack_steps=[1]
+    ),
     "metamers": lambda m, x: rr.metamers(m, x, layers=["body.2"], **SHORT),
     "synthesize": lambda m, x: rr.synthesize(
         m, rr.CoordinateMaximization(), torch.tensor([0, 1, 2, 3]), x, Settings(1.0, 0.5, 2)
@@ -49,7 +52,7 @@ CALLS = {
 every_call = pytest.mark.parametrize("name", CALLS)
 
 
-WITHOUT_IMAGES = ("representation", "most_activating", "evaluate")
+WITHOUT_IMAGES = ("representation", "most_activating", "evaluate", "evaluate by apgd")
 
 
 def syntheses(result):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from . import console
 from .common import AllOrN, numbers, tell, validation_images
@@ -20,15 +21,31 @@ from .options import (
 
 if TYPE_CHECKING:
     import torch
+    from matplotlib.figure import Figure
 
 __all__ = ["evaluate"]
 
 
+class Attacks(str, Enum):
+    """What images are attacked with, see `robust_reps_ext.experiments.accuracy.evaluate`."""
+
+    pgd = "pgd"
+    apgd = "apgd"
+    standard = "standard"
+
+
+class Ball(str, Enum):
+    """Where attacked images stay, in upstream's words."""
+
+    l2 = "2"
+    linf = "inf"
+
+
 @composed(
     helps={
-        "eps": "L2 radius; default: the paper's 3 at 224 pixels, and as much less as images are "
-        "smaller.",
-        "step_size": "Default: eps / 8.",
+        "eps": "Radius; default: the paper's L2 radius 3 at 224 pixels, and as much less as "
+        "images are smaller.",
+        "step_size": "Of PGD; default: eps / 8.",
     },
     without=("iterations", "schedule", "save_interval"),
 )
@@ -43,11 +60,23 @@ def evaluate(
         like("model", "Checkpoint file, or name of a bundled model; may be given several times."),
     ],
     n: AllOrN = None,
-    attack_steps: Annotated[str, option("PGD steps of each attack.", "N,N", PGD)] = "20,100",
+    attack: Annotated[
+        Attacks,
+        option("PGD, Auto-PGD, or the worst case of Auto-PGD on two losses.", panel=PGD),
+    ] = Attacks.pgd,
+    attack_steps: Annotated[
+        str | None, option("Steps of each attack; default: 20,100, Auto-PGD 100.", "N,N", PGD)
+    ] = None,
+    constraint: Annotated[Ball, option("Norm of the ball.", panel=PGD)] = Ball.l2,
+    radii: Annotated[
+        str | None, option("Radii, ascending, instead of --eps: a curve.", "R,R,...", PGD)
+    ] = None,
 ) -> None:
-    """Measure accuracy on clean images and under PGD (Tables 4, 5).
+    """Measure accuracy on clean images and under attack (Tables 4, 5).
 
-    On critters_fine also that of the nine animals, with an attack that aims at the animal.
+    On critters_fine also that of the nine animals, with an attack that aims at the animal. With
+    --attack standard an image counts that withstands Auto-PGD on the cross-entropy and on the DLR
+    loss towards nine other labels. OUT/robustbench has a JSON file for each model.
 
     \b
     robust-reps evaluate --model critters-robust --model critters-standard \\
@@ -57,18 +86,36 @@ def evaluate(
     from ..experiments.accuracy import check_attack
     from ..experiments.sweeps import accuracies
     from ..models.loading import weights_digest
-    from ..results.plots import accuracy_figure, line_of_rows
+    from ..results.robustbench import robustbench_entry, write_robustbench
+    from ..runtime.errors import InputError
     from ..synthesis.settings import paper_eps
 
-    steps = numbers("attack-steps", attack_steps, int)
+    steps = None if attack_steps is None else numbers("attack-steps", attack_steps, int)
+    lengths = None if radii is None else numbers("radii", radii, float)
+    if lengths is not None and pgd.eps is not None:
+        raise InputError("--eps is what --radii give here: leave one of them out")
+    if constraint is Ball.linf and lengths is None and pgd.eps is None:
+        raise InputError("--constraint inf: the paper has no radius for it: give --eps or --radii")
     networks = {name: loading.load(name, data) for name in model}
     groups: dict[str, torch.Tensor | None] = {f"{data.data_set.num_classes} classes": None}
     if data.dataset == "critters_fine":
         groups["9 animals"] = coarse_labels()
+    classes = next(iter(groups))
     images, _ = validation_images(data, n, run.seed)
     radius = paper_eps(images[0][0]) if pgd.eps is None else pgd.eps
-    check_attack(radius, steps)
-    settings = {"eps": radius, "step_size": pgd.step_size, "attack_steps": steps, "n": n}
+    norm = constraint.value
+    chosen: dict[str, Any] = {"attack": attack.value, "constraint": norm, "radii": lengths}
+    made = check_attack(radius, steps, step_size=pgd.step_size, **chosen)
+    settings: dict[str, Any] = {
+        "eps": radius,
+        "step_size": pgd.step_size,
+        "attack_steps": list(made.steps),
+        "n": n,
+        # What version 0.1 did not know is kept where it is not as it was then.
+        **({} if attack is Attacks.pgd else {"attack": attack.value}),
+        **({} if constraint is Ball.l2 else {"constraint": norm}),
+        **({} if lengths is None else {"radii": list(made.radii)}),
+    }
     provenance = {
         "dataset": data.dataset,
         "data": str(data.data or ""),
@@ -84,17 +131,50 @@ def evaluate(
             networks,
             images,
             eps=radius,
-            attack_steps=steps,
+            attack_steps=made.steps,
             step_size=pgd.step_size,
             groups=groups,
             precision=pgd.precision.value,
             batch_size=pgd.batch_size or pgd.images_at_once,
+            seed=run.seed,
             watch=lambda what: console.progress(what, "images"),
+            **chosen,
         )
-        of = {name: [row for row in rows if row["model"] == name] for name in networks}
-        names = [f"{row['labels']}, {row['attack']}" for row in of[model[0]]]
-        lines = [line_of_rows(some, Path(name).name) for name, some in of.items()]
-        picture = store.add_figure("accuracy", accuracy_figure(names, lines))
-    print(f"L2 eps {radius:.4g}")
+        picture = store.add_figure("accuracy", _figure(rows, made.radii, norm))
+        for name, network in networks.items():
+            entry = robustbench_entry(
+                Path(name).stem,
+                [row for row in rows if (row["model"], row["labels"]) == (name, classes)],
+                dataset=str(data.dataset),
+                architecture=str(network.card.get("arch", "")),
+                eps=made.radii[-1],
+            )
+            write_robustbench(store.path / "robustbench" / f"{Path(name).stem}.json", entry)
+    told = ", ".join(f"{one:.4g}" for one in made.radii)
+    print(f"{'L2' if norm == '2' else 'L-infinity'} eps {told}")
     columns = [name for name in rows[0] if name != "by_class"]
     tell(columns, ([row[name] for name in columns] for row in rows), [store.path, picture])
+
+
+def _figure(rows: list[dict[str, Any]], radii: tuple[float, ...], norm: str) -> Figure:
+    """Bars for each model; of several radii curves, named by what tells them apart."""
+    from ..results.plots import accuracy_figure, line_of_rows, robustness_figure
+
+    models = dict.fromkeys(row["model"] for row in rows)
+    of = {name: [row for row in rows if row["model"] == name] for name in models}
+    if len(radii) < 2:
+        names = [f"{row['labels']}, {row['attack']}" for row in of[rows[0]["model"]]]
+        return accuracy_figure(
+            names, [line_of_rows(some, Path(name).name) for name, some in of.items()]
+        )
+    keys = ("model", "labels", "attack")
+    curves: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for row in rows:
+        if row["attack"] != "clean":
+            curves.setdefault(tuple(row[key] for key in keys), []).append(row)
+    tell_apart = [i for i in range(len(keys)) if len({curve[i] for curve in curves}) > 1]
+    lines = [
+        line_of_rows(some, ", ".join(Path(curve[i]).name for i in tell_apart))
+        for curve, some in curves.items()
+    ]
+    return robustness_figure(radii, lines, norm)

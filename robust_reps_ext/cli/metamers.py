@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from . import console
-from .common import Experiment, tell
-from .options import Steps, composed, option
+from .common import Experiment, tell, tell_page
+from .options import Steps, composed, like, option
 
 if TYPE_CHECKING:
     from ..results.store import Part
@@ -25,6 +27,9 @@ def metamers(
     pairs: Annotated[int, option("Pairs of validation images in the null distribution.")] = 10_000,
     judges: Annotated[
         str | None, option("Networks that are shown the metamers.", "FILE|NAME,...")
+    ] = None,
+    against: Annotated[
+        str | None, like("model", "A standard one, to make metamers of beside the robust --model.")
     ] = None,
 ) -> None:
     """Make images that a layer takes for given ones, and test whether it does.
@@ -45,6 +50,10 @@ def metamers(
         null_distribution,
         recognition,
     )
+    from ..experiments.metamers.unit import keep_metamers
+    from ..experiments.paper.units import ORDER
+    from ..models.loading import weights_digest
+    from ..report.page import write_report
     from ..runtime.errors import InputError
     from ..runtime.numbers import whole
 
@@ -58,50 +67,88 @@ def metamers(
     targets = common.samples()
     others = {name: common.load(name, common) for name in judges.split(",")} if judges else {}
     named = layers if layers == "all" else layers.split(",")
-    names = chosen_layers(common.network, targets.images, named)
+    networks = {"robust": common.network}
+    if against is not None:
+        networks["standard"] = common.load(against, common)
+    names = {
+        role: chosen_layers(network, targets.images, named) for role, network in networks.items()
+    }
+    more = {} if against is None else {"against": weights_digest(networks["standard"])}
+    began, found, judged, rows, pictures = time.monotonic(), {}, {}, [], []
+    with common.store("metamers", layers=names["robust"], pairs=pairs, **more) as store:
+        for role, network in networks.items():
+            # What there is of one network alone is called as in version 0.2.
+            end = "" if role == "robust" else f"-{role}"
 
-    def make(part: Part, given: dict[str, Any]) -> tuple[Synthesis, Any]:
-        name = names[part.first]
-        given |= {"layer": layer_of(name), "first": 0}
-        found = invert(common.network, targets.images, **given)
-        told = zip(targets.names, targets.indices.tolist(), strict=True)
-        return found, [{"layer": name, "label": one, "index": i} for one, i in told]
+            def make(
+                part: Part, given: dict[str, Any], role: str = role, network: Any = network
+            ) -> tuple[Synthesis, Any]:
+                name = names[role][part.first]
+                given |= {"layer": layer_of(name), "first": 0}
+                made = invert(network, targets.images, **given)
+                told = zip(targets.names, targets.indices.tolist(), strict=True)
+                return made, [{"layer": name, "label": one, "index": i} for one, i in told]
 
-    with common.store("metamers", layers=names, pairs=pairs) as store:
-        run, _ = common.in_parts(
-            store, "metamers", make, said=("Matching", "distance"), n=len(names), size=1
-        )
-        with console.progress("Pairs", "images", "correlation") as progress:
-            null = null_distribution(
-                common.network,
-                common.validation_set,
-                layers=names,
-                pairs=pairs,
-                path=store.path / "null.safetensors",
-                seed=common.seed,
-                progress=progress,
-            )
-        found = measured(common.network, run, names, null, batch_size=common.images_at_once)
-        found.save(store.path / "found.safetensors")
-        pictures = [
-            store.add_figure("metamers", found.figure(channels=common.channels)),
-            store.add_figure("success", found.shares_figure()),
-            store.add_figure("null", found.null_figure()),
-        ]
-        found.to_frame().to_csv(store.path / "metamers.csv", index=False)
-        if others:
-            told = recognition(found, others, batch_size=common.images_at_once)
-            told.to_frame().to_csv(store.path / "recognition.csv", index=False)
-            pictures.append(store.add_figure("recognition", told.figure()))
-    shares = found.shares()
-    tell(
-        ("layer", "successes", "of", "mean distance"),
-        zip(
-            names,
-            (one.correct for one in shares),
-            (one.n for one in shares),
-            found.distance.mean(1).tolist(),
-            strict=True,
-        ),
-        [store.path, *pictures],
-    )
+            run, _ = common.in_parts(
+                store, f"metamers{end}", make,
+                said=("Matching", "distance"), n=len(names[role]), size=1,
+            )  # fmt: skip
+            with console.progress("Pairs", "images", "correlation") as progress:
+                null = null_distribution(
+                    network,
+                    common.validation_set,
+                    layers=names[role],
+                    pairs=pairs,
+                    path=store.path / f"null{end}.safetensors",
+                    seed=common.seed,
+                    progress=progress,
+                )
+            one = measured(network, run, names[role], null, batch_size=common.images_at_once)
+            found[role] = one
+            one.save(store.path / f"found{end}.safetensors")
+            pictures += [
+                store.add_figure(f"metamers{end}", one.figure(channels=common.channels)),
+                store.add_figure(f"success{end}", one.shares_figure()),
+                store.add_figure(f"null{end}", one.null_figure()),
+            ]
+            one.to_frame().to_csv(store.path / f"metamers{end}.csv", index=False)
+            if others:
+                told = recognition(one, others, batch_size=common.images_at_once)
+                told.to_frame().to_csv(store.path / f"recognition{end}.csv", index=False)
+                pictures.append(store.add_figure(f"recognition{end}", told.figure()))
+                judged[role] = told
+            rows += [
+                (role, share.name, share.correct, share.n, distance)
+                for share, distance in zip(one.shares(), one.distance.mean(1).tolist(), strict=True)
+            ]
+        study = _study(common, dict(zip(networks, (common.model, against), strict=False)), networks)
+        study["scale"] |= {"pairs": pairs, "layers": names["robust"]}
+    keep_metamers(common.out, found, study, recognised=judged)
+    page = write_report(common.out, ORDER, channels=common.channels)
+    tell(("", "layer", "successes", "of", "mean distance"), rows, [store.path, *pictures])
+    tell_page(page, began)
+
+
+def _study(
+    common: Experiment, names: dict[str, str | None], networks: dict[str, Any]
+) -> dict[str, Any]:
+    """How the metamers were made, as the page says it."""
+    from ..models.loading import weights_digest
+
+    given = common.given
+    return {
+        "models": {
+            role: {
+                "name": Path(str(names[role])).name,
+                "arch": str(network.card.get("arch", "")),
+                "weights": weights_digest(network),
+            }
+            for role, network in networks.items()
+        },
+        "data": {"name": str(common.dataset), "folder": str(common.data or "")},
+        "seed": common.seed,
+        "scale": {
+            "images": common.n,
+            **{name: given[name] for name in ("schedule", "iterations")},
+        },
+    }

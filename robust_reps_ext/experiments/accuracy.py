@@ -14,19 +14,19 @@ import torch
 from robustness.attacker import AttackerModel
 from torch import Tensor, nn
 
-from ..models.fast import fast_network
 from ..models.loading import Model, Normalize, as_model, channels_of
-from ..results.plots import Line, accuracy_figure
+from ..results.plots import Line, accuracy_figure, robustness_figure
 from ..results.result import Result
 from ..runtime.errors import InputError
 from ..runtime.images import Batches
 from ..runtime.labels import as_labels
 from ..runtime.memory import Fastest, in_batches
 from ..runtime.modules import device_of, evaluating
-from ..runtime.numbers import number_for_each, real, shown, whole
+from ..runtime.numbers import shown, whole
 from ..runtime.precision import amp_dtype, full_precision, reduced
 from ..runtime.randomness import check_seed, own_generators, seed_generators
 from ..synthesis import Progress
+from .attacks import Attack, attacked_network, check_attack, coarse
 
 if TYPE_CHECKING:
     import pandas
@@ -56,12 +56,15 @@ class Accuracy:
         How many of how many images.
     by_class
         ``(correct, n)`` of each label, in their order; empty where only the sum was counted.
+    eps
+        The radius of the attack, 0 of clean images; None in files of version 0.1.
     """
 
     name: str
     correct: int
     n: int
     by_class: tuple[tuple[int, int], ...] = field(default=(), repr=False)
+    eps: float | None = field(default=None, repr=False)
 
     @property
     def share(self) -> float:
@@ -92,8 +95,13 @@ class Accuracies(Result, tuple[Accuracy, ...]):
     """Clean accuracy, and that under each attack: a tuple of `Accuracy`."""
 
     def figure(self) -> Figure:
-        """Bars with Wilson's 95% intervals."""
-        return accuracy_figure([one.name for one in self], [line_of(self)])
+        """Bars with Wilson's 95% intervals; of several radii the curve, a line for each attack."""
+        radii = sorted({one.eps for one in self[1:] if one.eps is not None})
+        if len(radii) < 2:
+            return accuracy_figure([one.name for one in self], [line_of(self)])
+        names = dict.fromkeys(one.name for one in self[1:])
+        lines = [line_of([one for one in self if one.name == name], name) for name in names]
+        return robustness_figure(radii, lines)
 
     def to_frame(self) -> pandas.DataFrame:
         """A row for each accuracy, with the ends of Wilson's 95% interval."""
@@ -138,8 +146,10 @@ def evaluate(
     model: Model,
     loader: Iterable[Any],
     *,
-    eps: float = 3.0,
-    attack_steps: Sequence[int] = (20, 100),
+    eps: float | None = None,
+    radii: Sequence[float] | None = None,
+    attack: str = "pgd",
+    attack_steps: Sequence[int] | None = None,
     step_size: float | None = None,
     constraint: str = "2",
     group: Tensor | Sequence[int] | None = None,
@@ -147,9 +157,10 @@ def evaluate(
     batch_size: int | Literal["auto"] | None = None,
     normalize: Normalize = None,
     seed: int = 0,
+    first: int = 0,
     progress: bool | Progress = False,
 ) -> Accuracies:
-    """Clean accuracy, then accuracy under PGD with each number of steps.
+    """Clean accuracy, then accuracy under an attack with each number of steps.
 
     Parameters
     ----------
@@ -160,11 +171,21 @@ def evaluate(
         Batches ``(images, labels)``, images (B, C, H, W) in [0, 1] and integer labels (B,) or
         (B, 1); dicts of such, or a data set, see `robust_reps_ext.runtime.images.batches`.
     eps
-        Radius of the ball; the paper's is 3 at 224 pixels.
+        Radius of the ball, by default 3, the paper's at 224 pixels.
+    radii
+        Ascending ones instead of `eps`: accuracy at each, of which ``figure()`` is the curve.
+    attack
+        ``"pgd"`` (default) as in the paper, from the image itself, by steps of constant length.
+        ``"apgd"``: Auto-PGD on the cross-entropy from a random point of the ball.
+        ``"standard"``: that, and then Auto-PGD on the targeted DLR loss towards each of the nine
+        labels whose scores are highest (Croce and Hein 2020, without the two of their four attacks
+        that use no gradient of a loss): an image counts that withstands all, and at all smaller
+        radii. One that is broken is not attacked again.
     attack_steps
-        Numbers of PGD steps; the paper's are 20 and 100.
+        Numbers of steps, each an attack of its own; by default the paper's 20 and 100, and 100 of
+        Auto-PGD.
     step_size
-        By default eps / 8: the paper's 0.375 at eps 3.
+        Of PGD, by default eps / 8: the paper's 0.375 at eps 3. Auto-PGD begins with 2 eps.
     constraint
         One of upstream's: ``"2"``, ``"inf"``.
     group
@@ -180,7 +201,11 @@ def evaluate(
     normalize
         (mean, std) of each channel for a `model` that `load_model` did not make; see there.
     seed
-        Of what a network draws at random, which meets the same numbers in every batch.
+        Of what a network draws at random, which meets the same numbers in every batch, and of
+        where Auto-PGD starts.
+    first
+        Number of the first image among all that are drawn with the seed. Where Auto-PGD starts
+        depends on the seed and the image's own number only.
     progress
         True for a bar, or ``progress(images_done, images_in_all, clean_accuracy)``; where it
         returns True, the accuracies on the images until then are the result.
@@ -188,15 +213,16 @@ def evaluate(
     Returns
     -------
     Accuracies
-        A tuple of `Accuracy`: clean first, then one for each of `attack_steps`. ``share`` is over
+        A tuple of `Accuracy`: clean first, then one for each radius and each of `attack_steps`
+        (two where the attack is standard, after its first run and after all). ``share`` is over
         the images, and ``balanced`` the mean over the classes, where some have more images than
         others.
 
     Raises
     ------
     InputError
-        If the data is empty or no images in [0, 1], labels are no classes of the model, or eps,
-        step_size or attack_steps are out of range.
+        If the data is empty or no images in [0, 1], labels are no classes of the model, eps,
+        radii, step_size or attack_steps are out of range, or the attack is not known.
 
     Examples
     --------
@@ -207,29 +233,31 @@ def evaluate(
     >>> [accuracy.name for accuracy in rr.evaluate(model, data, eps=1.0, attack_steps=[2])]
     ['clean', 'PGD-2']
     """
-    eps, attack_steps = check_attack(eps, attack_steps)
     seed, model, group = check_seed(seed), as_model(model, normalize), _group(group)
     device = device_of(model)
     group = None if group is None else group.cpu()
-    members = None if group is None else _members(group).to(device)
-    pgd = {
-        "constraint": constraint,
-        "eps": eps,
-        "step_size": eps / 8
-        if step_size is None
-        else number_for_each("step_size", step_size, finite=True),
-        "mixed_precision": reduced(precision, device),
-        "custom_loss": partial(_cross_entropy, members=members),
-    }
-    dtype = amp_dtype(device) if pgd["mixed_precision"] else None
+    made = check_attack(
+        3.0 if eps is None else eps,
+        attack_steps,
+        attack=attack,
+        radii=radii,
+        constraint=constraint,
+        step_size=step_size,
+        precision=precision,
+        seed=seed,
+        members=None if group is None else _members(group).to(device),
+    )
+    if eps is not None and radii is not None:
+        raise InputError(f"eps={shown(eps)} is what radii give here: leave one of them out")
+    first = whole("first", first)
+    dtype = amp_dtype(device) if reduced(precision, device) else None
     network: nn.Module | None = None
-    counts: Tensor = torch.zeros(0)  # correct ones of each attack, and all: (attacks + 1, labels)
+    counts: Tensor = torch.zeros(0)  # correct ones of each line, and all: (lines + 1, labels)
     n = 0
-    probe = partial(_probe, model, group, pgd if attack_steps else None)
     data = Batches(
         *(loader, channels_of(model)),
         batch_size=batch_size,
-        fastest=Fastest(probe, device),
+        fastest=Fastest(partial(_probe, model, group, made), device),
         progress=progress,
     )
     with evaluating(model):
@@ -246,48 +274,37 @@ def evaluate(
                 labels = fine if group is None else group.to(fine.device)[fine]
                 if network is None:
                     kinds = scores.shape[1] if group is None else int(group.max()) + 1
-                    counts = torch.zeros(2 + len(attack_steps), kinds, dtype=torch.int64)
-                    network = attacked_network(model, images, labels, members, dtype)
-                how = {**pgd, "make_adv": True, "network": network}
-                attacked = (
-                    model(images, labels, iterations=steps, **how)[1] for steps in attack_steps
-                )
-                for i, x in enumerate((None, *attacked)):
-                    if x is not None:
-                        with torch.no_grad(), full_precision(device):
-                            scores = model(x)[0]
-                    found = _coarse(scores, members).argmax(dim=1)
-                    right = labels[found.to(labels.device) == labels]
-                    counts[i] += right.bincount(minlength=kinds).cpu()
-                counts[-1] += labels.bincount(minlength=kinds).cpu()
+                    counts = torch.zeros(2 + len(made.lines), kinds, dtype=torch.int64)
+                    network = attacked_network(model, images, labels, made.members, dtype)
+                clean = coarse(scores, made.members).argmax(dim=1).cpu() == labels.cpu()
+                numbers = range(first + n, first + n + len(images))
+                found = made.correct(model, network, images, labels, scores, numbers)
+            everything = torch.ones(1, len(images), dtype=torch.bool)
+            for i, right in enumerate(torch.cat([clean[None], found, everything])):
+                counts[i] += labels.cpu()[right].bincount(minlength=kinds)
             n += len(images)
             data.value = int(counts[0].sum()) / n
     if not n:
         raise InputError("the data is empty: give at least one batch")
-    names = ("clean", *(f"PGD-{steps}" for steps in attack_steps))
     seen = counts[-1].tolist()
     return Accuracies(
-        Accuracy(name, sum(hits), n, tuple(zip(hits, seen, strict=True)))
-        for name, hits in zip(names, counts[:-1].tolist(), strict=True)
+        Accuracy(name, sum(hits), n, tuple(zip(hits, seen, strict=True)), radius)
+        for (name, radius), hits in zip(
+            [("clean", 0.0), *made.lines], counts[:-1].tolist(), strict=True
+        )
     )
 
 
 def _probe(
-    model: AttackerModel,
-    group: Tensor | None,
-    pgd: Mapping[str, Any] | None,
-    images: Tensor,
-    labels: Any,
+    model: AttackerModel, group: Tensor | None, attack: Attack, images: Tensor, labels: Any
 ) -> None:
     """What is done with images, for one step, whatever their labels are."""
     with torch.no_grad():
         scores = model(images)[0]
     _check_logits(scores, len(images))
     _check_group(group, scores.shape[1])
-    if pgd is not None:
-        members = None if group is None else _members(group).to(scores.device)
-        seen = _coarse(scores, members).argmax(dim=1)
-        model(images, seen, make_adv=True, iterations=1, **pgd)
+    if attack.steps:
+        attack.probe(model, images, scores)
 
 
 def predicted_labels(model: AttackerModel, images: Tensor, *, batch_size: int = 64) -> Tensor:
@@ -308,30 +325,9 @@ def _check_logits(scores: Any, n: int) -> None:
         )
 
 
-def attacked_network(
-    model: AttackerModel,
-    images: Tensor,
-    labels: Tensor,
-    members: Tensor | None,
-    dtype: torch.dtype | None,
-) -> nn.Module:
-    """The copy of the network that the attack runs on."""
-    device = device_of(model)
-    inp, target = model.normalizer(images[:1].to(device)), labels[:1].to(device)
-    loss = partial(_cross_entropy, inp=inp, target=target, members=members)
-    return fast_network(model.model, inp, loss, dtype=dtype)
-
-
 def _members(group: Tensor) -> Tensor:
     """Whether a coarse label (row) has a class (column)."""
     return group[None] == torch.arange(int(group.max()) + 1)[:, None]
-
-
-def _coarse(logits: Tensor, members: Tensor | None) -> Tensor:
-    """Log-probabilities of the coarse labels up to a constant: the log-sum-exp over classes."""
-    if members is None:
-        return logits
-    return logits[:, None].masked_fill(~members, -torch.inf).logsumexp(dim=2)
 
 
 def _group(group: Any) -> Tensor | None:
@@ -354,15 +350,6 @@ def _check_group(group: Tensor | None, classes: int) -> None:
         )
 
 
-def check_attack(eps: Any, attack_steps: Any) -> tuple[float, tuple[int, ...]]:
-    """The radius and the numbers of steps; `InputError` for an attack that cannot be made."""
-    radius = real("eps", eps, "a radius, 0 or more")
-    wanted = "numbers of steps, 1 or more"
-    if isinstance(attack_steps, str) or not isinstance(attack_steps, Iterable):
-        raise InputError(f"attack_steps={shown(attack_steps)}: give {wanted}, in a list")
-    return radius, tuple(whole("attack_steps", one, 1, wanted=wanted) for one in attack_steps)
-
-
 def added_up(counts: Iterable[Mapping[str, Any]]) -> list[Accuracy]:
     """The accuracies of all images from counts of some: rows of ``attack, correct, n, by_class``.
 
@@ -374,11 +361,11 @@ def added_up(counts: Iterable[Mapping[str, Any]]) -> list[Accuracy]:
     >>> added_up([{"attack": "clean", "correct": 3, "n": 4}] * 2)
     [Accuracy(name='clean', correct=6, n=8)]
     """
-    sums: dict[str, Accuracy] = {}
+    sums: dict[tuple[str, float | None], Accuracy] = {}
     for row in counts:
         classes = tuple((hits, n) for hits, n in json.loads(row.get("by_class") or "[]"))
-        one = Accuracy(row["attack"], row["correct"], row["n"], classes)
-        before = sums.get(one.name)
+        one = Accuracy(row["attack"], row["correct"], row["n"], classes, row.get("eps"))
+        before = sums.get((one.name, one.eps))
         if before is not None:
             pairs = zip(before.by_class, one.by_class, strict=False)
             one = Accuracy(
@@ -386,13 +373,7 @@ def added_up(counts: Iterable[Mapping[str, Any]]) -> list[Accuracy]:
                 before.correct + one.correct,
                 before.n + one.n,
                 tuple((hits + more, n + others) for (hits, n), (more, others) in pairs),
+                one.eps,
             )
-        sums[one.name] = one
+        sums[one.name, one.eps] = one
     return list(sums.values())
-
-
-def _cross_entropy(
-    network: nn.Module, inp: Tensor, target: Tensor, *, members: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    scores = _coarse(network(inp).float(), members)
-    return nn.functional.cross_entropy(scores, target, reduction="none"), scores

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ from ..results.result import Result, spread
 from ..results.synthesis import Synthesis
 from ..runtime.errors import InputError
 from ..runtime.images import Images, as_images
-from ..runtime.numbers import real, shown
+from ..runtime.numbers import ascending
 from ..synthesis import Progress, optimize
 from ..synthesis.objectives import RepresentationMatching
 from ..synthesis.settings import Options, Settings
@@ -202,13 +202,4 @@ def invert_within(
 def _checked(radii: Sequence[float], options: Options) -> Tensor:
     if options.get("eps") is not None:
         raise InputError("eps is what radii give here: leave one of them out")
-    wanted = "at least one, none negative, in a list"
-    if isinstance(radii, str) or not isinstance(radii, Iterable):
-        raise InputError(f"radii={shown(radii)}: give {wanted}")
-    numbers = [real("radii", value, wanted, finite=False) for value in radii]
-    if not numbers:
-        raise InputError(f"radii={shown(radii)}: give {wanted}")
-    radius = torch.tensor([float(value) for value in numbers])
-    if not bool((radius[1:] > radius[:-1]).all()):
-        raise InputError(f"radii={tuple(radii)} are not ascending: sort them, each once")
-    return radius
+    return torch.tensor(ascending("radii", radii, finite=False))

@@ -34,16 +34,20 @@ def accuracies(
     models: Mapping[str, AttackerModel],
     images: Any,
     *,
-    eps: float,
-    attack_steps: Sequence[int],
+    eps: float | None,
+    attack_steps: Sequence[int] | None,
     watch: Watch,
     step_size: float | None = None,
+    radii: Sequence[float] | None = None,
+    attack: str = "pgd",
+    constraint: str = "2",
+    seed: int = 0,
     groups: Mapping[str, Tensor | None],
     precision: str = "float32",
     batch_size: int | Literal["auto"] = 32,
     part: int = COUNTS_PART,
 ) -> list[dict[str, Any]]:
-    """Clean accuracies, and those under PGD, of several models (Tables 4, 5).
+    """Clean accuracies, and those under attack, of several models (Tables 4, 5).
 
     Parameters
     ----------
@@ -53,7 +57,7 @@ def accuracies(
         Name -> as `load_model` returns it.
     images
         A data set of N pairs ``(image, label)``, read by their numbers.
-    eps, attack_steps, step_size, precision
+    eps, attack_steps, step_size, radii, attack, constraint, seed, precision
         See `evaluate`.
     watch
         Told the name of the model, and of what its labels are.
@@ -81,8 +85,10 @@ def accuracies(
     --------
     >>> found = accuracies(store, {"robust": model}, images, eps=3.0)  # doctest: +SKIP
     """
-    check_attack(eps, attack_steps)
-    how: dict[str, Any] = {"eps": eps, "step_size": step_size, "precision": precision}
+    chosen: dict[str, Any] = {"attack": attack, "radii": radii, "constraint": constraint}
+    check_attack(eps, attack_steps, step_size=step_size, **chosen)
+    how: dict[str, Any] = {"step_size": step_size, "precision": precision, "seed": seed, **chosen}
+    how |= {} if radii is not None else {"eps": eps}
     rows: list[dict[str, Any]] = []
     for k, (name, model) in enumerate(models.items()):
         size = batch_size
@@ -92,7 +98,7 @@ def accuracies(
             with store.parts(whole, len(images), part) as parts:
                 for one in parts:
                     if size == "auto":
-                        size = _fastest(model, images, how, attack_steps[:1])
+                        size = _fastest(model, images, how)
                     some = Subset(images, range(one.first, one.stop))
                     with watch(f"{name}, {labels}") as progress:
                         counts = evaluate(
@@ -101,11 +107,13 @@ def accuracies(
                             progress=progress,
                             attack_steps=attack_steps,
                             group=group,
+                            first=one.first,
                             **how,
                         )
                     counted = [
                         {**said, "attack": found.name, "correct": found.correct, "n": found.n}
                         | {"by_class": json.dumps(found.by_class)}
+                        | ({} if radii is None else {"eps": found.eps})
                         for found in counts
                     ]
                     store.add_rows(one, counted, table="counts")
@@ -191,13 +199,12 @@ def watched(images: Any, size: int, progress: Callable[[int, int], None]) -> Ite
         progress(done, len(images))
 
 
-def _fastest(
-    model: AttackerModel, images: Any, how: Mapping[str, Any], steps: Sequence[int]
-) -> int:
-    """As many images at once as the attack is fastest with."""
+def _fastest(model: AttackerModel, images: Any, how: Mapping[str, Any]) -> int:
+    """As many images at once as a step of the attack is fastest with."""
 
     def attack(n: int) -> None:
-        evaluate(model, [default_collate([images[i] for i in range(n)])], attack_steps=steps, **how)
+        some = [default_collate([images[i] for i in range(n)])]
+        evaluate(model, some, attack_steps=[1], **{**how, "radii": None, "attack": "pgd"})
 
     return fastest_batch(attack, len(images), device_of(model))
 
@@ -213,4 +220,5 @@ def _row(one: Accuracy) -> dict[str, Any]:
         "correct": one.correct,
         "n": one.n,
         "by_class": json.dumps(one.by_class),
+        **({} if one.eps is None else {"eps": one.eps}),
     }

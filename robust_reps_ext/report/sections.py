@@ -15,6 +15,7 @@ from ..results.synthesis import Synthesis
 from ..results.units import FinishedUnit
 from .cells import Images, shown, trace
 from .grids import curve_chart
+from .metamers import metamers_tables
 from .scorecard import scorecard_rows
 
 __all__ = ["Sections", "sections"]
@@ -111,6 +112,12 @@ LEADS = {
         "images. A claim separates where the intervals share no point.",
         "",
     ),
+    "ladder": (
+        "Images that a layer takes for the targets, from noise (Feather, Leclerc, Mądry and "
+        "McDermott 2023). A success is more like its target, to its layer, than every pair of "
+        "different images, and the network sees the same class in it.",
+        "Look at which depth the targets are still to be recognised.",
+    ),
     "tables": (
         "What robustness costs and gives: the share of right predictions on clean and on attacked "
         "images, with 95% Wilson intervals, beside the paper's numbers.",
@@ -164,6 +171,8 @@ def sections(
             section["distances"] = kind in DISTANCES and "captions" not in metadata
             if kind == "curve":
                 section["chart"] = curve_chart(metadata["radii"], metadata["lines"])
+            elif kind == "metamers":
+                section["tables"] = metamers_tables(metadata)
             elif kind != "interpolation":
                 section["kind"] = "panels"
         page.sections.append(section)

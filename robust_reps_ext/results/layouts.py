@@ -21,6 +21,7 @@ __all__ = [
     "features",
     "interpolations",
     "inversions",
+    "ladders",
     "pairs",
     "panels",
     "radii",
@@ -91,6 +92,8 @@ def panels(
             additions(synthesis, **metadata["additions"][run], run=run)
             for run, synthesis in runs.items()
         ]
+    if kind == "metamers":
+        return ladders(runs, metadata["networks"])
     if kind == "regularized":
         return regularized(runs, metadata["panels"])
     return inversions(runs, metadata)
@@ -130,6 +133,25 @@ def inversions(runs: Runs, metadata: Metadata) -> list[Panel]:
             )
         found.append(Panel(rows, title, wraps=True))
         begin += count
+    return found
+
+
+def ladders(runs: Runs, networks: Metadata) -> list[Panel]:
+    """For each network the targets, and below them the metamers of each layer.
+
+    `networks` has of each its ``layers``, and ``captions``: by layer one for each image.
+    """
+    found = []
+    for run, synthesis in runs.items():
+        layers, captions = networks[run]["layers"], networks[run]["captions"]
+        n = len(synthesis) // len(layers)
+        targets = synthesis.target_images
+        rows = [] if targets is None else [Row(targets[:n], "target")]
+        for i, layer in enumerate(layers):
+            there = range(i * n, (i + 1) * n)
+            images = synthesis.images[there.start : there.stop]
+            rows.append(Row(images, layer, captions[i], run=run, positions=there))
+        found.append(Panel(rows, run))
     return found
 
 

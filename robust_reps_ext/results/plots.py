@@ -19,6 +19,7 @@ __all__ = [
     "curve_figure",
     "histogram_figure",
     "line_of_rows",
+    "robustness_figure",
     "shares_figure",
 ]
 
@@ -75,6 +76,47 @@ def curve_figure(radii: Any, lines: Sequence[Line]) -> Figure:
     >>> curve_figure([2, 8, 32], [line]).axes[0].get_xlabel()
     'radius of the L2 ball around the source'
     """
+    figure, axes = _banded(radii, lines)
+    axes.set_ylim(0, max(1.0, 1.05 * max(float(np.asarray(line.high).max()) for line in lines)))
+    axes.set_xlabel("radius of the L2 ball around the source")
+    axes.set_ylabel("relative distance to the target")
+    return figure
+
+
+def robustness_figure(radii: Any, lines: Sequence[Line], norm: str = "2") -> Figure:
+    """Accuracy against the radius of the attack, one line with its band for each model or attack.
+
+    Parameters
+    ----------
+    radii
+        (R,), ascending; the axis is that of `curve_figure`.
+    lines
+        Each of R shares in [0, 1].
+    norm
+        ``"2"`` or ``"inf"``, of the ball.
+
+    Raises
+    ------
+    InputError
+        If a line has another number of values than there are radii, or there is nothing to plot.
+
+    Examples
+    --------
+    >>> from robust_reps_ext.results.plots import Line, robustness_figure
+    >>> line = Line([0.9, 0.5], [0.8, 0.4], [0.95, 0.6], "robust")
+    >>> robustness_figure([0.5, 1], [line]).axes[0].get_xlabel()
+    'L2 radius of the attack'
+    """
+    figure, axes = _banded(radii, lines)
+    axes.set_ylim(0, 1)
+    axes.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.0f}%")
+    axes.set_xlabel({"2": "L2", "inf": "L-infinity"}.get(norm, norm) + " radius of the attack")
+    axes.set_ylabel("accuracy, 95% Wilson intervals")
+    return figure
+
+
+def _banded(radii: Any, lines: Sequence[Line]) -> tuple[Figure, Any]:
+    """Lines with their bands against radii; the legend names them."""
     from matplotlib.ticker import FixedLocator, NullLocator
 
     x = np.asarray(radii, dtype=float)
@@ -97,12 +139,9 @@ def curve_figure(radii: Any, lines: Sequence[Line]) -> Figure:
     axes.xaxis.set_major_locator(FixedLocator(list(x)))
     axes.xaxis.set_major_formatter("{x:.3g}")
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_ylim(0, max(1.0, 1.05 * max(float(np.asarray(line.high).max()) for line in lines)))
-    axes.set_xlabel("radius of the L2 ball around the source")
-    axes.set_ylabel("relative distance to the target")
     axes.grid(alpha=0.25, linewidth=0.6)
     _legend(axes, lines)
-    return figure
+    return figure, axes
 
 
 def accuracy_figure(names: Sequence[str], lines: Sequence[Line]) -> Figure:

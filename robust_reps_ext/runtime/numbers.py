@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import numbers
+from collections.abc import Iterable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,7 @@ from torch import Tensor
 
 from .errors import InputError, one_line, plain_number
 
-__all__ = ["check_progress", "flag", "number_for_each", "real", "shown", "whole"]
+__all__ = ["ascending", "check_progress", "flag", "number_for_each", "real", "shown", "whole"]
 
 LONGEST = 60
 
@@ -73,6 +75,25 @@ def real(
         raise InputError(f"{name}={shown(value)}{also}: give {wanted}")
     number: float = found
     return number
+
+
+def ascending(name: str, values: Any, *, finite: bool = True) -> tuple[float, ...]:
+    """Numbers from 0 on, each larger than the one before, one at least.
+
+    Raises
+    ------
+    InputError
+        If they are anything else.
+    """
+    wanted = "at least one, none negative, in a list"
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise InputError(f"{name}={shown(values)}: give {wanted}")
+    found = tuple(float(real(name, one, wanted, finite=finite)) for one in values)
+    if not found:
+        raise InputError(f"{name}={shown(values)}: give {wanted}")
+    if any(one >= other for one, other in pairwise(found)):
+        raise InputError(f"{name}={found} are not ascending: sort them, each once")
+    return found
 
 
 def number_for_each(name: str, value: Any, *, finite: bool = False) -> Any:

@@ -13,6 +13,7 @@ from torch import Tensor
 from .numbers import whole
 
 __all__ = [
+    "ATTACK",
     "NOISE",
     "NUDGE",
     "another",
@@ -24,8 +25,9 @@ __all__ = [
     "uniform",
 ]
 
-# What is drawn for one image and one seed, each from a stream of its own.
-NOISE, NUDGE, OTHER = 0, 1, 2
+# What is drawn for one image and one seed, each from a stream of its own; attacks, from 3 on, have
+# one for each run.
+NOISE, NUDGE, OTHER, ATTACK = 0, 1, 2, 3
 
 
 def check_seed(seed: Any) -> int:

@@ -252,7 +252,8 @@ class Settings:
         if self.snapshot is not None:
             check_snapshot(self.snapshot)
         for name, known in {
-            "schedule": tuple(SCHEDULES),
+            # Auto-PGD crosses the ball at first: it is for attacks.
+            "schedule": tuple(name for name in SCHEDULES if name != "apgd"),
             "precision": PRECISIONS,
         }.items():
             value = getattr(self, name)

@@ -140,6 +140,11 @@ INPUTS = (
     "evaluate --model missing.pt --dataset critters --data critters --out out",
     "evaluate --model good.pt --dataset critters --data critters --out out --attack-steps few",
     "evaluate --model good.pt --dataset critters --data critters --out out --attack-steps 0",
+    "evaluate --model good.pt --dataset critters --data critters --out out --attack apgd "
+    "--step-size 1",
+    "evaluate --model good.pt --dataset critters --data critters --out out --radii 1,0.5",
+    "evaluate --model good.pt --dataset critters --data critters --out out --eps 1 --radii 1,2",
+    "evaluate --model good.pt --dataset critters --data critters --out out --constraint inf",
     "evaluate --model good.pt --dataset critters --data critters --out out --eps -1",
     "evaluate --model good.pt --dataset critters --data critters --out out --step-size -1",
     "evaluate --model good.pt --dataset critters --data critters --out out --batch-size 0",

@@ -29,7 +29,7 @@ def test_what_it_leaves(command, tmp_path):
     status, said, err = command(*GIVEN, "--out", tmp_path / "out")
     assert status == 0, err
     assert "body.8" in said
-    [folder] = (tmp_path / "out").iterdir()
+    [folder] = (tmp_path / "out").glob("metamers-*")
     found = rr.Metamers.load(folder / "found.safetensors")
     assert found.layers == ["body.8", "penultimate"]
     assert len(found.null) == 8

@@ -109,16 +109,23 @@ class Metamers(Result):
 
     def figure(self, *, channels: Channels | None = None) -> Figure:
         """The ladder: targets, and below them the metamers of each layer, with what they lack."""
-        rows = [Row(self.targets, "target")]
-        outside = _at_its_layer(self.outside).all(dim=2)
-        for i, layer in enumerate(self.layers):
-            kept, apart = self.class_kept[i].tolist(), outside[i].tolist()
-            lacks = [
+        made = zip(self.images, self.layers, self.lacks(), strict=True)
+        rows = [Row(images, layer, captions=lacks) for images, layer, lacks in made]
+        return image_grid([Row(self.targets, "target"), *rows], channels=channels)
+
+    def lacks(self) -> list[list[str]]:
+        """What each metamer lacks to be a success, by layer and image; empty texts for successes.
+
+        ``"within the null"``, ``"class lost"``, or both.
+        """
+        outside = _at_its_layer(self.outside).all(dim=2).tolist()
+        return [
+            [
                 ", ".join(["within the null"] * (not far) + ["class lost"] * (not good))
                 for far, good in zip(apart, kept, strict=True)
             ]
-            rows.append(Row(self.images[i], layer, captions=lacks))
-        return image_grid(rows, channels=channels)
+            for apart, kept in zip(outside, self.class_kept.tolist(), strict=True)
+        ]
 
     def shares_figure(self) -> Figure:
         """Success by layer, with Wilson's 95% intervals."""

@@ -86,6 +86,7 @@ ORDER = (
     *(unit.id for unit in UNITS[:4]),
     FORMER,
     *(unit.id for unit in UNITS[4:]),
+    "ladder",
     "scorecard",
 )
-"""In which the page shows them, and the scorecard, which is not of the paper, last."""
+"""In which the page shows them, and last what is not of the paper."""

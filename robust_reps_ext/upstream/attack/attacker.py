@@ -119,9 +119,9 @@ def attack(
             raise InputError(
                 f"schedule={schedule!r} is not known: choose one of {', '.join(SCHEDULES)}"
             )
-        if schedule == "lbfgs" and not step.use_grad:
+        if schedule in ("lbfgs", "apgd") and not step.use_grad:
             raise InputError(
-                f"schedule='lbfgs' follows the gradient, constraint={constraint!r} uses none: "
+                f"schedule={schedule!r} follows the gradient, constraint={constraint!r} uses none: "
                 "choose schedule='paper'"
             )
         if schedule == "lbfgs" and not _moves_freely(step):

@@ -90,9 +90,10 @@ class PGD:
                         kept = now.active.nonzero().squeeze(1)
                         x = now.leave(x, losses, kept)
                         gradient = None if gradient is None else gradient[kept]
+                        losses = losses[kept]
                         step, target = _for_rows(self.step, now.rows), target[kept]
                         now.move.keep(step, kept)
-                moved = step.project(now.move(x, gradient, iteration))
+                moved = step.project(now.move(x, gradient, iteration, self.sign * losses))
                 now.x = where(now.active, moved, x) if stops else moved
             now.iteration = iteration + 1
             if self.keeper is not None:

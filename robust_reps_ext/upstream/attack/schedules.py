@@ -11,11 +11,11 @@ from torch import Tensor
 
 from .steps import norms
 
-__all__ = ["LBFGS", "SCHEDULES", "Schedule"]
+__all__ = ["APGD", "LBFGS", "SCHEDULES", "Schedule"]
 
 
 class Schedule:
-    """How one run moves. Of the set it uses the step only, a move uphill in whatever norm.
+    """How one run moves. Of the set it uses the step, a move uphill in whatever norm.
 
     Parameters
     ----------
@@ -35,10 +35,11 @@ class Schedule:
         self.step, self.period = step, period
         self.memory: dict[str, Tensor] = {}
 
-    def __call__(self, x: Tensor, gradient: Any, iteration: int) -> Tensor:
+    def __call__(self, x: Tensor, gradient: Any, iteration: int, ascent: Tensor) -> Tensor:
         """The next point (N, ...), not yet projected.
 
-        `gradient` is that of what is maximised, None where the set uses none.
+        `ascent` (N,) is what is maximised, and `gradient` its gradient, None where the set uses
+        none.
         """
         raise NotImplementedError
 
@@ -56,7 +57,7 @@ class Schedule:
 class Constant(Schedule):
     """x + s(g), the paper's: a move s of constant length along the gradient."""
 
-    def __call__(self, x: Tensor, gradient: Any, iteration: int) -> Tensor:
+    def __call__(self, x: Tensor, gradient: Any, iteration: int, ascent: Tensor) -> Tensor:
         moved: Tensor = self.step.step(x, gradient)
         return moved
 
@@ -69,7 +70,7 @@ class Feather(Schedule):
     def length(self, iteration: int) -> float:
         return 0.5 ** (self.ROUNDS * iteration // self.period)
 
-    def __call__(self, x: Tensor, gradient: Any, iteration: int) -> Tensor:
+    def __call__(self, x: Tensor, gradient: Any, iteration: int, ascent: Tensor) -> Tensor:
         return x + self.length(iteration) * (self.step.step(x, gradient) - x)
 
 
@@ -82,7 +83,7 @@ class CosineMomentum(Schedule):
 
     MOMENTUM = 0.7
 
-    def __call__(self, x: Tensor, gradient: Any, iteration: int) -> Tensor:
+    def __call__(self, x: Tensor, gradient: Any, iteration: int, ascent: Tensor) -> Tensor:
         velocity = self.step.step(x, gradient) - x
         if "velocity" in self.memory:
             b = self.MOMENTUM * (iteration % self.period) / self.period
@@ -101,7 +102,7 @@ class LBFGS(Schedule):
 
     MEMORY = 10
 
-    def __call__(self, x: Tensor, gradient: Any, iteration: int) -> Tensor:
+    def __call__(self, x: Tensor, gradient: Any, iteration: int, ascent: Tensor) -> Tensor:
         longest = self.length(iteration) * _norm(self.step.step(x, gradient) - x)
         if "last.0" in self.memory:
             self._learn(x - self.memory["last.0"], self.memory["last.1"] - gradient)
@@ -137,6 +138,98 @@ class LBFGS(Schedule):
         return q
 
 
+class APGD(Schedule):
+    """Auto-PGD (Croce and Hein 2020, algorithm 1): momentum, and steps halved by what they gain.
+
+    z = P(x + l s(g)), and then x + 3/4 (z - x) + 1/4 (x - x'), with x' the iterate before. The
+    share l is 1 at first, and s(g) as long as the set's `step_size`, which in the paper is 2 eps.
+    At each checkpoint, l is halved, and the run goes on from the best iterate, of images for which
+    fewer than 3/4 of the steps since the last checkpoint have raised the objective, or neither l
+    nor the best objective has changed since then.
+    """
+
+    KEPT = 0.75
+    RAISED = 0.75
+
+    def __init__(self, step: Any, period: int) -> None:
+        super().__init__(step, period)
+        self.checkpoints = self.checkpoints_of(period)
+
+    @staticmethod
+    def checkpoints_of(steps: int) -> dict[int, int]:
+        """Checkpoint -> steps since the one before: 22% of all, each 3% less, down to 6%.
+
+        Examples
+        --------
+        >>> from robust_reps_ext.upstream.attack.schedules import APGD
+        >>> list(APGD.checkpoints_of(100))
+        [22, 41, 57, 70, 80, 87, 93, 99]
+        """
+        found: dict[int, int] = {}
+        last, percent, share = 0, 22, 22
+        while percent <= 100:
+            place = -(-percent * steps // 100)
+            if place > last:
+                found[place] = place - last
+                last = place
+            share = max(share - 3, 6)
+            percent += share
+        return found
+
+    def __call__(self, x: Tensor, gradient: Any, iteration: int, ascent: Tensor) -> Tensor:
+        if "last" not in self.memory:
+            self.memory = {
+                "last": x,
+                "ascent": ascent,
+                "raised": torch.zeros_like(ascent),
+                "best": x,
+                "best.ascent": ascent,
+                "best.gradient": gradient,
+                "share": torch.ones_like(ascent),
+                "halved": torch.zeros_like(ascent).bool(),
+                "marked": ascent,
+            }
+            return self._uphill(x, gradient)
+        known = self.memory
+        known["raised"] = known["raised"] + (ascent > known["ascent"])
+        better = ascent > known["best.ascent"]
+        for name, value in {"": x, ".ascent": ascent, ".gradient": gradient}.items():
+            known[f"best{name}"] = _rows(better, value, known[f"best{name}"])
+        before = known["last"]
+        if iteration in self.checkpoints:
+            halved = self._halved(self.checkpoints[iteration])
+            before = _rows(halved, x, before)
+            x = _rows(halved, known["best"], x)
+            gradient = _rows(halved, known["best.gradient"], gradient)
+            ascent = _rows(halved, known["best.ascent"], ascent)
+        known |= {"last": x, "ascent": ascent}
+        ahead = self._uphill(x, gradient)
+        return x + self.KEPT * (ahead - x) + (1 - self.KEPT) * (x - before)
+
+    def _uphill(self, x: Tensor, gradient: Any) -> Tensor:
+        share = self.memory["share"].view(-1, *[1] * (x.dim() - 1))
+        inside: Tensor = self.step.project(x + share * (self.step.step(x, gradient) - x))
+        return inside
+
+    def _halved(self, steps: int) -> Tensor:
+        """At a checkpoint after so many steps, whose share is halved: (N,)."""
+        known = self.memory
+        stands = ~known["halved"] & (known["best.ascent"] == known["marked"])
+        halved = (known["raised"] < self.RAISED * steps) | stands
+        self.memory |= {
+            "share": torch.where(halved, known["share"] / 2, known["share"]),
+            "raised": torch.zeros_like(known["raised"]),
+            "marked": known["best.ascent"],
+            "halved": halved,
+        }
+        return halved
+
+
+def _rows(mask: Tensor, yes: Tensor, no: Tensor) -> Tensor:
+    """Rows of `yes` where the mask (N,) holds, else rows of `no`."""
+    return torch.where(mask.view(-1, *[1] * (yes.dim() - 1)), yes, no)
+
+
 def _dot(a: Tensor, b: Tensor) -> Tensor:
     """Per image, shaped (N, 1, ..., 1)."""
     return (a * b).flatten(1).sum(1).view(-1, *[1] * (a.dim() - 1))
@@ -152,4 +245,5 @@ SCHEDULES: dict[str, Callable[[Any, int], Schedule]] = {
     "cosine-momentum": CosineMomentum,
     "feather": Feather,
     "lbfgs": LBFGS,
+    "apgd": APGD,
 }
