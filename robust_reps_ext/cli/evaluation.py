@@ -30,7 +30,7 @@ __all__ = ["evaluate"]
         "smaller.",
         "step_size": "Default: eps / 8.",
     },
-    without=("iterations", "schedule", "save_interval"),
+    without=("iterations", "schedule", "paper", "save_interval"),
 )
 def evaluate(
     loading: LoadOptions,

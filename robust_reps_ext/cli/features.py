@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from enum import Enum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from ..runtime.errors import InputError
 from . import console
 from .common import SHOWN, AllOrN, Experiment, tell, validation_images
-from .options import composed, option
+from .options import Steps, composed, option
 
 if TYPE_CHECKING:
     from ..results.store import Part
@@ -25,6 +26,13 @@ Coordinates = Annotated[
 ]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Coordinate(Experiment):
+    """What maximises coordinates, for which L-BFGS is none the faster."""
+
+    usual: ClassVar[Steps] = Steps.cosine_momentum
+
+
 class Parameterization(str, Enum):
     """What a step of a visualisation moves: pixels, or a decorrelated Fourier spectrum."""
 
@@ -34,7 +42,7 @@ class Parameterization(str, Enum):
 
 @composed(defaults={"n": 2})
 def visualize(
-    common: Experiment,
+    common: Coordinate,
     *,
     coordinates: Coordinates = "random:8",
     transform: Annotated[
@@ -64,6 +72,8 @@ def visualize(
     from ..results.layouts import features
     from ..synthesis import noise
 
+    if parameterization is Parameterization.fourier and common.schedule is None:
+        common = replace(common, schedule=Steps.paper)  # the others move pixels
     images = common.samples()
     chosen = common.coordinates(coordinates, images.images)
     regularizers: dict[str, Any] = {
@@ -169,7 +179,7 @@ def add_feature(
 
 @composed()
 def activations(
-    common: Experiment,
+    common: Coordinate,
     *,
     coordinates: Coordinates = FOUR,
     k: Annotated[int, option("Images at each end.")] = 3,

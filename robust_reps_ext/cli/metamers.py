@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from . import console
 from .common import Experiment, tell
-from .options import Steps, composed, option
+from .options import composed, option
 
 if TYPE_CHECKING:
     from ..results.store import Part
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["metamers"]
 
 
-@composed(defaults={"schedule": Steps.lbfgs, "iterations": 200})
+@composed(defaults={"iterations": 200}, without=("paper",))
 def metamers(
     common: Experiment,
     *,

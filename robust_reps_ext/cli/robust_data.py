@@ -7,7 +7,7 @@ from typing import Annotated
 
 from . import console
 from .common import Experiment, tell
-from .options import DATA, RUN, composed, like, option
+from .options import DATA, RUN, Steps, composed, like, option
 
 __all__ = ["robustify"]
 
@@ -26,7 +26,8 @@ class Start(str, Enum):
         "iterations": "Steps; default: 1000; auto: until the objective stops changing.",
     },
     # An image that cannot be read stops the run, or shards would differ; no snapshots are written.
-    without=("on_bad_image", "save_interval", "images"),
+    without=("on_bad_image", "save_interval", "images", "paper"),
+    defaults={"schedule": Steps.paper},
     required=("dataset",),
 )
 def robustify(

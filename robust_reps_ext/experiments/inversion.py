@@ -13,7 +13,7 @@ from ..runtime.errors import InputError
 from ..runtime.images import Images, as_images
 from ..synthesis import Progress, noise, optimize
 from ..synthesis.objectives import RepresentationMatching
-from ..synthesis.settings import Options, Settings
+from ..synthesis.settings import FASTEST, Options, Settings
 
 __all__ = ["invert"]
 
@@ -50,9 +50,10 @@ def invert(
         (mean, std) of each channel for a `model` that `load_model` did not make; see there.
     **options
         `layer`, `eps`, `step_size`, `iterations`, `schedule`, `batch_size`, `precision`, see
-        `robust_reps_ext.synthesis.settings.Options`. The default is the paper's (appendix A.6.2):
-        eps 1000 around the source, 10,000 steps of 1, at 224 pixels; both lengths scale with the
-        square root of the number of pixels.
+        `robust_reps_ext.synthesis.settings.Options`. By default 100 steps of L-BFGS;
+        ``schedule="paper"`` is appendix A.6.2: 10,000 steps of 1. Either goes at most eps 1000
+        from the source. These lengths are for 224 pixels and scale with the square root of the
+        number of pixels.
 
     Returns
     -------
@@ -76,7 +77,7 @@ def invert(
     """
     model = as_model(model, normalize)
     targets = as_images("targets", targets, channels_of(model))
-    settings = Settings.paper(targets, options)
+    settings = Settings.paper(targets, options, schedule=FASTEST)
     return optimize(
         model,
         RepresentationMatching(fake_relu=settings.fake_relu),
