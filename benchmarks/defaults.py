@@ -2,7 +2,7 @@
 
     python benchmarks/defaults.py --network critters-robust --dataset critters_fine
     python benchmarks/defaults.py --network CHECKPOINT --dataset tiny_imagenet --data DIR
-    python benchmarks/defaults.py --network resnet50 --images DIR --n 2 --without-long
+    python benchmarks/defaults.py --network resnet50 --images DIR --n 1 --only lbfgs:50,paper:64
 
 Inversions from noise, in float32, of the same images from the same noise for every row.
 `--network` is a bundled model or a file; one of torchvision's names with `--images` is that
@@ -30,7 +30,6 @@ RUNS: tuple[tuple[str, int], ...] = (
 )
 SIZE = 224
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-LONG = 100
 
 
 def main() -> None:
@@ -43,16 +42,14 @@ def main() -> None:
     parser.add_argument("--data", help="folder of the data set")
     parser.add_argument("--images", type=Path, help="folder of image files, at 224 pixels")
     parser.add_argument("--n", type=int, default=8, help="images")
-    parser.add_argument("--without-long", action="store_true", help=f"runs up to {LONG} steps only")
-    parser.add_argument("--only", help="one schedule")
+    parser.add_argument("--only", help="some of the runs, such as lbfgs:50,paper:100")
     given = parser.parse_args()
     network, images = opened(given)
     print(f"{machine()}; {given.n} images of {images.shape[-1]} pixels\n")
     print("| network | schedule | steps | mean distance | furthest | pixels at 0 or 1 | seconds |")
     print("|---|---|---|---|---|---|---|")
-    for schedule, steps in RUNS:
-        if (given.only not in (None, schedule)) or (given.without_long and steps > LONG):
-            continue
+    chosen = [one.split(":") for one in given.only.split(",")] if given.only else RUNS
+    for schedule, steps in ((name, int(count)) for name, count in chosen):
         begun = time.process_time()
         found = rr.invert(network, images, schedule=schedule, iterations=steps)
         seconds = time.process_time() - begun

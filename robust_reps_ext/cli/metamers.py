@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 from . import console
-from .common import Experiment, tell
+from .common import Experiment, leave_to_first, tell
 from .options import composed, option
 
 if TYPE_CHECKING:
@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 __all__ = ["metamers"]
 
 
-@composed(defaults={"iterations": 200}, without=("paper",))
+@composed(
+    defaults={"iterations": 200},
+    helps={"model": "Checkpoint file, or name of a bundled model."},
+    without=("name", "paper"),
+)
 def metamers(
     common: Experiment,
     *,
@@ -48,6 +52,7 @@ def metamers(
     from ..runtime.errors import InputError
     from ..runtime.numbers import whole
 
+    common.alone("metamers")
     if common.layer is not None:
         raise InputError("--layer: metamers are made at several layers: give --layers")
     if not common.dataset:
@@ -71,6 +76,7 @@ def metamers(
         run, _ = common.in_parts(
             store, "metamers", make, said=("Matching", "distance"), n=len(names), size=1
         )
+        leave_to_first()
         with console.progress("Pairs", "images", "correlation") as progress:
             null = null_distribution(
                 common.network,

@@ -120,7 +120,17 @@ class LoadOptions:
 class ModelOptions(LoadOptions):
     """Which network, and where its representation is read."""
 
-    model: Annotated[str, option("Checkpoint file, or name of a bundled model.", "FILE|NAME")]
+    model: Annotated[
+        list[str],
+        option(
+            "Checkpoint file, or name of a bundled model; may be given several times.",
+            "FILE|NAME",
+        ),
+    ]
+    name: Annotated[
+        list[str] | None,
+        option("What it is called in folders and pictures; as often as --model.", "NAME"),
+    ] = None
     layer: Annotated[
         str | None, option("Where to read the representation; default: penultimate.", "NAME")
     ] = None
@@ -216,9 +226,13 @@ class RunOptions:
     )
 
     def resume(
-        self, experiment: str, settings: Mapping[str, Any], provenance: Mapping[str, Any]
+        self,
+        experiment: str,
+        settings: Mapping[str, Any],
+        provenance: Mapping[str, Any],
+        name: str | None = None,
     ) -> ExperimentStore:
-        """Go on with an experiment on the disk, or begin it."""
+        """Go on with an experiment on the disk, or begin it; of one network, in that folder."""
         from ..results.store import ExperimentStore
 
         return ExperimentStore.resume(
@@ -227,6 +241,7 @@ class RunOptions:
             settings=settings,
             provenance=provenance,
             overwrite=self.overwrite,
+            name=name,
         )
 
 

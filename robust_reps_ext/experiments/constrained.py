@@ -22,6 +22,7 @@ from ..runtime.numbers import real, shown
 from ..synthesis import Progress, optimize
 from ..synthesis.objectives import RepresentationMatching
 from ..synthesis.settings import FASTEST, Options, Settings
+from .inversion import near_enough
 
 if TYPE_CHECKING:
     import pandas
@@ -191,6 +192,7 @@ def invert_within(
         target=representation(model, targets, layer=settings.layer).repeat(r, 1),
         start=sources.repeat(r, 1, 1, 1),
         settings=settings,
+        stop_when=near_enough(settings, options),
         target_images=targets.repeat(r, 1, 1, 1),
         numbers=(settings.first + torch.arange(n)).repeat(r),
         seed=seed,

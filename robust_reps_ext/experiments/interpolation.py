@@ -21,6 +21,7 @@ from ..runtime.numbers import whole
 from ..synthesis import Progress, optimize
 from ..synthesis.objectives import InterpolationTarget
 from ..synthesis.settings import FASTEST, Options, Settings
+from .inversion import near_enough
 
 if TYPE_CHECKING:
     import pandas
@@ -162,6 +163,7 @@ def interpolate(
         target=target.flatten(0, 1),
         start=blend.flatten(0, 1).clamp(0, 1),
         settings=settings,
+        stop_when=near_enough(settings, options),
         numbers=(settings.first + torch.arange(len(left))).repeat_interleave(len(weights)),
         seed=seed,
         progress=progress,

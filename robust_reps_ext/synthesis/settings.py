@@ -67,10 +67,11 @@ class Options(TypedDict, total=False):
     schedule
         ``"paper"``: steps of constant length, as many as the paper's (appendix A.6).
         ``"cosine-momentum"``: steps with momentum, whose length falls as a cosine; 100 by
-        default, together as long as the paper's, but at most 3.5 times as long as the box of images is wide. ``"lbfgs"``: the
-        same lengths at most, along L-BFGS's direction; it keeps 20 tensors of the batch's size.
-        It comes nearest in the same time (docs/benchmarks.md), and is the default of what matches
-        representations; coordinates are raised by ``"cosine-momentum"``.
+        default, together as long as the paper's, but at most 3.5 times as long as the box of
+        images is wide. ``"lbfgs"``: the same lengths at most, along L-BFGS's direction; it keeps 20
+        tensors of the batch's size. It comes nearest in the same time (docs/benchmarks.md), and is
+        the default of what matches representations; coordinates are raised by
+        ``"cosine-momentum"``.
         ``"feather"``: eight rounds of 3,000 steps, the first of the paper's length and each half
         as long as the one before, in a ball of radius 100,000 (Feather et al. 2023).
     batch_size
