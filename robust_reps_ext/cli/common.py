@@ -16,6 +16,7 @@ from ..models.zoo.bundled import bundled, card
 from ..results.locks import rank_and_world
 from ..results.names import short_names
 from ..runtime.errors import InputError
+from ..upstream.registry import is_folder
 from . import console
 from .options import (
     DataOptions,
@@ -91,7 +92,7 @@ class Experiment(RunOptions, FigureOptions, PgdOptions, ImagesOptions, DataOptio
         last: Self | None = None
         for model, name in zip(self.model, short_names(self.model, self.name), strict=True):
             one = replace(self, model=[model], name=[name])
-            if last is not None and self.dataset != "folder":  # which a checkpoint knows more of
+            if last is not None and not is_folder(self.dataset):  # which a checkpoint knows more of
                 known = ("data_set", "validation_set")
                 vars(one).update({what: vars(last)[what] for what in known if what in vars(last)})
             yield one

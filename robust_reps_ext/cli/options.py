@@ -15,6 +15,7 @@ import typer
 from typer.models import OptionInfo
 
 from ..runtime.errors import InputError
+from ..upstream.registry import is_folder
 from .data_options import DataOptions, ImagesOptions
 from .flags import folder, option
 
@@ -101,7 +102,7 @@ class LoadOptions:
         from ..models.self_check import check_accuracy
         from ..runtime.modules import own_device
 
-        if data.dataset == "folder" and "data_set" not in vars(data):
+        if is_folder(data.dataset) and "data_set" not in vars(data):
             vars(data)["data_set"] = data.open(name)
         loaded = load_model(
             name,
