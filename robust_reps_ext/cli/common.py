@@ -247,9 +247,10 @@ class Experiment(RunOptions, FigureOptions, PgdOptions, ImagesOptions, DataOptio
         what, value = said
         size = size or max(1, self.images_at_once // each)
         with store.parts(name, n, size) as parts:
-            for part in parts:
+            for number, part in enumerate(parts):
+                runs = 0 if number else (n - part.first) / len(part)
                 label = what if len(part) == n else f"{what} {part.first + 1}-{part.stop} of {n}"
-                with console.progress(label, "steps", value) as progress:
+                with console.progress(label, "steps", value, runs) as progress:
                     given = {
                         **self.given,
                         "seed": self.seed,

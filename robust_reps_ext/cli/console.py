@@ -34,7 +34,9 @@ __all__ = ["progress", "quiet", "show_examination", "show_table"]
 
 
 @contextmanager
-def progress(what: str, unit: str, value: str = "") -> Iterator[Callable[..., None]]:
+def progress(
+    what: str, unit: str, value: str = "", runs: float = 1
+) -> Iterator[Callable[..., None]]:
     """A bar with rate and remaining time on stderr, and the function that moves it.
 
     How long it will take is told once, from the first steps. In a pipe there are lines now and
@@ -48,6 +50,8 @@ def progress(what: str, unit: str, value: str = "") -> Iterator[Callable[..., No
         What is counted.
     value
         Name of the number that the function may get as its third argument.
+    runs
+        See `robust_reps_ext.runtime.progress.Estimate`.
 
     Yields
     ------
@@ -67,7 +71,7 @@ def progress(what: str, unit: str, value: str = "") -> Iterator[Callable[..., No
         columns.append(TextColumn(f"{value} {{task.fields[value]}}"))
     shown = Console(stderr=True, quiet=rank_and_world()[0] > 0)
     if not (shown.is_terminal or shown.quiet):
-        lines = Lines(unit, what)
+        lines = Lines(unit, what, runs=runs)
 
         def count(done: int, in_all: int, now: float | None = None) -> None:
             lines.total = in_all
@@ -78,7 +82,7 @@ def progress(what: str, unit: str, value: str = "") -> Iterator[Callable[..., No
         finally:
             lines.close()
         return
-    estimate = Estimate()
+    estimate = Estimate(runs=runs)
     bar = Progress(*columns, console=shown)
     task = bar.add_task(what, total=None, value="")
 
@@ -87,7 +91,7 @@ def progress(what: str, unit: str, value: str = "") -> Iterator[Callable[..., No
         bar.update(task, completed=done, total=in_all, value=number)
         bar.start()
         if told := estimate(done, in_all):
-            bar.console.print(Text(f"{what}: {in_all} {unit}, {told}"))
+            bar.console.print(Text(f"{what}: {in_all} {unit}, {told}"), soft_wrap=True)
 
     try:
         yield move

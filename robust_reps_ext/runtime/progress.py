@@ -39,6 +39,8 @@ class Estimate:
     ----------
     clock
         Of seconds.
+    runs
+        How many such runs make the whole, by default 1; 0 to tell nothing.
 
     Examples
     --------
@@ -48,10 +50,10 @@ class Estimate:
     [None, None, 'about 99 s', None]
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    def __init__(self, clock: Callable[[], float] = time.monotonic, runs: float = 1) -> None:
+        self._clock, self._runs = clock, runs
         self._began: tuple[float, int] | None = None
-        self._told = False
+        self._told = not runs
 
     def __call__(self, done: int, in_all: int) -> str | None:
         """After the step number `done`; a text once there is enough to tell from."""
@@ -66,7 +68,7 @@ class Estimate:
             return None
         self._told = True
         left = (now - began) / (done - before) * (in_all - done)
-        return f"about {duration(now - began + left)}"
+        return f"about {duration((now - began + left) * self._runs)}"
 
 
 class Lines:
@@ -78,8 +80,8 @@ class Lines:
         What is counted.
     what
         What goes on.
-    clock
-        Of seconds.
+    clock, runs
+        Of the `Estimate`.
 
     Attributes
     ----------
@@ -88,11 +90,15 @@ class Lines:
     """
 
     def __init__(
-        self, unit: str, what: str = "", clock: Callable[[], float] = time.monotonic
+        self,
+        unit: str,
+        what: str = "",
+        clock: Callable[[], float] = time.monotonic,
+        runs: float = 1,
     ) -> None:
         self.n, self.total = 0, 0
         self._unit, self._head, self._clock = unit, f"{what}: " if what else "", clock
-        self._estimate = Estimate(clock)
+        self._estimate = Estimate(clock, runs)
         self._began = self._last = clock()
 
     def update(self, n: int = 1, beside: str = "") -> None:

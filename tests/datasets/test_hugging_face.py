@@ -14,6 +14,9 @@ import robust_reps_ext as rr
 from robust_reps_ext.datasets.hugging_face import as_folder
 from robust_reps_ext.datasets.samples import open_data_set, training_set, validation_set
 
+# Of dill, with which the library makes its fingerprints.
+pytestmark = pytest.mark.filterwarnings("ignore:Cannot (locate reference|pickle)")
+
 CLASSES = ["cat", "../dog"]
 
 

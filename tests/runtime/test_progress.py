@@ -41,6 +41,15 @@ def test_an_estimate_leaves_the_first_step_out_and_is_told_once():
     assert said == [None, None, f"about {duration(2.5 + 997 * 1.25)}", None]
 
 
+@pytest.mark.parametrize(("runs", "told"), [(1, "about 99 s"), (4, "about 7 min"), (0, None)])
+def test_of_several_runs_the_first_tells_for_all_and_the_others_nothing(runs, told):
+    clock = Clock()
+    estimate = Estimate(clock, runs)
+    assert estimate(1, 100) is None
+    clock.now = 3.0
+    assert estimate(4, 100) == told
+
+
 def test_a_pipe_gets_whole_lines_now_and_then(capsys):
     clock = Clock()
     lines = Lines("steps", "Inverting", clock)
