@@ -224,8 +224,8 @@ def begun_as(
 def difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
     """The settings that differ, there and here, in a line; of nested ones, those inside.
 
-    What follows from others, such as what a network's card and digest say, is told only where
-    nothing else differs.
+    Where a digest differs, as of another network's weights, it and what is inside other settings are
+    told only where nothing else differs, from which they follow.
 
     Examples
     --------
@@ -236,20 +236,22 @@ def difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
     "model.name='a' (now 'b')"
     """
     found = list(_differing(there, here, ""))
-    options = [one for one in found if not _follows(*one)]
-    shown = (options or found)[:MOST_TOLD]
-    more = len(options or found) - len(shown)
+    if any(_is_digest(value) for _, *values in found for value in values):
+        options = [one for one in found if "." not in one[0] and not any(map(_is_digest, one))]
+        found = options or found
+    shown = found[:MOST_TOLD]
+    more = len(found) - len(shown)
     return ", ".join(f"{name}={_brief(old)} (now {_brief(new)})" for name, old, new in shown) + (
         f" and {more} more" if more else ""
     )
 
 
-def _follows(name: str, *values: Any) -> bool:
-    return "." in name or any(isinstance(one, str) and _DIGEST.fullmatch(one) for one in values)
+def _is_digest(value: Any) -> bool:
+    return isinstance(value, str) and _DIGEST.fullmatch(value) is not None
 
 
 def _brief(value: Any) -> str:
-    if isinstance(value, str) and _DIGEST.fullmatch(value):
+    if _is_digest(value):
         value = value[:8]
     text = repr(value)
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
