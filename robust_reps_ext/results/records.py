@@ -224,8 +224,8 @@ def begun_as(
 def difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
     """The settings that differ, there and here, in a line; of nested ones, those inside.
 
-    Where a digest differs, as of another network's weights, it and what is inside other settings are
-    told only where nothing else differs, from which they follow.
+    Where a digest differs, as of another network's weights, it and what is inside other settings
+    are told only where nothing else differs, from which they follow.
 
     Examples
     --------
