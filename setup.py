@@ -122,6 +122,7 @@ setup(
         "typing_extensions>=4.12",
     ],
     extras_require={
+        "hf": ["datasets>=3.0"],
         "photographs": ["scikit-image>=0.22"],
         "timm": ["timm>=1.0.11"],
         "test": [

@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("own"), help="folder for what is written")
     parser.add_argument("--images", type=int, default=810, help="training images")
     parser.add_argument("--epochs", type=int, default=2)
-    parser.add_argument("--iterations", type=int, default=150, help="PGD steps of each inversion")
+    parser.add_argument("--iterations", type=int, default=100, help="PGD steps of each inversion")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
 
@@ -68,7 +68,7 @@ def main() -> None:
         ("ResNet-18", other, None),
         ("ResNet-18, layer1", other, "layer1"),
     ):
-        found = rr.invert(model, targets, layer=layer, step_size=0.5, iterations=args.iterations)
+        found = rr.invert(model, targets, layer=layer, iterations=args.iterations)
         captions = [f"{value:.2f}" for value in found.objective.tolist()]
         rows.append(Row(found.images, label, captions))
         print(f"{label}: relative distance {found.objective.mean():.3f}")

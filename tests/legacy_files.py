@@ -17,16 +17,18 @@ EXPECTED = json.loads((LEGACY / "expected.json").read_text("utf-8"))
 
 MODEL = "--model exact.safetensors --arch exact --dataset critters"
 INVERT = (
-    f"invert {MODEL} --n 3 --iterations 4 --step-size 0.5 --batch-size 1 --device cpu --out {{}}"
+    f"invert {MODEL} --paper --n 3 --iterations 4 --step-size 0.5 --batch-size 1 --device cpu "
+    "--out {}"
 )
 EVALUATE = (
     "evaluate --model exact.safetensors --model other.safetensors --arch exact "
     "--dataset critters --eps 1 --attack-steps 2 --device cpu --out evaluate"
 )
 ACTIVATIONS = (
-    f"activations {MODEL} --coordinates 1,3 --k 2 --iterations 3 --device cpu --out activations"
+    f"activations {MODEL} --paper --coordinates 1,3 --k 2 --iterations 3 --device cpu "
+    "--out activations"
 )
-EVERY = f"activations {MODEL} --all --k 1 --device cpu --out activations-all"
+EVERY = f"activations {MODEL} --paper --all --k 1 --device cpu --out activations-all"
 TRAIN = (
     "--dataset critters --arch exact --adv-train 1 --constraint 2 --eps 0.5 --attack-lr 0.25 "
     "--attack-steps 2 --epochs 2 --batch-size 6 --workers 0 --seed 3 --lr 0.05 "
@@ -45,17 +47,20 @@ AMOUNTS = {
 ROBUSTIFY = {
     "n": 9, "shard_size": 3, "seed": 2, "iterations": 3, "schedule": "cosine-momentum",
 }  # fmt: skip
-INVERSION = {"iterations": 6, "step_size": 0.5, "batch_size": 1, "frames": 3, "seed": 4}
+# What 0.1 did by default.
+INVERSION = {
+    "schedule": "paper", "iterations": 6, "step_size": 0.5, "batch_size": 1, "frames": 3, "seed": 4,
+}  # fmt: skip
 CALLS = {
     "visualized": lambda model, x, **given: rr.visualize(
         model, coordinates=[2], seeds=x[:1], transform="jitter:2,rotate",
         parameterization="fourier", iterations=5, **given,
     ).synthesis,
     "added": lambda model, x, **given: rr.add_feature(
-        model, x[:1], coordinate=2, iterations=5, step_size=0.05, **given
+        model, x[:1], coordinate=2, schedule="paper", iterations=5, step_size=0.05, **given
     ),
     "interpolated": lambda model, x, **given: rr.interpolate(
-        model, x[:1], x[1:], steps=2, iterations=5, step_size=0.3, **given
+        model, x[:1], x[1:], steps=2, schedule="paper", iterations=5, step_size=0.3, **given
     ).synthesis,
 }  # fmt: skip
 

@@ -133,15 +133,15 @@ def experiments(model, size):
 
 
 class Run:
-    """An experiment at its defaults: what it found, recorded, and asked of the attacker."""
+    """An experiment with `schedule="paper"`: what it found, recorded, and asked of the attacker."""
 
     def __init__(self, model, call):
         model.calls.clear()
-        self.found = call(progress=first_step)
+        self.found = call(progress=first_step, schedule="paper")
         self.settings = getattr(self.found, "synthesis", self.found).settings
         (_, self.asked, _), *_ = model.calls
         model.calls.clear()
-        call(iterations=1)
+        call(iterations=1, schedule="paper")
         (begin, _, end), *_ = model.calls
         self.moved = (end - begin).flatten(1).norm(dim=1)
 

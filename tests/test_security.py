@@ -69,6 +69,7 @@ def test_names_beside_a_bar_are_no_markup(capsys):
 
 
 def test_beside_a_long_name_numbers_stay_whole(capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as in a terminal
     monkeypatch.setenv("COLUMNS", "80")
     with console.progress("Figures 2, 3, 13a, 16: Inversion from another image", "steps") as move:
         move(200, 400)

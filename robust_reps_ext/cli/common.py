@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
+from typing_extensions import Self
 
 from ..models.zoo.bundled import bundled, card
 from ..results.locks import rank_and_world
+from ..results.names import short_names
 from ..runtime.errors import InputError
+from ..upstream.registry import is_folder
 from . import console
 from .options import (
     DataOptions,
@@ -66,11 +69,15 @@ class Experiment(RunOptions, FigureOptions, PgdOptions, ImagesOptions, DataOptio
 
     def __post_init__(self) -> None:
         """Count the images, and find out which data a bundled model was trained on."""
+        if self.name and len(self.name) != len(self.model):
+            raise InputError(
+                f"--name: {len(self.name)} for {len(self.model)} networks: give one for each"
+            )
         from ..datasets.samples import DRAWN
 
-        known = card(self.model) if self.model in bundled() else {}
-        if not self.dataset and known.get("dataset") in DRAWN:
-            object.__setattr__(self, "dataset", known["dataset"])
+        known = [card(one).get("dataset") for one in self.model if one in bundled()]
+        if not self.dataset and known and known[0] in DRAWN:
+            object.__setattr__(self, "dataset", known[0])
         if not self.images:
             if not self.dataset and self.needs_data:
                 raise InputError("give --dataset NAME, or --images FILE|DIR|GLOB")
@@ -84,6 +91,36 @@ class Experiment(RunOptions, FigureOptions, PgdOptions, ImagesOptions, DataOptio
     def needs_data(self) -> bool:
         """Whether there is nothing to do without images of a data set, or one's own."""
         return True
+
+    def each(self) -> Iterator[Self]:
+        """The same with each network alone, by the shortest name that tells it from the others."""
+        last: Self | None = None
+        for model, name in zip(self.model, short_names(self.model, self.name), strict=True):
+            one = replace(self, model=[model], name=[name])
+            if last is not None and not is_folder(self.dataset):  # which a checkpoint knows more of
+                known = ("data_set", "validation_set")
+                vars(one).update({what: vars(last)[what] for what in known if what in vars(last)})
+            yield one
+            last = one
+
+    def alone(self, command: str) -> str:
+        """The one network of a command that takes no more.
+
+        Raises
+        ------
+        InputError
+            If there are several.
+        """
+        if len(self.model) > 1:
+            raise InputError(
+                f"--model is given {len(self.model)} times: {command} takes one network"
+            )
+        return self.model[0]
+
+    @property
+    def short_name(self) -> str:
+        """What the network is called, where it is one."""
+        return short_names(self.model, self.name)[0]
 
     @cached_property
     def paths(self) -> list[str]:
@@ -129,7 +166,7 @@ class Experiment(RunOptions, FigureOptions, PgdOptions, ImagesOptions, DataOptio
         """The model, on its device, which has the layer that is asked for."""
         from ..models.layers import at_layer
 
-        found = self.load(self.model, self)
+        found = self.load(self.model[0], self)
         at_layer(found, self.layer)
         return found
 
@@ -172,8 +209,10 @@ class Experiment(RunOptions, FigureOptions, PgdOptions, ImagesOptions, DataOptio
             )
         return sorted(order[: int(count)])
 
-    def store(self, experiment: str, **settings: Any) -> ExperimentStore:
-        """Go on with an experiment on the disk, or begin it; a setting of None is the paper's."""
+    def store(
+        self, experiment: str, *, name: str | None = None, **settings: Any
+    ) -> ExperimentStore:
+        """Go on with an experiment on the disk, or begin it; a setting of None is its default."""
         import torch
 
         from ..models.loading import channels_of, weights_digest
@@ -186,13 +225,14 @@ class Experiment(RunOptions, FigureOptions, PgdOptions, ImagesOptions, DataOptio
             experiment,
             {**self.given, "n": self.n, "seed": self.seed, **own, **settings},
             {
-                "model": self.model,
+                "model": self.model[0],
                 "dataset": self.dataset,
                 "data": str(self.data or ""),
                 **({"files": self.paths} if self.images else {}),
                 "weights": weights_digest(self.network),
                 **self.network.card,
             },
+            name,
         )
 
     def in_parts(
@@ -217,9 +257,10 @@ class Experiment(RunOptions, FigureOptions, PgdOptions, ImagesOptions, DataOptio
         what, value = said
         size = size or max(1, self.images_at_once // each)
         with store.parts(name, n, size) as parts:
-            for part in parts:
+            for number, part in enumerate(parts):
+                runs = 0 if number else (n - part.first) / len(part)
                 label = what if len(part) == n else f"{what} {part.first + 1}-{part.stop} of {n}"
-                with console.progress(label, "steps", value) as progress:
+                with console.progress(label, "steps", value, runs) as progress:
                     given = {
                         **self.given,
                         "seed": self.seed,
@@ -230,7 +271,6 @@ class Experiment(RunOptions, FigureOptions, PgdOptions, ImagesOptions, DataOptio
                     }
                     found, rows = make(part, given)
                 store.add(part, found, _made_with(found, rows))
-        leave_to_first()
         return store.whole(name)
 
 

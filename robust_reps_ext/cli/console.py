@@ -25,6 +25,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from ..results.locks import rank_and_world
+from ..runtime.progress import Estimate, Lines
 
 if TYPE_CHECKING:
     from .doctor import Examination
@@ -33,8 +34,13 @@ __all__ = ["progress", "quiet", "show_examination", "show_table"]
 
 
 @contextmanager
-def progress(what: str, unit: str, value: str = "") -> Iterator[Callable[..., None]]:
+def progress(
+    what: str, unit: str, value: str = "", runs: float = 1
+) -> Iterator[Callable[..., None]]:
     """A bar with rate and remaining time on stderr, and the function that moves it.
+
+    How long it will take is told once, from the first steps. In a pipe there are lines now and
+    then, see `robust_reps_ext.runtime.progress.Lines`.
 
     Parameters
     ----------
@@ -44,6 +50,8 @@ def progress(what: str, unit: str, value: str = "") -> Iterator[Callable[..., No
         What is counted.
     value
         Name of the number that the function may get as its third argument.
+    runs
+        See `robust_reps_ext.runtime.progress.Estimate`.
 
     Yields
     ------
@@ -62,6 +70,19 @@ def progress(what: str, unit: str, value: str = "") -> Iterator[Callable[..., No
     if value:
         columns.append(TextColumn(f"{value} {{task.fields[value]}}"))
     shown = Console(stderr=True, quiet=rank_and_world()[0] > 0)
+    if not (shown.is_terminal or shown.quiet):
+        lines = Lines(unit, what, runs=runs)
+
+        def count(done: int, in_all: int, now: float | None = None) -> None:
+            lines.total = in_all
+            lines.update(done - lines.n, "" if now is None else f"{value} {now:.3f}")
+
+        try:
+            yield count
+        finally:
+            lines.close()
+        return
+    estimate = Estimate(runs=runs)
     bar = Progress(*columns, console=shown)
     task = bar.add_task(what, total=None, value="")
 
@@ -69,6 +90,8 @@ def progress(what: str, unit: str, value: str = "") -> Iterator[Callable[..., No
         number = "" if now is None else f"{now:.3f}"
         bar.update(task, completed=done, total=in_all, value=number)
         bar.start()
+        if told := estimate(done, in_all):
+            bar.console.print(Text(f"{what}: {in_all} {unit}, {told}"), soft_wrap=True)
 
     try:
         yield move

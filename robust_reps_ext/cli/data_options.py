@@ -76,14 +76,14 @@ class DataOptions:
     def open(self, model: str | None = None) -> DataSet:
         """The data set that is named, as a model's checkpoint knows it."""
         from ..datasets.samples import open_data_set
-        from ..upstream.registry import data_set_arguments
+        from ..upstream.registry import data_set_arguments, is_folder
 
         told: dict[str, Any] = {}
-        if self.dataset == "folder":
+        if is_folder(self.dataset):
             given = {name: getattr(self, name) for name in ("size", "mean", "std")}
             given["fit"] = self.fit and self.fit.value
             file = model if model is not None and Path(model).is_file() else None
-            told = data_set_arguments("folder", given, file)
+            told = data_set_arguments(self.dataset, given, file)
         return open_data_set(self.dataset, self.data, on_bad_image=self.on_bad_image.value, **told)
 
     @cached_property

@@ -47,7 +47,7 @@ class Ball(str, Enum):
         "images are smaller.",
         "step_size": "Of PGD; default: eps / 8.",
     },
-    without=("iterations", "schedule", "save_interval"),
+    without=("iterations", "schedule", "paper", "save_interval"),
 )
 def evaluate(
     loading: LoadOptions,

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from enum import Enum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
+from ..results.names import as_word
 from ..runtime.errors import InputError
 from . import console
-from .common import SHOWN, AllOrN, Experiment, tell, validation_images
-from .options import composed, option
+from .common import SHOWN, AllOrN, Experiment, validation_images
+from .options import Steps, composed, option
+from .side_by_side import Made, Plan, side_by_side
 
 if TYPE_CHECKING:
+    from ..results.figures import Panel
     from ..results.store import Part
     from ..results.synthesis import Synthesis
 
@@ -25,6 +29,13 @@ Coordinates = Annotated[
 ]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Coordinate(Experiment):
+    """What maximises coordinates, for which L-BFGS is none the faster."""
+
+    usual: ClassVar[Steps] = Steps.cosine_momentum
+
+
 class Parameterization(str, Enum):
     """What a step of a visualisation moves: pixels, or a decorrelated Fourier spectrum."""
 
@@ -34,7 +45,7 @@ class Parameterization(str, Enum):
 
 @composed(defaults={"n": 2})
 def visualize(
-    common: Experiment,
+    common: Coordinate,
     *,
     coordinates: Coordinates = "random:8",
     transform: Annotated[
@@ -64,52 +75,80 @@ def visualize(
     from ..results.layouts import features
     from ..synthesis import noise
 
-    images = common.samples()
-    chosen = common.coordinates(coordinates, images.images)
+    if parameterization is Parameterization.fourier and common.schedule is None:
+        common = replace(common, schedule=Steps.paper)  # the others move pixels
     regularizers: dict[str, Any] = {
         "transform": transform,
         "parameterization": parameterization.value,
     }
-    seeds = torch.cat([noise(images.images, seed=common.seed), images.images])
-    starts = ["noise"] * common.n + list(images.names)
 
-    def make(part: Part, given: dict[str, Any]) -> tuple[Synthesis, Any]:
-        given["first"] = 0  # every part has all seeds
-        found = visualize_coordinates(
-            common.network,
-            coordinates=chosen[part.images],
-            seeds=seeds,
-            **regularizers,
-            **given,
-        )
-        return found.synthesis, [
-            {"seed_image": start, "coordinate": i, "predicted": _class_name(classes, label)}
-            for start, labels in zip(starts, found.predicted.tolist(), strict=True)
-            for i, label in zip(found.coordinates.tolist(), labels, strict=True)
-        ]
+    def plan(one: Coordinate) -> Plan:
+        images = one.samples()
+        chosen = one.coordinates(coordinates, images.images)
+        seeds = torch.cat([noise(images.images, seed=one.seed), images.images])
+        starts = ["noise"] * one.n + list(images.names)
+        classes = one.class_names
 
-    with common.store("visualize", coordinates=chosen, **regularizers) as store:
-        classes = common.class_names
-        run, rows = common.in_parts(
-            store, "features", make, said=("Visualising", "value"), n=len(chosen), each=len(seeds)
+        def make(part: Part, given: dict[str, Any]) -> tuple[Synthesis, Any]:
+            given["first"] = 0  # every part has all seeds
+            found = visualize_coordinates(
+                one.network,
+                coordinates=chosen[part.images],
+                seeds=seeds,
+                **regularizers,
+                **given,
+            )
+            return found.synthesis, [
+                {"seed_image": start, "coordinate": i, "predicted": _class_name(classes, label)}
+                for start, labels in zip(starts, found.predicted.tolist(), strict=True)
+                for i, label in zip(found.coordinates.tolist(), labels, strict=True)
+            ]
+
+        return Plan(
+            whole="features",
+            make=make,
+            said=("Visualising", "value"),
+            settings={"coordinates": chosen, **regularizers},
+            n=len(chosen),
+            each=len(seeds),
         )
+
+    def shown(one: Made[Coordinate]) -> list[Panel]:
         # Each part holds all seeds, and some of the coordinates of each.
-        of = {i: [k for k, row in enumerate(rows) if row["coordinate"] == i] for i in chosen}
-        order = [of[i][s] for s in range(len(seeds)) for i in chosen]
-        shown = features(
-            run[torch.tensor(order)],
-            chosen,
-            predicted=[rows[k]["predicted"] for k in order],
-            seeds=starts,
+        of = _rows_of(one)
+        order = [of[i][s] for s in range(len(one.rows) // len(of)) for i in sorted(of)]
+        return features(
+            one.run[torch.tensor(order)],
+            sorted(of),
+            predicted=[one.rows[k]["predicted"] for k in order],
+            seeds=[one.rows[k]["seed_image"] for k in order[:: len(of)]],
+            title=found.title(one),
         )
-        picture = store.add_figure("features", panel_figure(shown, channels=common.channels))
-    means = [sum(rows[k]["objective"] for k in of[i]) / len(seeds) for i in chosen]
-    tell(("coordinate", "mean value"), zip(chosen, means, strict=True), [store.path, picture])
+
+    words = [coordinates, transform, "" if parameterization == "pixels" else parameterization.value]
+    with side_by_side(common, "visualize", plan, words=words) as found:
+        panels = [panel for one in found for panel in shown(one)]
+        found.add("features", panel_figure(panels, channels=common.channels))
+    found.tell(
+        ("coordinate", "mean value"),
+        lambda one: (
+            (i, sum(one.rows[k]["objective"] for k in places) / len(places))
+            for i, places in sorted(_rows_of(one).items())
+        ),
+    )
+
+
+def _rows_of(one: Made[Coordinate]) -> dict[int, list[int]]:
+    """By coordinate, the places of its rows."""
+    of: dict[int, list[int]] = {}
+    for place, row in enumerate(one.rows):
+        of.setdefault(row["coordinate"], []).append(place)
+    return of
 
 
 @composed()
 def add_feature(
-    common: Experiment,
+    common: Coordinate,
     *,
     coordinate: Annotated[int, option("Which coordinate of R(x) to raise.")],
 ) -> None:
@@ -124,52 +163,52 @@ def add_feature(
     from ..results.figures import panel_figure
     from ..results.layouts import additions
 
-    def make(part: Part, given: dict[str, Any]) -> tuple[Synthesis, Any]:
-        images = common.samples(part.images)
-        found = add_to_images(
-            common.network,
-            images.images,
-            coordinate,
-            **given,
-        )
-        said = outcomes(common.network, found, coordinate)
-        return found, [
-            {
-                "label": label,
-                "index": index,
-                "coordinate": coordinate,
-                "leads": outcome.startswith("leads"),
-                "said": outcome,
-            }
-            for label, index, outcome in zip(
-                images.names, images.indices.tolist(), said, strict=True
-            )
-        ]
+    def plan(one: Coordinate) -> Plan:
+        def make(part: Part, given: dict[str, Any]) -> tuple[Synthesis, Any]:
+            images = one.samples(part.images)
+            found = add_to_images(one.network, images.images, coordinate, **given)
+            said = outcomes(one.network, found, coordinate)
+            return found, [
+                {
+                    "label": label,
+                    "index": index,
+                    "coordinate": coordinate,
+                    "leads": outcome.startswith("leads"),
+                    "said": outcome,
+                }
+                for label, index, outcome in zip(
+                    images.names, images.indices.tolist(), said, strict=True
+                )
+            ]
 
-    with common.store("add-feature", coordinate=coordinate) as store:
-        found, rows = common.in_parts(store, "added", make, said=("Adding", "value"))
-        some = rows[:SHOWN]
-        shown = additions(
-            found[:SHOWN],
+        settings = {"coordinate": coordinate}
+        return Plan(whole="added", make=make, said=("Adding", "value"), settings=settings)
+
+    def shown(one: Made[Coordinate]) -> Panel:
+        some = one.rows[:SHOWN]
+        title = f"coordinate {coordinate}"
+        return additions(
+            one.run[:SHOWN],
             labels=[row["label"] for row in some],
             # Rows of version 0.1 say no more than whether it leads.
             said=[row.get("said", "leads" if row["leads"] else "does not lead") for row in some],
-            title=f"coordinate {coordinate}",
+            title=f"{name}: {title}" if (name := found.title(one)) else title,
         )
-        picture = store.add_figure("added", panel_figure([shown], channels=common.channels))
-    tell(
+
+    with side_by_side(common, "add-feature", plan, words=[coordinate]) as found:
+        found.add("added", panel_figure([shown(one) for one in found], channels=common.channels))
+    found.tell(
         ("image", "label", f"R(x)_{coordinate}", "leads"),
-        (
+        lambda one: (
             (row["index"], row["label"], row["objective"], "yes" if row["leads"] else "no")
-            for row in rows
+            for row in one.rows
         ),
-        [store.path, picture],
     )
 
 
 @composed()
 def activations(
-    common: Experiment,
+    common: Coordinate,
     *,
     coordinates: Coordinates = FOUR,
     k: Annotated[int, option("Images at each end.")] = 3,
@@ -201,41 +240,44 @@ def activations(
             raise InputError(
                 f"--all and --coordinates {coordinates} exclude each other: give one of them"
             )
-        _all_activations(common, k, n)
+        for one in common.each():
+            _all_activations(one, k, n)
         return
-    images, positions = validation_images(common, n, common.seed)
-    like = images[0][0][None]
-    chosen = common.coordinates(coordinates, like)
 
-    def make(part: Part, given: dict[str, Any]) -> tuple[Synthesis, Any]:
-        with console.progress("Looking", "images") as look:
-            found = most_activating(
-                common.network,
-                watched(images, common.images_at_once, look),
+    def plan(one: Coordinate) -> Plan:
+        images, positions = validation_images(one, n, one.seed)
+        like = images[0][0][None]
+        chosen = one.coordinates(coordinates, like)
+
+        def make(part: Part, given: dict[str, Any]) -> tuple[Synthesis, Any]:
+            with console.progress("Looking", "images") as look:
+                found = most_activating(
+                    one.network,
+                    watched(images, one.images_at_once, look),
+                    coordinates=chosen,
+                    k=k,
+                    layer=one.layer,
+                )
+            features = visualize_coordinates(
+                one.network,
                 coordinates=chosen,
-                k=k,
-                layer=common.layer,
+                seeds=torch.full_like(like, 0.5),
+                **given,
             )
-        features = visualize_coordinates(
-            common.network,
-            coordinates=chosen,
-            seeds=torch.full_like(like, 0.5),
-            **given,
-        )
-        rows = _named(to_rows(found), common.label_names, positions)
-        return features.synthesis, rows
+            return features.synthesis, _named(to_rows(found), one.label_names, positions)
 
-    with common.store("activations", coordinates=chosen, k=k, n=n) as store:
-        run, rows = common.in_parts(
-            store,
-            "activations",
-            make,
+        return Plan(
+            whole="activations",
+            make=make,
             said=("Visualising", "value"),
+            settings={"coordinates": chosen, "k": k, "n": n},
             n=len(chosen),
             size=len(chosen),
         )
-        some = rows[:SHOWN]
-        ends = ("most", "least")
+
+    def shown(one: Made[Coordinate]) -> list[Panel]:
+        images, positions = validation_images(one.common, n, one.common.seed)
+        some = one.rows[:SHOWN]
         seen = {
             end: [
                 (images[positions.index(index)][0], f"{value:.3g}: {label}")
@@ -244,19 +286,25 @@ def activations(
                     row[end], row[f"{end}_value"], row[f"{end}_index"], strict=True
                 )
             ]
-            for end in ends
+            for end in ("most", "least")
         }
-        shown = extremes(
-            run[: len(some)],
+        return extremes(
+            one.run[: len(some)],
             [row["coordinate"] for row in some],
-            {end: torch.stack([image for image, _ in seen[end]]) for end in ends},
-            {end: [said for _, said in seen[end]] for end in ends},
+            {end: torch.stack([image for image, _ in seen[end]]) for end in seen},
+            {end: [said for _, said in seen[end]] for end in seen},
+            title=found.title(one),
         )
-        picture = store.add_figure("activations", panel_figure(shown, channels=common.channels))
-    tell(
+
+    words = [coordinates, f"k{k}", "" if n is None else f"n{n}"]
+    with side_by_side(common, "activations", plan, words=words, counted=False) as found:
+        panels = [panel for one in found for panel in shown(one)]
+        found.add("activations", panel_figure(panels, channels=common.channels))
+    found.tell(
         ("coordinate", "most", "least"),
-        ((row["coordinate"], "; ".join(row["most"]), "; ".join(row["least"])) for row in rows),
-        [store.path, picture],
+        lambda one: (
+            (row["coordinate"], "; ".join(row["most"]), "; ".join(row["least"])) for row in one.rows
+        ),
     )
 
 
@@ -268,7 +316,9 @@ def _all_activations(common: Experiment, k: int, n: int | None) -> None:
     from ..results.activations import to_rows
 
     images, positions = validation_images(common, n, common.seed)
-    with common.store("activations", coordinates=ALL, k=k, n=n) as store:
+    words = f"n{len(images)}" + (f"-seed{common.seed}" if common.seed else "")
+    name = f"activations-{as_word(common.short_name)}-all-k{k}-{words}"
+    with common.store("activations", name=name, coordinates=ALL, k=k, n=n) as store:
         whole = all_activations(
             store,
             common.network,
@@ -288,7 +338,7 @@ def _all_activations(common: Experiment, k: int, n: int | None) -> None:
             lambda index: images[index][0],
             names=common.label_names,
             model=common.network.card,
-            name=common.model,
+            name=common.short_name,
             data=common.dataset,
             channels=common.channels,
         )

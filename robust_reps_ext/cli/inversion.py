@@ -7,8 +7,9 @@ from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from ..runtime.errors import InputError
-from .common import SHOWN, Experiment, numbers, tell
+from .common import SHOWN, Experiment, numbers
 from .options import DATA, composed, option
+from .side_by_side import Made, Plan, side_by_side
 
 if TYPE_CHECKING:
     from ..datasets.samples import Samples
@@ -81,11 +82,11 @@ def invert(common: Inversion) -> None:
 
     \b
     robust-reps invert --model critters-robust --dataset critters_fine \\
-      --n 4 --iterations 300 --out out
+      --n 4 --out out
     robust-reps invert --model checkpoint.pt.best --dataset restricted_imagenet \\
       --data DIR --n 8 --start images --out out
-    robust-reps invert --model photographs-robust --targets photographs \\
-      --n 3 --schedule lbfgs --out out
+    robust-reps invert --model photographs-robust --model photographs-standard \\
+      --targets photographs --n 3 --out out
     """
     from ..experiments.inversion import invert as invert_images
     from ..results.figures import panel_figure
@@ -95,23 +96,28 @@ def invert(common: Inversion) -> None:
     if common.images and targets is not Targets.data:
         raise InputError(f"--images and --targets {targets.value} exclude each other: give one")
 
-    def make(part: Part, given: dict[str, Any]) -> tuple[Synthesis, Any]:
-        wanted = common.wanted(part.images)
-        others = start is Start.images
-        sources = common.samples(part.images, skip=common.n).images if others else start.value
-        found = invert_images(common.network, wanted.images, start=sources, **given)
-        index, names = wanted.indices.tolist(), wanted.names
-        return found, [{"label": name, "index": i} for name, i in zip(names, index, strict=True)]
+    def plan(one: Inversion) -> Plan:
+        def make(part: Part, given: dict[str, Any]) -> tuple[Synthesis, Any]:
+            wanted = one.wanted(part.images)
+            others = start is Start.images
+            sources = one.samples(part.images, skip=one.n).images if others else start.value
+            found = invert_images(one.network, wanted.images, start=sources, **given)
+            told = zip(wanted.names, wanted.indices.tolist(), strict=True)
+            return found, [{"label": name, "index": i} for name, i in told]
 
-    with common.store("invert", targets=targets.value, start=start.value) as store:
-        found, rows = common.in_parts(store, "inversion", make, said=("Inverting", "distance"))
-        about = {"labels": [row["label"] for row in rows[:SHOWN]], "start": start.value}
-        shown = inversions({"result": found[:SHOWN]}, about)
-        picture = store.add_figure("inversion", panel_figure(shown, channels=common.channels))
-    tell(
+        settings = {"targets": targets.value, "start": start.value}
+        said = ("Inverting", "distance")
+        return Plan(whole="inversion", make=make, said=said, settings=settings)
+
+    words = ["" if targets is Targets.data else targets.value, start.value]
+    with side_by_side(common, "invert", plan, words=words) as found:
+        rows = found.made[0].rows[:SHOWN]
+        about = {"labels": [row["label"] for row in rows], "start": start.value}
+        shown = inversions(found.runs(lambda one: one.run[:SHOWN]), about)
+        found.add("inversion", panel_figure(shown, channels=common.channels))
+    found.tell(
         ("image", "label", "distance"),
-        ((row["index"], row["label"], row["objective"]) for row in rows),
-        [store.path, *store.tensors()[:1], picture],
+        lambda one: ((row["index"], row["label"], row["objective"]) for row in one.rows),
     )
 
 
@@ -124,41 +130,46 @@ def pairs(common: Experiment) -> None:
 
     \b
     robust-reps pairs --model critters-standard --dataset critters_fine \\
-      --n 4 --iterations 300 --out out
+      --n 4 --out out
     """
     from ..experiments.pairs import near_pairs
     from ..results.figures import panel_figure
     from ..results.layouts import pairs as pairs_of
 
-    def make(part: Part, given: dict[str, Any]) -> tuple[Synthesis, Any]:
-        targets, sources = common.pairs(part.images)
-        found = near_pairs(common.network, targets.images, sources=sources.images, **given)
-        frame = found.to_frame()
-        columns = {
-            "target": targets.names,
-            "source": sources.names,
-            "target_index": targets.indices.tolist(),
-            "source_index": sources.indices.tolist(),
-            "apart": frame["apart"].tolist(),
-            "moved": frame["moved"].tolist(),
-        }
-        rows = zip(*columns.values(), strict=True)
-        return found.synthesis, [dict(zip(columns, row, strict=True)) for row in rows]
+    def plan(one: Experiment) -> Plan:
+        def make(part: Part, given: dict[str, Any]) -> tuple[Synthesis, Any]:
+            targets, sources = one.pairs(part.images)
+            found = near_pairs(one.network, targets.images, sources=sources.images, **given)
+            frame = found.to_frame()
+            columns = {
+                "target": targets.names,
+                "source": sources.names,
+                "target_index": targets.indices.tolist(),
+                "source_index": sources.indices.tolist(),
+                "apart": frame["apart"].tolist(),
+                "moved": frame["moved"].tolist(),
+            }
+            rows = zip(*columns.values(), strict=True)
+            return found.synthesis, [dict(zip(columns, row, strict=True)) for row in rows]
 
-    with common.store("pairs") as store:
-        found, rows = common.in_parts(store, "pairs", make, said=("Searching", "distance"))
-        some = rows[:SHOWN]
-        shown = pairs_of(
-            found[:SHOWN], [row["source"] for row in some], [row["target"] for row in some]
-        )
-        picture = store.add_figure("pairs", panel_figure(shown, channels=common.channels))
-    tell(
+        return Plan(whole="pairs", make=make, said=("Searching", "distance"))
+
+    with side_by_side(common, "pairs", plan) as found:
+        shown = [
+            panel
+            for one in found
+            for panel in pairs_of(
+                one.run[:SHOWN],
+                [row["source"] for row in one.rows[:SHOWN]],
+                [row["target"] for row in one.rows[:SHOWN]],
+                title=found.title(one),
+            )
+        ]
+        found.add("pairs", panel_figure(shown, channels=common.channels))
+    columns = ("source", "target", "objective", "apart", "moved")
+    found.tell(
         ("source", "target", "distance", "apart", "moved"),
-        (
-            (row["source"], row["target"], row["objective"], row["apart"], row["moved"])
-            for row in rows
-        ),
-        [store.path, picture],
+        lambda one: (tuple(row[name] for name in columns) for row in one.rows),
     )
 
 
@@ -172,7 +183,7 @@ def curve(
 
     \b
     robust-reps curve --model critters-robust --dataset critters_fine \\
-      --radii 0.5,2,8,32 --n 4 --iterations 300 --out out
+      --radii 0.5,2,8,32 --n 4 --out out
     """
     import torch
 
@@ -183,45 +194,63 @@ def curve(
 
     lengths = numbers("radii", radii, float)
 
-    def make(part: Part, given: dict[str, Any]) -> tuple[Synthesis, Any]:
-        targets, sources = common.pairs(part.images)
-        found = invert_within(
-            common.network, targets.images, sources.images, radii=lengths, **given
-        )
-        pairs = {
-            "target": targets.names,
-            "source": sources.names,
-            "target_index": targets.indices.tolist(),
-            "source_index": sources.indices.tolist(),
-        }
-        rows = [
-            {"radius": radius, **dict(zip(pairs, pair, strict=True))}
-            for radius in found.radii.tolist()
-            for pair in zip(*pairs.values(), strict=True)
-        ]
-        return found.synthesis, rows
+    def plan(one: Pairs) -> Plan:
+        def make(part: Part, given: dict[str, Any]) -> tuple[Synthesis, Any]:
+            targets, sources = one.pairs(part.images)
+            found = invert_within(
+                one.network, targets.images, sources.images, radii=lengths, **given
+            )
+            pairs = {
+                "target": targets.names,
+                "source": sources.names,
+                "target_index": targets.indices.tolist(),
+                "source_index": sources.indices.tolist(),
+            }
+            rows = [
+                {"radius": radius, **dict(zip(pairs, pair, strict=True))}
+                for radius in found.radii.tolist()
+                for pair in zip(*pairs.values(), strict=True)
+            ]
+            return found.synthesis, rows
 
-    with common.store("curve", radii=lengths) as store:
-        run, rows = common.in_parts(
-            store, "images", make, said=("Inverting", "distance"), each=len(lengths)
+        return Plan(
+            whole="images",
+            make=make,
+            said=("Inverting", "distance"),
+            settings={"radii": lengths},
+            each=len(lengths),
         )
+
+    def order(one: Made[Pairs]) -> torch.Tensor:
         # Each part holds all radii of its pairs, one radius after the other.
-        where = torch.tensor([row["radius"] for row in rows])
-        order = torch.cat([(where == radius).nonzero()[:, 0] for radius in where.unique()])
-        found = Curve(where.unique(), run[order])
-        low, high = found.band()
-        plot = curve_figure(found.radii, [Line(found.mean, low, high)])
-        pairs = min(SHOWN, found.distance.shape[1])
-        chosen = torch.cat([places[:pairs] for places in torch.arange(len(run)).view(len(low), -1)])
-        labels = [rows[i]["target"] for i in order[:pairs].tolist()]
-        shown = radii_of({"": found.synthesis[chosen]}, found.radii.tolist(), labels)
-        store.add_figure("images", panel_figure(shown, channels=common.channels))
-        pictures = [store.add_figure(f"curve.{kind}", plot) for kind in ("png", "svg")]
-    columns = (found.radii, found.mean, low, high)
-    tell(
+        where = torch.tensor([row["radius"] for row in one.rows])
+        return torch.cat([(where == radius).nonzero()[:, 0] for radius in where.unique()])
+
+    with side_by_side(common, "curve", plan) as found:
+        curves = {one.name: Curve(torch.tensor(lengths), one.run[order(one)]) for one in found}
+        first = next(iter(curves.values()))
+        lines = [
+            Line(curves[one.name].mean, *curves[one.name].band(), found.title(one)) for one in found
+        ]
+        n = min(SHOWN, first.distance.shape[1])
+        labels = [found.made[0].rows[i]["target"] for i in order(found.made[0])[:n].tolist()]
+        places = torch.arange(first.distance.numel()).view(len(lengths), -1)[:, :n].flatten()
+        shown = radii_of(
+            {found.title(one): curves[one.name].synthesis[places] for one in found},
+            lengths,
+            labels,
+        )
+        found.add("images", panel_figure(shown, channels=common.channels))
+        plot = curve_figure(first.radii, lines)
+        for kind in ("png", "svg"):
+            found.add(f"curve.{kind}", plot)
+    found.tell(
         ("radius", "mean distance", "from", "to"),
-        zip(*(one.tolist() for one in columns), strict=True),
-        [store.path, *pictures],
+        lambda one: zip(
+            lengths,
+            *(part.tolist() for part in (curves[one.name].mean, *curves[one.name].band())),
+            strict=True,
+        ),
     )
 
 
@@ -235,38 +264,47 @@ def interpolate(
 
     \b
     robust-reps interpolate --model critters-robust --dataset critters_fine \\
-      --n 4 --steps 6 --iterations 300 --out out
+      --n 4 --steps 6 --out out
     """
     from ..experiments.interpolation import interpolate as interpolate_images
     from ..results.figures import panel_figure
     from ..results.layouts import interpolations
 
-    def make(part: Part, given: dict[str, Any]) -> tuple[Synthesis, Any]:
-        left, right = common.pairs(part.images)
-        found = interpolate_images(common.network, left.images, right.images, steps=steps, **given)
-        return found.synthesis, [
-            {"left": one, "right": other, "lambda": weight}
-            for one, other in zip(left.names, right.names, strict=True)
-            for weight in found.weights.tolist()
-        ]
+    def plan(one: Pairs) -> Plan:
+        def make(part: Part, given: dict[str, Any]) -> tuple[Synthesis, Any]:
+            left, right = one.pairs(part.images)
+            found = interpolate_images(one.network, left.images, right.images, steps=steps, **given)
+            return found.synthesis, [
+                {"left": end, "right": other, "lambda": weight}
+                for end, other in zip(left.names, right.names, strict=True)
+                for weight in found.weights.tolist()
+            ]
 
-    with common.store("interpolate", steps=steps) as store:
-        run, rows = common.in_parts(
-            store, "interpolation", make, said=("Interpolating", "distance"), each=steps + 1
+        return Plan(
+            whole="interpolation",
+            make=make,
+            said=("Interpolating", "distance"),
+            settings={"steps": steps},
+            each=steps + 1,
         )
-        pairs = [rows[i : i + steps + 1] for i in range(0, len(rows), steps + 1)]
+
+    def pairs_of(one: Made[Pairs]) -> list[list[dict[str, Any]]]:
+        starts = range(0, len(one.rows), steps + 1)
+        return [one.rows[i : i + steps + 1] for i in starts]
+
+    with side_by_side(common, "interpolate", plan) as found:
+        pairs = pairs_of(found.made[0])[:SHOWN]
         shown = interpolations(
-            {"representation": run[: SHOWN * (steps + 1)]},
+            found.runs(lambda one: one.run[: SHOWN * (steps + 1)]),
             [row["lambda"] for row in pairs[0]],
-            [pair[0]["left"] for pair in pairs[:SHOWN]],
-            [pair[0]["right"] for pair in pairs[:SHOWN]],
+            [pair[0]["left"] for pair in pairs],
+            [pair[0]["right"] for pair in pairs],
         )
-        picture = store.add_figure("interpolation", panel_figure(shown, channels=common.channels))
-    tell(
+        found.add("interpolation", panel_figure(shown, channels=common.channels))
+    found.tell(
         ("left", "right", "worst distance"),
-        (
+        lambda one: (
             (pair[0]["left"], pair[0]["right"], max(row["objective"] for row in pair))
-            for pair in pairs
+            for pair in pairs_of(one)
         ),
-        [store.path, picture],
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from . import console
-from .common import Experiment, tell, tell_page
+from .common import Experiment, leave_to_first, tell, tell_page
 from .options import Steps, composed, like, option
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ def metamers(
     from ..runtime.errors import InputError
     from ..runtime.numbers import whole
 
+    model = common.alone("metamers")
     if common.layer is not None:
         raise InputError("--layer: metamers are made at several layers: give --layers")
     if not common.dataset:
@@ -74,11 +75,11 @@ def metamers(
         role: chosen_layers(network, targets.images, named) for role, network in networks.items()
     }
     more = {} if against is None else {"against": weights_digest(networks["standard"])}
-    began, found, judged, rows, pictures = time.monotonic(), {}, {}, [], []
+    began, runs, found, judged, rows, pictures = time.monotonic(), {}, {}, {}, [], []
+    # What there is of one network alone is called as in version 0.2.
+    ends = {role: "" if role == "robust" else f"-{role}" for role in networks}
     with common.store("metamers", layers=names["robust"], pairs=pairs, **more) as store:
         for role, network in networks.items():
-            # What there is of one network alone is called as in version 0.2.
-            end = "" if role == "robust" else f"-{role}"
 
             def make(
                 part: Part, given: dict[str, Any], role: str = role, network: Any = network
@@ -89,10 +90,13 @@ def metamers(
                 told = zip(targets.names, targets.indices.tolist(), strict=True)
                 return made, [{"layer": name, "label": one, "index": i} for one, i in told]
 
-            run, _ = common.in_parts(
-                store, f"metamers{end}", make,
+            runs[role], _ = common.in_parts(
+                store, f"metamers{ends[role]}", make,
                 said=("Matching", "distance"), n=len(names[role]), size=1,
             )  # fmt: skip
+        leave_to_first()
+        for role, network in networks.items():
+            end, run = ends[role], runs[role]
             with console.progress("Pairs", "images", "correlation") as progress:
                 null = null_distribution(
                     network,
@@ -121,7 +125,7 @@ def metamers(
                 (role, share.name, share.correct, share.n, distance)
                 for share, distance in zip(one.shares(), one.distance.mean(1).tolist(), strict=True)
             ]
-        study = _study(common, dict(zip(networks, (common.model, against), strict=False)), networks)
+        study = _study(common, dict(zip(networks, (model, against), strict=False)), networks)
         study["scale"] |= {"pairs": pairs, "layers": names["robust"]}
     keep_metamers(common.out, found, study, recognised=judged)
     page = write_report(common.out, ORDER, channels=common.channels)

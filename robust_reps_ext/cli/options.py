@@ -9,11 +9,13 @@ from dataclasses import MISSING, dataclass, fields, is_dataclass
 from enum import Enum
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, get_type_hints
 
 import typer
 from typer.models import OptionInfo
 
+from ..runtime.errors import InputError
+from ..upstream.registry import is_folder
 from .data_options import DataOptions, ImagesOptions
 from .flags import folder, option
 
@@ -100,7 +102,7 @@ class LoadOptions:
         from ..models.self_check import check_accuracy
         from ..runtime.modules import own_device
 
-        if data.dataset == "folder" and "data_set" not in vars(data):
+        if is_folder(data.dataset) and "data_set" not in vars(data):
             vars(data)["data_set"] = data.open(name)
         loaded = load_model(
             name,
@@ -119,7 +121,17 @@ class LoadOptions:
 class ModelOptions(LoadOptions):
     """Which network, and where its representation is read."""
 
-    model: Annotated[str, option("Checkpoint file, or name of a bundled model.", "FILE|NAME")]
+    model: Annotated[
+        list[str],
+        option(
+            "Checkpoint file, or name of a bundled model; may be given several times.",
+            "FILE|NAME",
+        ),
+    ]
+    name: Annotated[
+        list[str] | None,
+        option("What it is called in folders and pictures; as often as --model.", "NAME"),
+    ] = None
     layer: Annotated[
         str | None, option("Where to read the representation; default: penultimate.", "NAME")
     ] = None
@@ -127,7 +139,9 @@ class ModelOptions(LoadOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class PgdOptions:
-    """How PGD runs; what is None is the paper's."""
+    """How PGD runs; what is None is the schedule's own."""
+
+    usual: ClassVar[Steps] = Steps.lbfgs
 
     eps: Annotated[
         float | None, option("L2 radius; default: the paper's.", "R", callback=_setting)
@@ -138,13 +152,22 @@ class PgdOptions:
     iterations: Annotated[
         Any,
         option(
-            "Steps; default: the paper's, 10,000; auto: until the objective stops changing.",
+            "Steps; default: the schedule's; auto: until the objective stops changing.",
             "N|auto",
             parser=_whole_or_auto,
             callback=_setting,
         ),
     ] = None
-    schedule: Annotated[Steps, option("Steps of constant length, or faster ones.")] = Steps.paper
+    schedule: Annotated[
+        Steps | None,
+        option(
+            "Steps of constant length, or faster ones; default: lbfgs, of coordinates "
+            "cosine-momentum."
+        ),
+    ] = None
+    paper: Annotated[
+        bool, option("Appendix A.6 to the letter: --schedule paper, and its number of steps.")
+    ] = False
     batch_size: Annotated[
         Any,
         option(
@@ -160,6 +183,13 @@ class PgdOptions:
     def given(self) -> Options:
         """The keywords that every experiment takes."""
         told: Any = {one.name: getattr(self, one.name) for one in fields(PgdOptions)}
+        if told.pop("paper"):
+            if self.schedule not in (None, Steps.paper):
+                raise InputError(
+                    f"--paper and --schedule {self.schedule.value} exclude each other: give one"
+                )
+            told["schedule"] = Steps.paper
+        told["schedule"] = told["schedule"] or self.usual
         return told | {name: one.value for name, one in told.items() if isinstance(one, Enum)}
 
     @property
@@ -197,9 +227,13 @@ class RunOptions:
     )
 
     def resume(
-        self, experiment: str, settings: Mapping[str, Any], provenance: Mapping[str, Any]
+        self,
+        experiment: str,
+        settings: Mapping[str, Any],
+        provenance: Mapping[str, Any],
+        name: str | None = None,
     ) -> ExperimentStore:
-        """Go on with an experiment on the disk, or begin it."""
+        """Go on with an experiment on the disk, or begin it; of one network, in that folder."""
         from ..results.store import ExperimentStore
 
         return ExperimentStore.resume(
@@ -208,6 +242,7 @@ class RunOptions:
             settings=settings,
             provenance=provenance,
             overwrite=self.overwrite,
+            name=name,
         )
 
 

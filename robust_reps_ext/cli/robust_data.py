@@ -7,7 +7,7 @@ from typing import Annotated
 
 from . import console
 from .common import Experiment, tell
-from .options import DATA, RUN, composed, like, option
+from .options import DATA, RUN, Steps, composed, like, option
 
 __all__ = ["robustify"]
 
@@ -21,12 +21,14 @@ class Start(str, Enum):
 
 @composed(
     helps={
+        "model": "Checkpoint file, or name of a bundled model.",
         "out": "Folder of the shards.",
         "step_size": "Default: 0.1 at 32 pixels, more on larger images.",
         "iterations": "Steps; default: 1000; auto: until the objective stops changing.",
     },
     # An image that cannot be read stops the run, or shards would differ; no snapshots are written.
-    without=("on_bad_image", "save_interval", "images"),
+    without=("on_bad_image", "save_interval", "images", "name", "paper"),
+    defaults={"schedule": Steps.paper},
     required=("dataset",),
 )
 def robustify(
@@ -48,6 +50,7 @@ def robustify(
     """
     from ..experiments.robust_data import robustify as make
 
+    common.alone("robustify")
     with console.progress("Inverting", "images", "distance") as progress:
         index = make(
             common.network,

@@ -68,7 +68,8 @@ def open_data_set(
     Parameters
     ----------
     name
-        A key of `robustness.datasets.DATASETS`.
+        A key of `robustness.datasets.DATASETS`, or ``"hf:PATH"`` for what `datasets.load_dataset`
+        finds at that path.
     data
         The folder; critters do without one.
     on_bad_image
@@ -90,7 +91,7 @@ def open_data_set(
     """
     folder = "" if data is None else os.fspath(data)
     found: DataSet = registry.data_set(name, folder, **arguments)
-    if not folder and name not in DRAWN:
+    if not folder and name not in DRAWN and not name.startswith(registry.HF):
         raise InputError(f"data set {name!r} is read from a folder: give it as --data (data=)")
     found.bad_images = BadImages(on_bad_image)
     return found

@@ -13,7 +13,7 @@ from ..results.synthesis import Synthesis
 from ..runtime.images import Images, as_images
 from ..synthesis import Progress, optimize
 from ..synthesis.objectives import CoordinateMaximization, check_coordinates
-from ..synthesis.settings import Options, Settings
+from ..synthesis.settings import STEADY, Options, Settings
 
 __all__ = ["add_feature", "outcomes"]
 
@@ -49,8 +49,10 @@ def add_feature(
     normalize
         (mean, std) of each channel for a `model` that `load_model` did not make; see there.
     **options
-        See `robust_reps_ext.synthesis.settings.Options`; by default eps 1000 and 800 steps of
-        0.1 at 224 pixels, as in the authors' notebook; both lengths scale with the image's side.
+        See `robust_reps_ext.synthesis.settings.Options`; by default 100 steps whose length
+        falls as a cosine. ``schedule="paper"`` is the authors' notebook, 800 steps of 0.1. Either
+        goes at most eps 1000 from the image. These lengths are for 224 pixels and scale with the
+        image's side.
 
     Returns
     -------
@@ -73,7 +75,7 @@ def add_feature(
     """
     model = as_model(model, normalize)
     images = as_images("images", images, channels_of(model))
-    settings = Settings.paper(images, options, step_size=0.1, iterations=800)
+    settings = Settings.paper(images, options, schedule=STEADY, step_size=0.1, iterations=800)
     size = representation(model, images[:1], layer=settings.layer).shape[1]
     chosen = check_coordinates(coordinate, size)
     return optimize(

@@ -21,7 +21,8 @@ from ..runtime.images import Images, as_images
 from ..runtime.numbers import ascending
 from ..synthesis import Progress, optimize
 from ..synthesis.objectives import RepresentationMatching
-from ..synthesis.settings import Options, Settings
+from ..synthesis.settings import FASTEST, Options, Settings
+from .inversion import near_enough
 
 if TYPE_CHECKING:
     import pandas
@@ -146,9 +147,9 @@ def invert_within(
     normalize
         (mean, std) of each channel for a `model` that `load_model` did not make; see there.
     **options
-        See `robust_reps_ext.synthesis.settings.Options`; `eps` is what `radii` gives. Steps of
-        constant length default to the paper's, but no longer than a tenth of the radius, which a
-        longer step would overshoot; the best iterate counts.
+        See `robust_reps_ext.synthesis.settings.Options`; `eps` is what `radii` gives, the rest
+        by default as for `invert`. With ``schedule="paper"`` steps are the paper's, but no longer
+        than a tenth of the radius, which a longer step would overshoot. The best iterate counts.
 
     Returns
     -------
@@ -182,15 +183,16 @@ def invert_within(
     each = radius.repeat_interleave(n)
     given: Options = {**options, "eps": each}
     # A schedule whose steps grow short cannot overshoot, and starts as long as the ball allows.
-    if given.get("step_size") is None and given.get("schedule") in (None, "paper"):
+    if given.get("step_size") is None and given.get("schedule") == "paper":
         given["step_size"] = (each / 10).clamp(max=Settings.paper(targets, {}).step_size)
-    settings = Settings.paper(targets, given, use_best=True)
+    settings = Settings.paper(targets, given, schedule=FASTEST, use_best=True)
     result = optimize(
         model,
         RepresentationMatching(fake_relu=settings.fake_relu),
         target=representation(model, targets, layer=settings.layer).repeat(r, 1),
         start=sources.repeat(r, 1, 1, 1),
         settings=settings,
+        stop_when=near_enough(settings, options),
         target_images=targets.repeat(r, 1, 1, 1),
         numbers=(settings.first + torch.arange(n)).repeat(r),
         seed=seed,

@@ -20,7 +20,8 @@ from ..runtime.images import Images, as_images
 from ..runtime.numbers import whole
 from ..synthesis import Progress, optimize
 from ..synthesis.objectives import InterpolationTarget
-from ..synthesis.settings import Options, Settings
+from ..synthesis.settings import FASTEST, Options, Settings
+from .inversion import near_enough
 
 if TYPE_CHECKING:
     import pandas
@@ -118,8 +119,9 @@ def interpolate(
     normalize
         (mean, std) of each channel for a `model` that `load_model` did not make; see there.
     **options
-        See `robust_reps_ext.synthesis.settings.Options`; by default the inversion parameters of
-        appendix A.6.2. Each run starts from the pixel blend, and the best iterate counts.
+        See `robust_reps_ext.synthesis.settings.Options`; by default those of `invert`, with
+        ``schedule="paper"`` the inversion parameters of appendix A.6.2. Each run starts from the
+        pixel blend, and the best iterate counts.
 
     Returns
     -------
@@ -148,7 +150,7 @@ def interpolate(
             "give pairs of images of one size"
         )
     steps = whole("steps", steps, 1)
-    settings = Settings.paper(left, options, use_best=True)
+    settings = Settings.paper(left, options, schedule=FASTEST, use_best=True)
     objective = InterpolationTarget(fake_relu=settings.fake_relu)
     weights = torch.linspace(0, 1, steps + 1)
     shares = weights.to(left.device)
@@ -161,6 +163,7 @@ def interpolate(
         target=target.flatten(0, 1),
         start=blend.flatten(0, 1).clamp(0, 1),
         settings=settings,
+        stop_when=near_enough(settings, options),
         numbers=(settings.first + torch.arange(len(left))).repeat_interleave(len(weights)),
         seed=seed,
         progress=progress,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import Tensor
 from typing_extensions import Unpack
@@ -13,9 +16,12 @@ from ..runtime.errors import InputError
 from ..runtime.images import Images, as_images
 from ..synthesis import Progress, noise, optimize
 from ..synthesis.objectives import RepresentationMatching
-from ..synthesis.settings import Options, Settings
+from ..synthesis.settings import FASTEST, Options, Settings
 
 __all__ = ["invert"]
+
+NEAR = 0.01
+"""Relative distance at which an image is left as it is, unless the steps are counted."""
 
 
 def invert(
@@ -50,9 +56,11 @@ def invert(
         (mean, std) of each channel for a `model` that `load_model` did not make; see there.
     **options
         `layer`, `eps`, `step_size`, `iterations`, `schedule`, `batch_size`, `precision`, see
-        `robust_reps_ext.synthesis.settings.Options`. The default is the paper's (appendix A.6.2):
-        eps 1000 around the source, 10,000 steps of 1, at 224 pixels; both lengths scale with the
-        square root of the number of pixels.
+        `robust_reps_ext.synthesis.settings.Options`. By default 100 steps of L-BFGS,
+        or as many as an image needs to come within 0.01 of its target, which is as near as any
+        picture shows; ``schedule="paper"`` is appendix A.6.2: 10,000 steps of 1. Either goes at
+        most eps 1000 from the source. These lengths are for 224 pixels and scale with the square
+        root of the number of pixels.
 
     Returns
     -------
@@ -76,17 +84,29 @@ def invert(
     """
     model = as_model(model, normalize)
     targets = as_images("targets", targets, channels_of(model))
-    settings = Settings.paper(targets, options)
+    settings = Settings.paper(targets, options, schedule=FASTEST)
     return optimize(
         model,
         RepresentationMatching(fake_relu=settings.fake_relu),
         target=representation(model, targets, layer=settings.layer),
         start=sources(start, targets, seed=seed, first=settings.first),
         settings=settings,
+        stop_when=near_enough(settings, options),
         target_images=targets,
         seed=seed,
         progress=progress,
     )
+
+
+def near_enough(settings: Settings, given: Options) -> Callable[[Tensor, Any], Tensor] | None:
+    """Which images need no more steps, where neither their number nor a schedule is asked for."""
+    if settings.schedule != FASTEST or given.get("iterations") is not None:
+        return None
+    return _near
+
+
+def _near(distance: Tensor, representation: Any) -> Tensor:
+    return distance < NEAR
 
 
 def sources(start: str | Images, targets: Tensor, *, seed: int, first: int = 0) -> Tensor:

@@ -125,8 +125,8 @@ def near_pairs(
     progress
         True for a bar, or ``progress(steps_done, steps_in_all, mean_distance)``.
     **options
-        See `robust_reps_ext.synthesis.settings.Options`; by default the inversion parameters of
-        appendix A.6.2.
+        See `robust_reps_ext.synthesis.settings.Options`; by default those of `invert`,
+        with ``schedule="paper"`` the inversion parameters of appendix A.6.2.
 
     Returns
     -------

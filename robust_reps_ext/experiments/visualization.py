@@ -24,7 +24,7 @@ from ..runtime.modules import evaluating
 from ..runtime.numbers import shown
 from ..synthesis import Progress, optimize
 from ..synthesis.objectives import CoordinateMaximization, check_coordinates
-from ..synthesis.settings import Options, Settings
+from ..synthesis.settings import STEADY, Options, Settings
 from .regularizers import DecorrelatedFourierStep, random_transform
 
 if TYPE_CHECKING:
@@ -161,8 +161,10 @@ def visualize(
     normalize
         (mean, std) of each channel for a `model` that `load_model` did not make; see there.
     **options
-        See `robust_reps_ext.synthesis.settings.Options`; by default eps 1000 and 200 steps of 1
-        at 224 pixels (appendix A.6.1); both lengths scale with the image's side.
+        See `robust_reps_ext.synthesis.settings.Options`; by default 100 steps whose length
+        falls as a cosine. ``schedule="paper"`` is appendix A.6.1, 200 steps of 1, which a spectrum
+        has in any case. Either goes at most eps 1000 from the seed. These lengths are for 224
+        pixels and scale with the image's side.
 
     Returns
     -------
@@ -184,7 +186,8 @@ def visualize(
     """
     model = as_model(model, normalize)
     seeds = as_images("seeds", seeds, channels_of(model))
-    settings = Settings.paper(seeds, options, iterations=200)
+    schedule = STEADY if parameterization == "pixels" else "paper"
+    settings = Settings.paper(seeds, options, schedule=schedule, iterations=200)
     if not (transform is None or isinstance(transform, str) or callable(transform)):
         raise InputError(
             f"transform={shown(transform)}: give names, such as 'jitter,rotate', or a function"

@@ -23,6 +23,7 @@ __all__ = [
     "METADATA",
     "RESULTS",
     "Record",
+    "begun_as",
     "check_name",
     "difference",
     "earlier",
@@ -36,6 +37,8 @@ __all__ = [
 FOLDER = "records"
 METADATA = "metadata"
 RESULTS = "results"
+MOST_TOLD, LONGEST = 4, 60
+_DIGEST = re.compile("[0-9a-f]{16,}")
 _FORMAT = "robust_reps_ext.Record/1"
 
 
@@ -208,18 +211,50 @@ def earlier(out: Path, experiment: str) -> dict[Path, dict[str, Any]]:
     return {path: row for _, path, row in sorted(found, key=lambda one: one[0])}
 
 
+def begun_as(
+    out: Path, name: str | None, metadata: Mapping[str, Any]
+) -> dict[Path, dict[str, Any]]:
+    """Of the earlier ones, that in the folder `name` and those of the same settings; or all."""
+    found = earlier(out, str(metadata["experiment"]))
+    return {
+        path: row for path, row in found.items() if name in (None, path.name) or row == metadata
+    }
+
+
 def difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
-    """The settings that differ, there and here; of nested ones, those inside.
+    """The settings that differ, there and here, in a line; of nested ones, those inside.
+
+    Where a digest differs, as of another network's weights, it and what is inside other settings
+    are told only where nothing else differs, from which they follow.
 
     Examples
     --------
     >>> from robust_reps_ext.results.records import difference
-    >>> difference({"n": 1, "model": {"name": "a"}}, {"n": 2, "model": {"name": "b"}})
-    "n=1 (now 2), model.name='a' (now 'b')"
+    >>> difference({"n": 1, "weights": "a" * 64}, {"n": 2, "weights": "b" * 64})
+    'n=1 (now 2)'
+    >>> difference({"n": 1, "model": {"name": "a"}}, {"n": 1, "model": {"name": "b"}})
+    "model.name='a' (now 'b')"
     """
-    return ", ".join(
-        f"{name}={old!r} (now {new!r})" for name, old, new in _differing(there, here, "")
+    found = list(_differing(there, here, ""))
+    if any(_is_digest(value) for _, *values in found for value in values):
+        options = [one for one in found if "." not in one[0] and not any(map(_is_digest, one))]
+        found = options or found
+    shown = found[:MOST_TOLD]
+    more = len(found) - len(shown)
+    return ", ".join(f"{name}={_brief(old)} (now {_brief(new)})" for name, old, new in shown) + (
+        f" and {more} more" if more else ""
     )
+
+
+def _is_digest(value: Any) -> bool:
+    return isinstance(value, str) and _DIGEST.fullmatch(value) is not None
+
+
+def _brief(value: Any) -> str:
+    if _is_digest(value):
+        value = value[:8]
+    text = repr(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def _differing(

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import datetime, timezone
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -21,8 +21,8 @@ from .records import (
     METADATA,
     RESULTS,
     Record,
+    begun_as,
     check_name,
-    earlier,
     metadata_of,
     read_records,
     record_path,
@@ -135,6 +135,7 @@ class ExperimentStore:
         settings: Mapping[str, Any],
         provenance: Mapping[str, Any] | None = None,
         overwrite: bool = False,
+        name: str | None = None,
     ) -> ExperimentStore:
         """Go on with the experiment of these settings in `out`, or begin it.
 
@@ -144,7 +145,9 @@ class ExperimentStore:
         Parameters
         ----------
         overwrite
-            Remove what `out` holds of this experiment, and begin anew.
+            Remove what `out` holds of this experiment (or of `name`), and begin anew.
+        name
+            The id. Experiments of other names may be beside it; default: only one in `out`.
 
         Raises
         ------
@@ -155,20 +158,21 @@ class ExperimentStore:
         check_name("experiment", experiment)
         metadata = metadata_of(experiment, settings, provenance)
         out = Path(out)
-        own = out / f"{experiment}-{digest_of(metadata)[:8]}"
-        there = {} if overwrite else earlier(out, experiment)
-        self = cls(next((one for one in there if there[one] == metadata), own))
+        own = out / (name or f"{experiment}-{digest_of(metadata)[:8]}")
+        there = partial(begun_as, out, name, metadata)
+        same = {} if overwrite else there()
+        self = cls(next((one for one in same if same[one] == metadata), own))
         missing = missing_folders(self.path)
 
         def begin() -> None:
-            for one in earlier(out, experiment):
+            for one in there():
                 remove(one, [one])
             self._begin(metadata, missing)
 
         WorkFolder(
             out,
             metadata,
-            begun=lambda: {} if overwrite else earlier(out, experiment),
+            begun=lambda: {} if overwrite else there(),
             begin=begin,
             overwrite=overwrite,
             name=experiment,

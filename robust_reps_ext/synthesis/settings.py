@@ -17,7 +17,16 @@ from ..runtime.numbers import flag, number_for_each, real, shown, whole
 from ..runtime.precision import PRECISIONS
 from ..upstream.attack.schedules import SCHEDULES
 
-__all__ = ["PAPER_SIZE", "Options", "Settings", "at_size", "paper_eps", "recorded"]
+__all__ = [
+    "FASTEST",
+    "PAPER_SIZE",
+    "STEADY",
+    "Options",
+    "Settings",
+    "at_size",
+    "paper_eps",
+    "recorded",
+]
 
 PAPER_SIZE = 224
 
@@ -27,6 +36,12 @@ PERIOD = 100
 WIDTHS = 3.5
 LONGEST = 0.07
 
+FASTEST = "lbfgs"
+"""The schedule that comes nearest in the same time on every network of docs/benchmarks.md."""
+
+STEADY = "cosine-momentum"
+"""That of what raises coordinates, which has no end to come near."""
+
 # Of Feather et al. 2023, at 224 pixels.
 FEATHER_EPS = 100_000.0
 FEATHER_STEPS = 24_000
@@ -35,7 +50,7 @@ _RENAMED = {"place": "snapshot", "place_interval": "snapshot_interval"}
 
 
 class Options(TypedDict, total=False):
-    """The keywords that every experiment takes; what is left out (or None) is the paper's.
+    """The keywords that every experiment takes; what is left out (or None) is its default.
 
     Attributes
     ----------
@@ -47,13 +62,16 @@ class Options(TypedDict, total=False):
     step_size
         Length of a step.
     iterations
-        Number of steps; ``"auto"`` for at most the default number, and an image is left as it is
-        once 100 steps have changed its best objective by less than 1%.
+        Number of steps, by default the schedule's; ``"auto"`` for at most the paper's number, and
+        an image is left as it is once 100 steps have changed its best objective by less than 1%.
     schedule
-        ``"paper"`` (default): steps of constant length. ``"cosine-momentum"``: steps with
-        momentum, whose length falls as a cosine; 100 by default, together as long as the
-        paper's, but at most 3.5 times as long as the box of images is wide. ``"lbfgs"``: the
-        same lengths at most, along L-BFGS's direction; it keeps 20 tensors of the batch's size.
+        ``"paper"``: steps of constant length, as many as the paper's (appendix A.6).
+        ``"cosine-momentum"``: steps with momentum, whose length falls as a cosine; 100 by
+        default, together as long as the paper's, but at most 3.5 times as long as the box of
+        images is wide. ``"lbfgs"``: the same lengths at most, along L-BFGS's direction; it keeps 20
+        tensors of the batch's size. It comes nearest in the same time (docs/benchmarks.md), and is
+        the default of what matches representations; coordinates are raised by
+        ``"cosine-momentum"``.
         ``"feather"``: eight rounds of 3,000 steps, the first of the paper's length and each half
         as long as the one before, in a ball of radius 100,000 (Feather et al. 2023).
     batch_size
@@ -186,6 +204,7 @@ class Settings:
         images: Tensor,
         given: Options,
         *,
+        schedule: str = "paper",
         eps: float = 1000.0,
         step_size: float = 1.0,
         iterations: int = 10_000,
@@ -195,7 +214,7 @@ class Settings:
 
         An L2 length scales with the square root of the number of pixels: eps 1000 and step 1
         become 285.7 and 0.286 at 64 pixels. What is `given`, and not None, wins. The defaults
-        are those of appendix A.6.2.
+        are those of appendix A.6.2; `schedule` is that of an experiment for which none is given.
 
         Raises
         ------
@@ -203,7 +222,9 @@ class Settings:
             For a value that no run can use.
         """
         scale = at_size(1.0, images)
-        paper = cls(eps * scale, step_size * scale, iterations, use_best=use_best)
+        paper = cls(
+            eps * scale, step_size * scale, iterations, schedule=schedule, use_best=use_best
+        )
         wanted: dict[str, Any] = {
             _renamed(name): value for name, value in given.items() if value is not None
         }

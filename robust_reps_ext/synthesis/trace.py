@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from ..runtime.numbers import check_progress
+from ..runtime.progress import bar
 from .settings import Settings
 
 __all__ = ["Progress", "Recorder", "frame_steps"]
@@ -59,7 +59,7 @@ class Recorder:
         self.frames: list[Tensor] = []
         self._values: list[Tensor] = []
         self._images: list[Tensor] = []
-        self._bar = tqdm(unit="step", disable=progress is not True)
+        self._bar = bar("step", shown=progress is True)
         self._tell = progress if callable(progress) else None
         self.may_stop, self.stopped = self._tell is not None, False
 

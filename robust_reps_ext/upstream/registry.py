@@ -19,7 +19,9 @@ __all__ = [
     "DATA_FACTS",
     "DATA_SETS",
     "FAST_COPY",
+    "FOLDER_IMAGES",
     "FOLDER_OPTIONS",
+    "HF",
     "IMAGENET_CLASSES",
     "MISFIT",
     "NETWORKS",
@@ -30,6 +32,7 @@ __all__ = [
     "data_set",
     "data_set_arguments",
     "data_set_class",
+    "is_folder",
     "load",
     "network",
     "networks",
@@ -68,6 +71,11 @@ TRAINING_DEFAULTS = {
     "restricted_tiny_imagenet": _AS_CIFAR,
 }
 
+HF = "hf:"
+"""What the name of a data set of the `datasets` library begins with; its path follows."""
+
+_AS_FOLDER = "robust_reps_ext.datasets.hugging_face:as_folder"
+
 FOLDER_OPTIONS = ("size", "fit", "mean", "std", "split_seed")
 """What data set ``folder`` is told on the command line."""
 
@@ -88,6 +96,7 @@ FAST_COPY = "robust_reps_ext.models.fast:checked_copy"
 DATA_FACTS = "robust_reps_ext.models.checkpoints.data_facts:data_facts"
 READ_CHECKPOINT = "robust_reps_ext.models.checkpoints:read_checkpoint"
 MISFIT = "robust_reps_ext.models.architectures:misfit"
+FOLDER_IMAGES = "robust_reps_ext.datasets.folder:FolderImages"
 IMAGENET_CLASSES = "robust_reps_ext.datasets.imagenet_tree:imagenet_classes"
 WORDNET_IDS = "robust_reps_ext.datasets.wordnet:wordnet_ids"
 
@@ -98,10 +107,16 @@ def load(address: str) -> Any:
     return getattr(importlib.import_module(module), attribute)
 
 
+def is_folder(name: str) -> bool:
+    """Whether a data set is a folder of images, or becomes one."""
+    return name == "folder" or name.startswith(HF)
+
+
 def data_set_class(name: str) -> Any:
     """The class that `robustness.datasets.DATASETS` has under `name`; `InputError` if none."""
     from robustness.datasets import DATASETS
 
+    name = "folder" if is_folder(name) else name
     if name not in DATASETS:
         raise InputError.also(KeyError)(f"unknown data set {name!r}: try {near(name, DATASETS)}")
     return DATASETS[name]
@@ -115,6 +130,8 @@ def data_set(name: str, folder: str | os.PathLike[str] = "", **arguments: Any) -
     InputError
         If there is none of that name, or it needs more, or another folder.
     """
+    if name.startswith(HF):
+        folder = load(_AS_FOLDER)(name.removeprefix(HF))
     try:
         return data_set_class(name)(os.fspath(folder), **arguments)
     except InputError:
@@ -135,7 +152,7 @@ def data_set_arguments(name: str, given: Mapping[str, Any], resume: Any = None) 
     Parameters
     ----------
     name
-        A data set; only ``folder`` is told anything.
+        A data set; only a folder of images is told anything.
     given
         Names of `FOLDER_OPTIONS`, and their values; None where they were not given.
     resume
@@ -148,7 +165,7 @@ def data_set_arguments(name: str, given: Mapping[str, Any], resume: Any = None) 
     """
     wanted = {option: given.get(option) for option in FOLDER_OPTIONS}
     wanted = {option: value for option, value in wanted.items() if value is not None}
-    if name != "folder":
+    if not is_folder(name):
         if wanted:
             option = next(iter(wanted)).replace("_", "-")
             raise InputError(f"--{option} is for --dataset folder: {name!r} knows it by itself")

@@ -116,7 +116,7 @@ def test_interpolate(run):
 
 
 def test_visualize(run):
-    directory, metadata, results = run("visualize", "--n", 1, "--coordinates", "3,50")
+    directory, metadata, results = run("visualize", "--n", 1, "--coordinates", "3,50", "--paper")
     assert list(metadata["coordinates"]) == [3, 50]
     assert results["coordinate"].tolist() == [3, 50, 3, 50]
     assert results["seed_image"].tolist()[:2] == ["noise", "noise"]
@@ -137,7 +137,7 @@ def test_visualize_with_regularizers_draws_coordinates_by_the_seed(run):
 
 
 def test_add_feature(run):
-    directory, _, results = run("add-feature", "--n", 3, "--coordinate", 3)
+    directory, _, results = run("add-feature", "--n", 3, "--coordinate", 3, "--paper")
     found = rr.Synthesis.load(directory / "added.safetensors")
     assert results["coordinate"].tolist() == [3, 3, 3]
     assert results["step_size"].tolist() == pytest.approx([0.1 * 64 / 224] * 3)

@@ -21,7 +21,8 @@ COMMANDS |= {
 SHARED = COMMANDS["invert"]
 # Those that say something else, and why they must.
 OWN_WORDS = {
-    "model": {"evaluate", "scorecard"},
+    "model": {"metamers", "robustify", "scorecard"},
+    "name": {"preset"},
     "n": {"activations", "evaluate", "robustify", "scorecard"},
     "eps": {"evaluate", "paper", "scorecard"},
     "step_size": {"evaluate", "robustify"},

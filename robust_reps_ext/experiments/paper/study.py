@@ -162,11 +162,19 @@ class Study:
 
     def visualization(self, name: str) -> Options:
         """The keywords of every visualisation, of the model `name`."""
-        return {"iterations": self.scale.feature_iterations, **self._every(name)}
+        return {
+            "iterations": self.scale.feature_iterations,
+            "schedule": "paper",
+            **self._every(name),
+        }
 
     def addition(self, name: str) -> Options:
         """The keywords of every addition, of the model `name`."""
-        return {"iterations": self.scale.addition_iterations, **self._every(name)}
+        return {
+            "iterations": self.scale.addition_iterations,
+            "schedule": "paper",
+            **self._every(name),
+        }
 
     def _every(self, name: str) -> Options:
         if self.snapshots is None:

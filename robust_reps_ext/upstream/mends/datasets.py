@@ -7,6 +7,7 @@ import inspect
 import logging
 from collections import UserDict
 from collections.abc import Mapping
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 from urllib.error import URLError
@@ -21,6 +22,7 @@ from ..mend import Mend, bind, fails
 __all__ = ["MENDS", "DataSets"]
 
 _log = logging.getLogger(__name__)
+_CIFAR_FILES = "cifar-10-batches-py"
 _RESTRICTED_IMAGENET = registry.DATA_SETS["restricted_imagenet"]
 
 
@@ -141,6 +143,21 @@ def _ask_for_a_grouping(module: ModuleType) -> None:
     module.CustomImageNet.__init__ = __init__
 
 
+def _read_cifar_from_a_folder(module: ModuleType) -> None:
+    upstream = module.CIFAR.__init__
+
+    @functools.wraps(upstream)
+    def __init__(self: Any, data_path: str = "/tmp/", **kwargs: Any) -> None:
+        upstream(self, data_path, **kwargs)
+        folder = Path(data_path)
+        asked = {"custom_class", "custom_class_args"} & {*kwargs}
+        if not asked and not (folder / _CIFAR_FILES).is_dir() and (folder / "train").is_dir():
+            self.custom_class = registry.load(registry.FOLDER_IMAGES)
+            self.custom_class_args = {"size": 32}
+
+    module.CIFAR.__init__ = __init__
+
+
 def _refuses_any_callable(module: ModuleType) -> bool:
     data_set = module.DataSet.__new__(module.DataSet)
     default, given = ({"transform_train": one} for one in (module.transforms.Compose([]), len))
@@ -179,6 +196,13 @@ MENDS: tuple[Mend, ...] = (
         why="Validation is shuffled, so that no two evaluations see the same batches.",
         present=lambda module: _default(module.DataSet.make_loaders, "shuffle_val") is True,
         apply=_keep_the_validation_order,
+    ),
+    Mend(
+        name="CIFAR",
+        where="datasets.py:347",
+        why="CIFAR-10 as image files in class folders, as many have it, is fetched once more.",
+        present=lambda module: not hasattr(module.CIFAR.__init__, "__wrapped__"),
+        apply=_read_cifar_from_a_folder,
     ),
     Mend(
         name="CustomImageNet",

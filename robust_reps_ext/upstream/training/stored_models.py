@@ -69,8 +69,8 @@ def model_dataset_from_store(
             )
     folder = os.path.expandvars(params.get("data") or "/tmp/")
     # Of other data sets, options of these names are a script's own.
-    folder_set = params["dataset"] == "folder"
-    told = registry.data_set_arguments("folder", params, path) if folder_set else {}
+    folder_set = registry.is_folder(params["dataset"])
+    told = registry.data_set_arguments(params["dataset"], params, path) if folder_set else {}
     dataset = registry.data_set(params["dataset"], folder, **told)
     model, _ = make_and_restore_model(arch=params["arch"], dataset=dataset, resume_path=path)
     return model, dataset, Parameters(params)

@@ -1,0 +1,81 @@
+"""From which the default schedule and its number of steps are chosen: what each reaches, and when.
+
+    python benchmarks/defaults.py --network critters-robust --dataset critters_fine
+    python benchmarks/defaults.py --network CHECKPOINT --dataset tiny_imagenet --data DIR
+    python benchmarks/defaults.py --network resnet50 --images DIR --n 1 --only lbfgs:50,paper:64
+
+Inversions from noise, in float32, of the same images from the same noise for every row.
+`--network` is a bundled model or a file; one of torchvision's names with `--images` is that
+network with random weights (seed 0), at 224 pixels. Seconds are of the processor, as a busy machine
+tells them, and those of a run alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from timing import machine
+
+import robust_reps_ext as rr
+from robust_reps_ext.datasets.samples import open_data_set, validation_samples
+
+RUNS: tuple[tuple[str, int], ...] = (
+    *(("paper", steps) for steps in (100, 300, 1000)),
+    *(("cosine-momentum", steps) for steps in (50, 100, 200)),
+    *(("lbfgs", steps) for steps in (30, 50, 100, 200)),
+)
+SIZE = 224
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+def main() -> None:
+    """A line for each schedule and number of steps."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--network", required=True, help="bundled model, file, or torchvision name")
+    parser.add_argument("--dataset", help="whose validation images are inverted")
+    parser.add_argument("--data", help="folder of the data set")
+    parser.add_argument("--images", type=Path, help="folder of image files, at 224 pixels")
+    parser.add_argument("--n", type=int, default=8, help="images")
+    parser.add_argument("--only", help="some of the runs, such as lbfgs:50,paper:100")
+    given = parser.parse_args()
+    network, images = opened(given)
+    print(f"{machine()}; {given.n} images of {images.shape[-1]} pixels\n")
+    print("| network | schedule | steps | mean distance | furthest | pixels at 0 or 1 | seconds |")
+    print("|---|---|---|---|---|---|---|")
+    chosen = [one.split(":") for one in given.only.split(",")] if given.only else RUNS
+    for schedule, steps in ((name, int(count)) for name, count in chosen):
+        begun = time.process_time()
+        found = rr.invert(network, images, schedule=schedule, iterations=steps)
+        seconds = time.process_time() - begun
+        ends = ((found.images <= 0) | (found.images >= 1)).float().mean()
+        print(
+            f"| {Path(given.network).parent.name or given.network} | `{schedule}` | {steps} | "
+            f"{found.objective.mean():.3f} | {found.objective.max():.3f} | {100 * ends:.1f}% | "
+            f"{seconds:.1f} |",
+            flush=True,
+        )
+
+
+def opened(given: Any) -> tuple[Any, torch.Tensor]:
+    """The network, and the images."""
+    if given.images:
+        import torchvision
+
+        torch.manual_seed(0)
+        network = torchvision.models.get_model(given.network)
+        paths = sorted(path for path in given.images.rglob("*") if path.is_file())[: given.n]
+        model = rr.load_model(network, normalize=IMAGENET)
+        return model, rr.load_images(paths, size=SIZE)
+    data_set = open_data_set(given.dataset, given.data)
+    model = rr.load_model(given.network, dataset=data_set)
+    return model, validation_samples(data_set, given.n).images
+
+
+if __name__ == "__main__":
+    main()
