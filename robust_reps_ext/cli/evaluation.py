@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from . import console
 from .common import AllOrN, numbers, tell, validation_images
@@ -26,8 +26,8 @@ __all__ = ["evaluate"]
 
 @composed(
     helps={
-        "eps": "L2 radius; default: the paper's 3 at 224 pixels, and as much less as images are "
-        "smaller.",
+        "eps": "L2 radius; default: what the networks were trained against, else the paper's 3 at "
+        "224 pixels, scaled.",
         "step_size": "Default: eps / 8.",
     },
     without=("iterations", "schedule", "save_interval"),
@@ -54,11 +54,10 @@ def evaluate(
       --dataset critters_fine --eps 1.5 --attack-steps 20 --out out
     """
     from ..datasets.critters import coarse_labels
-    from ..experiments.accuracy import check_attack
     from ..experiments.sweeps import accuracies
+    from ..experiments.threat import attack_of, check_attack
     from ..models.loading import weights_digest
     from ..results.plots import accuracy_figure, line_of_rows
-    from ..synthesis.settings import paper_eps
 
     steps = numbers("attack-steps", attack_steps, int)
     networks = {name: loading.load(name, data) for name in model}
@@ -66,9 +65,13 @@ def evaluate(
     if data.dataset == "critters_fine":
         groups["9 animals"] = coarse_labels()
     images, _ = validation_images(data, n, run.seed)
-    radius = paper_eps(images[0][0]) if pgd.eps is None else pgd.eps
-    check_attack(radius, steps)
-    settings = {"eps": radius, "step_size": pgd.step_size, "attack_steps": steps, "n": n}
+    check_attack(pgd.eps, steps)
+    called = {Path(name).name: network for name, network in networks.items()}
+    attack = attack_of(called, images[0][0], eps=pgd.eps, step_size=pgd.step_size)
+    settings: dict[str, Any] = {"eps": attack.eps, "step_size": pgd.step_size}
+    settings |= {"attack_steps": steps, "n": n}
+    if attack.constraint != "2":  # the only one of earlier versions, which did not name it
+        settings["constraint"] = attack.constraint
     provenance = {
         "dataset": data.dataset,
         "data": str(data.data or ""),
@@ -83,9 +86,10 @@ def evaluate(
             store,
             networks,
             images,
-            eps=radius,
+            eps=attack.eps,
             attack_steps=steps,
             step_size=pgd.step_size,
+            constraint=attack.constraint,
             groups=groups,
             precision=pgd.precision.value,
             batch_size=pgd.batch_size or pgd.images_at_once,
@@ -94,7 +98,7 @@ def evaluate(
         of = {name: [row for row in rows if row["model"] == name] for name in networks}
         names = [f"{row['labels']}, {row['attack']}" for row in of[model[0]]]
         lines = [line_of_rows(some, Path(name).name) for name, some in of.items()]
-        picture = store.add_figure("accuracy", accuracy_figure(names, lines))
-    print(f"L2 eps {radius:.4g}")
+        picture = store.add_figure("accuracy", accuracy_figure(names, lines, str(attack)))
+    print(f"attack: {attack}, steps of {attack.step_size:.4g} ({attack.why})")
     columns = [name for name in rows[0] if name != "by_class"]
     tell(columns, ([row[name] for name in columns] for row in rows), [store.path, picture])

@@ -11,13 +11,15 @@ from robustness.attacker import AttackerModel
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset, default_collate
 
+from ..results.accuracies import Accuracy, added_up
 from ..results.activations import Activations, from_rows, to_rows
 from ..results.store import ExperimentStore
 from ..runtime.errors import InputError
 from ..runtime.memory import fastest_batch
 from ..runtime.modules import device_of
-from .accuracy import Accuracy, added_up, check_attack, evaluate
+from .accuracy import evaluate
 from .activations import ALL, extremes, merged
+from .threat import check_attack
 
 __all__ = ["ACTIVATIONS_PART", "COUNTS_PART", "Watch", "accuracies", "all_activations", "watched"]
 
@@ -38,6 +40,7 @@ def accuracies(
     attack_steps: Sequence[int],
     watch: Watch,
     step_size: float | None = None,
+    constraint: str = "2",
     groups: Mapping[str, Tensor | None],
     precision: str = "float32",
     batch_size: int | Literal["auto"] = 32,
@@ -53,7 +56,7 @@ def accuracies(
         Name -> as `load_model` returns it.
     images
         A data set of N pairs ``(image, label)``, read by their numbers.
-    eps, attack_steps, step_size, precision
+    eps, attack_steps, step_size, constraint, precision
         See `evaluate`.
     watch
         Told the name of the model, and of what its labels are.
@@ -82,7 +85,8 @@ def accuracies(
     >>> found = accuracies(store, {"robust": model}, images, eps=3.0)  # doctest: +SKIP
     """
     check_attack(eps, attack_steps)
-    how: dict[str, Any] = {"eps": eps, "step_size": step_size, "precision": precision}
+    how: dict[str, Any] = {"eps": eps, "step_size": step_size, "constraint": constraint}
+    how["precision"] = precision
     rows: list[dict[str, Any]] = []
     for k, (name, model) in enumerate(models.items()):
         size = batch_size

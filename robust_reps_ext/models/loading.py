@@ -21,7 +21,7 @@ from . import normalizers
 from .architectures import TIMM
 from .architectures.fitting import check_classes, classes_of, fitted, kind
 from .checkpoints import read_checkpoint
-from .checkpoints.data_facts import data_facts
+from .checkpoints.data_facts import attack_facts, data_facts
 from .checkpoints.state_names import Normalizer, bare_name
 from .layers import Layer, RepresentationModel, at_layer, unwrapped
 from .normalizers import Statistics
@@ -96,8 +96,10 @@ def load_model(
     AttackerModel
         With the attribute ``card``: a dict of arch, classes, format, normalizer (mean, std,
         from), origin, sha256 (of the file), epoch, accuracies (in percent), if checked
-        representation, left_out, what the file wanted to import, and data_set, what a checkpoint
-        of training on a folder tells of it. One line of it goes to the log ``robust_reps_ext``.
+        representation, left_out, what the file wanted to import, data_set, what a checkpoint
+        of training on a folder tells of it, and attack, what the network was trained against
+        (constraint, eps, ...), where that is known. One line of it goes to the log
+        ``robust_reps_ext``.
 
     Raises
     ------
@@ -274,6 +276,11 @@ def _from_file(
     known_data = data_facts(checkpoint.raw)
     if known_data:
         model.card["data_set"] = known_data
+    against = attack_facts(checkpoint.raw) or facts.get("attack")
+    if against:
+        model.card["attack"] = against
+    if "measured" in facts:
+        model.card["measured"] = facts["measured"]
     if checkpoint.unsafe_imports:
         model.card["left_out"] = list(checkpoint.unsafe_imports[:10])
     return model

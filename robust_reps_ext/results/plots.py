@@ -105,7 +105,7 @@ def curve_figure(radii: Any, lines: Sequence[Line]) -> Figure:
     return figure
 
 
-def accuracy_figure(names: Sequence[str], lines: Sequence[Line]) -> Figure:
+def accuracy_figure(names: Sequence[str], lines: Sequence[Line], attack: str = "") -> Figure:
     """Accuracies as bars with their intervals, one colour for each model: Tables 4 and 5.
 
     Parameters
@@ -114,6 +114,8 @@ def accuracy_figure(names: Sequence[str], lines: Sequence[Line]) -> Figure:
         What the K accuracies of each model are: ``"clean"``, ``"PGD-20"``.
     lines
         One for each model, with K shares in [0, 1].
+    attack
+        What images were attacked in, such as ``"L2 eps 0.5"``, for the axis; default: not said.
 
     Raises
     ------
@@ -142,7 +144,7 @@ def accuracy_figure(names: Sequence[str], lines: Sequence[Line]) -> Figure:
         )
     axes.set_xlim(0, 1)
     axes.xaxis.set_major_formatter(lambda share, _: f"{100 * share:.0f}%")
-    axes.set_xlabel("accuracy, 95% Wilson intervals")
+    axes.set_xlabel(f"accuracy, 95% Wilson intervals{attack and f'; attack: {attack}'}")
     axes.set_axisbelow(True)
     _legend(axes, lines, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)
     return figure

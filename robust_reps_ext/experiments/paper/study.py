@@ -23,6 +23,7 @@ from ...datasets.samples import (
 )
 from ...datasets.targets import held_out_samples, left_out, target_samples
 from ...models.representation import representation, shuffled_coordinates
+from ...results.accuracies import Attack
 from ...results.synthesis import Synthesis
 from ...synthesis.settings import Options, at_size
 from ..accuracy import predicted_labels
@@ -122,8 +123,8 @@ class Study:
         The data and the names of its classes.
     scale
         How much of everything.
-    eps
-        Radius of the attack of the tables.
+    eps, constraint, why
+        The attack of the tables, see `robust_reps_ext.results.accuracies.Attack`.
     group
         Coarse label of each class, see `evaluate`; None: the classes themselves.
     seed
@@ -144,6 +145,13 @@ class Study:
     seed: int
     snapshots: Path | None = None
     selected: Sequence[int] = ()
+    constraint: str = "2"
+    why: str = "given"
+
+    @property
+    def attack(self) -> Attack:
+        """Of the tables."""
+        return Attack(self.constraint, self.eps, self.eps / 8, self.why)
 
     def inversion(self, name: str) -> Options:
         """The keywords of every inversion, of the model `name`."""

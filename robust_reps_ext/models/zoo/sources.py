@@ -44,7 +44,8 @@ class Source:
     normalizer
         (mean, std) published with the weights, and by whom.
     facts
-        Entries of the model's card: ``epoch``, ``accuracies`` in percent.
+        Entries of the model's card: ``epoch``, ``accuracies`` in percent, ``attack`` that it was
+        trained against, and ``measured``, accuracies with intervals and numbers of images.
     """
 
     path: Path
@@ -72,7 +73,9 @@ def find_source(name: str | os.PathLike[str]) -> Source:
     if text in PUBLIC:
         model = PUBLIC[text]
         path = fetched(model.url, model.file, sha256=model.sha256, size=model.size)
-        return Source(path, facts={"accuracies": model.accuracies})
+        against = model.attack
+        facts = {"accuracies": model.accuracies} | ({"attack": against} if against else {})
+        return Source(path, facts=facts)
     if text.startswith(_TORCHVISION) or text in torchvision.models.list_models():
         return _of_torchvision(text.removeprefix(_TORCHVISION))
     if not {*text} & {*"/\\."}:
@@ -124,7 +127,10 @@ def _silent(name: str) -> Iterator[None]:
 
 def _facts_of_bundled(name: str) -> dict[str, Any]:
     known = card(name)
-    return {"epoch": known.get("epoch"), "accuracies": percentages(known)}
+    found = {"epoch": known.get("epoch"), "accuracies": percentages(known)}
+    if known.get("trained_against"):
+        found["attack"] = known["trained_against"]
+    return found | {"measured": known.get("accuracies", {})}
 
 
 def _of_torchvision(text: str) -> Source:
