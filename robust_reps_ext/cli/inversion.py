@@ -151,7 +151,10 @@ def pairs(common: Experiment) -> None:
 def curve(
     common: Pairs,
     *,
-    radii: Annotated[str, option("L2 radii, ascending.", "R,R,...")] = "2,8,32,128",
+    radii: Annotated[
+        str | None,
+        option("L2 radii, ascending; default: 2,8,32,128 at 224 pixels, scaled.", "R,R,..."),
+    ] = None,
 ) -> None:
     """Match images within balls of growing radius around others (Fig. 4, 5).
 
@@ -161,12 +164,17 @@ def curve(
     """
     import torch
 
-    from ..experiments.constrained import Curve, invert_within
+    from ..experiments.constrained import FIGURE_5, Curve, invert_within
     from ..results.figures import panel_figure
     from ..results.layouts import radii as radii_of
-    from ..results.plots import Line, curve_figure
+    from ..results.plots import curve_figure
+    from ..synthesis.settings import at_size
 
-    lengths = numbers("radii", radii, float)
+    if radii is None:
+        like = common.samples(slice(0, 1)).images
+        lengths = [at_size(radius, like) for radius in FIGURE_5]
+    else:
+        lengths = numbers("radii", radii, float)
 
     def make(part: Part, given: dict[str, Any]) -> tuple[Synthesis, Any]:
         targets, sources = common.pairs(part.images)
@@ -194,20 +202,18 @@ def curve(
         where = torch.tensor([row["radius"] for row in rows])
         order = torch.cat([(where == radius).nonzero()[:, 0] for radius in where.unique()])
         found = Curve(where.unique(), run[order])
-        low, high = found.band()
-        plot = curve_figure(found.radii, [Line(found.mean, low, high)])
+        line = found.line()
+        plot = curve_figure(found.radii, [line])
         pairs = min(SHOWN, found.distance.shape[1])
-        chosen = torch.cat([places[:pairs] for places in torch.arange(len(run)).view(len(low), -1)])
+        places = torch.arange(len(run)).view(found.distance.shape)
+        chosen = places[:, :pairs].flatten()
         labels = [rows[i]["target"] for i in order[:pairs].tolist()]
         shown = radii_of({"": found.synthesis[chosen]}, found.radii.tolist(), labels)
         store.add_figure("images", panel_figure(shown, channels=common.channels))
         pictures = [store.add_figure(f"curve.{kind}", plot) for kind in ("png", "svg")]
-    columns = (found.radii, found.mean, low, high)
-    tell(
-        ("radius", "mean distance", "from", "to"),
-        zip(*(one.tolist() for one in columns), strict=True),
-        [store.path, *pictures],
-    )
+    columns = {"radius": found.radii, "mean distance": line.y, "from": line.low, "to": line.high}
+    known = {name: one.tolist() for name, one in columns.items() if one is not None}
+    tell([*known], zip(*known.values(), strict=True), [store.path, *pictures])
 
 
 @composed(defaults={"n": 4})

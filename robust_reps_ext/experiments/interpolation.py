@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -60,7 +60,7 @@ class Interpolation(Result):
         return self.synthesis.objective.view(-1, len(self.weights))
 
     def figure(self, *, channels: Channels | None = None) -> Figure:
-        """For each pair a column for each lambda: pixel blends, and interpolates: Fig. 12.
+        """For each pair pixel blends, and interpolates, from the left image to the right: Fig. 12.
 
         `channels` are those that are shown, see `robust_reps_ext.results.figures.image_grid`.
         """
@@ -119,7 +119,8 @@ def interpolate(
         (mean, std) of each channel for a `model` that `load_model` did not make; see there.
     **options
         See `robust_reps_ext.synthesis.settings.Options`; by default the inversion parameters of
-        appendix A.6.2. Each run starts from the pixel blend, and the best iterate counts.
+        appendix A.6.2. Each run starts from the pixel blend, and the best iterate counts. At
+        lambda 0 and 1, where nothing is to be found, the images themselves are the result.
 
     Returns
     -------
@@ -165,4 +166,24 @@ def interpolate(
         seed=seed,
         progress=progress,
     )
-    return Interpolation(weights, result)
+    return Interpolation(weights, _with_ends(result, (weights % 1 == 0).repeat(len(left))))
+
+
+def _with_ends(run: Synthesis, ends: Tensor) -> Synthesis:
+    """The run whose ends, (N,) bool, are the images themselves.
+
+    PGD would leave them where the network computes with less precision than the targets.
+    """
+    images, values = ends.to(run.images.device), ends.to(run.objective.device)
+    shape = (-1, *[1] * (run.images.dim() - 1))
+    frames = run.frames
+    if frames is not None:
+        pixels = (run.start * 255).round().to(frames)
+        frames = torch.where(ends.to(frames.device).view(shape), pixels, frames)
+    return replace(
+        run,
+        images=torch.where(images.view(shape), run.start, run.images),
+        objective=run.objective.masked_fill(values, 0.0),
+        trace=run.trace.masked_fill(ends.to(run.trace.device), 0.0),
+        frames=frames,
+    )

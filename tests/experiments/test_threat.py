@@ -51,7 +51,7 @@ def test_the_attack_is_what_the_networks_were_trained_against(models, given, con
 
 
 def test_networks_that_were_trained_apart_need_a_radius():
-    with pytest.raises(rr.InputError, match="a against L2 eps 0.5, b against L2 eps 1: give eps"):
+    with pytest.raises(rr.InputError, match=r"a against L2 eps 0\.5, b against L2 eps 1: give eps"):
         attack_of({"a": HALF, "b": FULL}, X)
     with pytest.raises(rr.InputError, match="give eps"):
         attack_of({"a": HALF}, X, constraint="inf")

@@ -27,13 +27,13 @@ from ...results.accuracies import Attack
 from ...results.synthesis import Synthesis
 from ...synthesis.settings import Options, at_size
 from ..accuracy import predicted_labels
+from ..constrained import FIGURE_5
 
 __all__ = ["BATCH", "SCALES", "Scale", "Study"]
 
 BATCH = 64
 """Images at once in a pass through the validation set, and as many counted before it is kept."""
 
-FIGURE_5 = (2, 8, 32, 128)
 LOOKED_AT = 256
 """Validation images in which it is seen which coordinates can lead."""
 
