@@ -130,7 +130,10 @@ def _facts_of_bundled(name: str) -> dict[str, Any]:
     found = {"epoch": known.get("epoch"), "accuracies": percentages(known)}
     if known.get("trained_against"):
         found["attack"] = known["trained_against"]
-    return found | {"measured": known.get("accuracies", {})}
+    if "accuracies" in known and "eps" in known:
+        attack = f"L2 eps {known['eps']:.4g}"
+        found["measured"] = {"attack": attack, "accuracies": known["accuracies"]}
+    return found
 
 
 def _of_torchvision(text: str) -> Source:
