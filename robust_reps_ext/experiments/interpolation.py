@@ -14,7 +14,7 @@ from ..models.representation import representation
 from ..results.figures import Channels, panel_figure
 from ..results.layouts import interpolations
 from ..results.result import Result, spread
-from ..results.synthesis import Synthesis
+from ..results.synthesis import MOST_SHOWN, Synthesis
 from ..runtime.errors import InputError
 from ..runtime.images import Images, as_images
 from ..runtime.numbers import whole
@@ -68,6 +68,10 @@ class Interpolation(Result):
         ends = ([f"left {i}" for i in numbers], [f"right {i}" for i in numbers])
         shown = interpolations({"representation": self.synthesis}, self.weights.tolist(), *ends)
         return panel_figure(shown, channels=channels)
+
+    def _some(self) -> Interpolation:
+        pairs = max(1, 2 * MOST_SHOWN // len(self.weights))
+        return Interpolation(self.weights, self.synthesis[: pairs * len(self.weights)])
 
     def to_frame(self) -> pandas.DataFrame:
         """A row for each pair and weight, in the order of the images of `synthesis`."""
