@@ -58,7 +58,7 @@ def main() -> None:
         rows.append(Row(found.images, f"{label}\nfrom noise", captions))
 
         curve = rr.invert_within(model, *pairs.chunk(2), radii=RADII, iterations=60)
-        curves.append(Line(curve.mean, *curve.band(), label=label))
+        curves.append(curve.line(label))
 
         # Accuracy on the nine animals; the bundled robust network was trained at eps 4.
         group = critters.coarse_labels()

@@ -23,6 +23,7 @@ import robust_reps_ext as rr
 from robust_reps_ext.datasets import critters
 from robust_reps_ext.datasets.samples import DRAWN, class_names, open_data_set, validation_set
 from robust_reps_ext.models.checkpoints import read_checkpoint
+from robust_reps_ext.models.checkpoints.data_facts import attack_facts
 
 
 def main() -> None:
@@ -61,6 +62,7 @@ def main() -> None:
         "epoch": raw.get("epoch"),
         "minutes": round(seconds / 60, 1) if seconds else None,
         "seed": raw.get("seed"),
+        "trained_against": attack_facts(raw) or None,
         "eps": args.eps,
         "attack": "L2 PGD, step eps / 8, from the image",
         "accuracies": accuracies(model, data, args.eps, args.attack_steps, args.attacked),

@@ -23,7 +23,7 @@ import robust_reps_ext as rr
 from robust_reps_ext.datasets.critters import CrittersDataSet
 from robust_reps_ext.datasets.samples import validation_samples
 from robust_reps_ext.results.figures import save_figure
-from robust_reps_ext.results.plots import Line, curve_figure
+from robust_reps_ext.results.plots import curve_figure
 
 RADII = (0, 0.25, 0.5, 1, 2, 4, 8)
 
@@ -67,7 +67,7 @@ def main() -> None:
         print(f"{name}: {last['nat_prec1']:.1f}% clean, {last['adv_prec1']:.1f}% attacked")
         store.close()
         curve = rr.invert_within(model, targets, sources, radii=RADII, iterations=args.iterations)
-        lines.append(Line(curve.mean, *curve.band(), label=name))
+        lines.append(curve.line(name))
     save_figure(curve_figure(RADII, lines), args.out / "curve.png")
 
 

@@ -9,6 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from . import results as results
     from .experiments.accuracy import evaluate as evaluate
     from .experiments.activations import most_activating as most_activating
     from .experiments.addition import add_feature as add_feature
@@ -56,6 +57,7 @@ _WHERE = {
     "Synthesis": "results.synthesis",
     "synthesize": "synthesis",
     "read_study": "results.answers",
+    "results": "results",
     "write_study": "report.study",
     "compat_cuda": "upstream.cuda_noop",
     "__version__": "runtime.environment",
@@ -91,7 +93,9 @@ def __getattr__(name: str) -> "Any":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    value = getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)
+    value = import_module(f"{__name__}.{_WHERE[name]}")
+    if name != "results":  # the package itself, which can be called
+        value = getattr(value, name)
     globals()[name] = value
     return value
 

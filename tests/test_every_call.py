@@ -219,9 +219,21 @@ def test_images_as_users_have_them_are_taken(name, kind, images):
     CALLS[name](model, TAKEN[kind](images))
 
 
+@pytest.mark.parametrize("name", [name for name in CALLS if name != "representation"])
+@pytest.mark.filterwarnings("ignore:the objective has no gradient")
+def test_what_a_call_gives_shows_itself_and_is_kept(name, images, tmp_path):
+    found = CALLS[name](made(False)[0], images)
+    assert len(repr(found).splitlines()) == 2
+    assert "data:image/png" in found._repr_html_()
+    assert len(found.to_frame())
+    again = type(found).load(found.save(tmp_path / "kept"))
+    assert repr(again) == repr(found)
+    assert again.to_frame().equals(found.to_frame())
+
+
 def test_every_public_call_is_tried():
     tried = {name.partition(" ")[0] for name in CALLS}
     apart = {"robustify", "scorecard", "load_model", "load_images", "compat_cuda"}
-    apart |= {"read_study", "write_study"}  # of results, not of networks
+    apart |= {"read_study", "write_study", "results"}  # of results, not of networks
     rest = {name for name in rr.__all__ if name[0].islower()} - tried - apart
     assert not rest

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import torch
     from matplotlib.figure import Figure
 
+    from ..results.accuracies import Attack
+
 __all__ = ["evaluate"]
 
 
@@ -43,8 +45,8 @@ class Ball(str, Enum):
 
 @composed(
     helps={
-        "eps": "Radius; default: the paper's L2 radius 3 at 224 pixels, and as much less as "
-        "images are smaller.",
+        "eps": "Radius; default: what the networks were trained against, else the paper's L2 radius "
+        "3 at 224 pixels, scaled.",
         "step_size": "Of PGD; default: eps / 8.",
     },
     without=("iterations", "schedule", "paper", "save_interval"),
@@ -67,7 +69,9 @@ def evaluate(
     attack_steps: Annotated[
         str | None, option("Steps of each attack; default: 20,100, Auto-PGD 100.", "N,N", PGD)
     ] = None,
-    constraint: Annotated[Ball, option("Norm of the ball.", panel=PGD)] = Ball.l2,
+    constraint: Annotated[
+        Ball | None, option("Norm of the ball; default: as --eps, 2 with it.", panel=PGD)
+    ] = None,
     radii: Annotated[
         str | None, option("Radii, ascending, instead of --eps: a curve.", "R,R,...", PGD)
     ] = None,
@@ -83,37 +87,44 @@ def evaluate(
       --dataset critters_fine --eps 1.5 --attack-steps 20 --out out
     """
     from ..datasets.critters import coarse_labels
-    from ..experiments.accuracy import check_attack
+    from ..experiments.attacks import check_attack
     from ..experiments.sweeps import accuracies
+    from ..experiments.threat import attack_of
     from ..models.loading import weights_digest
     from ..results.robustbench import robustbench_entry, write_robustbench
     from ..runtime.errors import InputError
-    from ..synthesis.settings import paper_eps
 
     steps = None if attack_steps is None else numbers("attack-steps", attack_steps, int)
     lengths = None if radii is None else numbers("radii", radii, float)
     if lengths is not None and pgd.eps is not None:
         raise InputError("--eps is what --radii give here: leave one of them out")
-    if constraint is Ball.linf and lengths is None and pgd.eps is None:
-        raise InputError("--constraint inf: the paper has no radius for it: give --eps or --radii")
     networks = {name: loading.load(name, data) for name in model}
     groups: dict[str, torch.Tensor | None] = {f"{data.data_set.num_classes} classes": None}
     if data.dataset == "critters_fine":
         groups["9 animals"] = coarse_labels()
     classes = next(iter(groups))
     images, _ = validation_images(data, n, run.seed)
-    radius = paper_eps(images[0][0]) if pgd.eps is None else pgd.eps
-    norm = constraint.value
-    chosen: dict[str, Any] = {"attack": attack.value, "constraint": norm, "radii": lengths}
-    made = check_attack(radius, steps, step_size=pgd.step_size, **chosen)
+    norm = None if constraint is None else constraint.value
+    chosen: dict[str, Any] = {"attack": attack.value, "radii": lengths}
+    made = check_attack(pgd.eps, steps, step_size=pgd.step_size, constraint=norm, **chosen)
+    called = {Path(name).name: network for name, network in networks.items()}
+    within = attack_of(
+        called,
+        images[0][0],
+        eps=made.radii[-1] if made.radii else None,
+        step_size=pgd.step_size,
+        constraint=norm,
+    )
+    if lengths is None:
+        made = made.within(within.eps, within.constraint)
     settings: dict[str, Any] = {
-        "eps": radius,
+        "eps": within.eps,
         "step_size": pgd.step_size,
         "attack_steps": list(made.steps),
         "n": n,
         # What version 0.1 did not know is kept where it is not as it was then.
         **({} if attack is Attacks.pgd else {"attack": attack.value}),
-        **({} if constraint is Ball.l2 else {"constraint": norm}),
+        **({} if within.constraint == "2" else {"constraint": within.constraint}),
         **({} if lengths is None else {"radii": list(made.radii)}),
     }
     provenance = {
@@ -130,9 +141,10 @@ def evaluate(
             store,
             networks,
             images,
-            eps=radius,
+            eps=within.eps,
             attack_steps=made.steps,
             step_size=pgd.step_size,
+            constraint=within.constraint,
             groups=groups,
             precision=pgd.precision.value,
             batch_size=pgd.batch_size or pgd.images_at_once,
@@ -140,7 +152,7 @@ def evaluate(
             watch=lambda what: console.progress(what, "images"),
             **chosen,
         )
-        picture = store.add_figure("accuracy", _figure(rows, made.radii, norm))
+        picture = store.add_figure("accuracy", _figure(rows, made.radii, within))
         for name, network in networks.items():
             entry = robustbench_entry(
                 Path(name).stem,
@@ -150,13 +162,15 @@ def evaluate(
                 eps=made.radii[-1],
             )
             write_robustbench(store.path / "robustbench" / f"{Path(name).stem}.json", entry)
-    told = ", ".join(f"{one:.4g}" for one in made.radii)
-    print(f"{'L2' if norm == '2' else 'L-infinity'} eps {told}")
+    told = "" if attack is not Attacks.pgd else f", steps of {within.step_size:.4g}"
+    if len(made.radii) > 1:
+        told = f", and {', '.join(f'{one:.4g}' for one in made.radii[:-1])}{told}"
+    print(f"attack: {attack.value}, {within}{told} ({within.why})")
     columns = [name for name in rows[0] if name != "by_class"]
     tell(columns, ([row[name] for name in columns] for row in rows), [store.path, picture])
 
 
-def _figure(rows: list[dict[str, Any]], radii: tuple[float, ...], norm: str) -> Figure:
+def _figure(rows: list[dict[str, Any]], radii: tuple[float, ...], within: Attack) -> Figure:
     """Bars for each model; of several radii curves, named by what tells them apart."""
     from ..results.plots import accuracy_figure, line_of_rows, robustness_figure
 
@@ -164,9 +178,8 @@ def _figure(rows: list[dict[str, Any]], radii: tuple[float, ...], norm: str) -> 
     of = {name: [row for row in rows if row["model"] == name] for name in models}
     if len(radii) < 2:
         names = [f"{row['labels']}, {row['attack']}" for row in of[rows[0]["model"]]]
-        return accuracy_figure(
-            names, [line_of_rows(some, Path(name).name) for name, some in of.items()]
-        )
+        lines = [line_of_rows(some, Path(name).name) for name, some in of.items()]
+        return accuracy_figure(names, lines, str(within))
     keys = ("model", "labels", "attack")
     curves: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for row in rows:
@@ -177,4 +190,4 @@ def _figure(rows: list[dict[str, Any]], radii: tuple[float, ...], norm: str) -> 
         line_of_rows(some, ", ".join(Path(curve[i]).name for i in tell_apart))
         for curve, some in curves.items()
     ]
-    return robustness_figure(radii, lines, norm)
+    return robustness_figure(radii, lines, within.constraint)

@@ -12,6 +12,8 @@ from .options import DATA, composed, option
 from .side_by_side import Made, Plan, side_by_side
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ..datasets.samples import Samples
     from ..results.store import Part
     from ..results.synthesis import Synthesis
@@ -177,7 +179,10 @@ def pairs(common: Experiment) -> None:
 def curve(
     common: Pairs,
     *,
-    radii: Annotated[str, option("L2 radii, ascending.", "R,R,...")] = "2,8,32,128",
+    radii: Annotated[
+        str | None,
+        option("L2 radii, ascending; default: 2,8,32,128 at 224 pixels, scaled.", "R,R,..."),
+    ] = None,
 ) -> None:
     """Match images within balls of growing radius around others (Fig. 4, 5).
 
@@ -187,12 +192,17 @@ def curve(
     """
     import torch
 
-    from ..experiments.constrained import Curve, invert_within
+    from ..experiments.constrained import FIGURE_5, Curve, invert_within
     from ..results.figures import panel_figure
     from ..results.layouts import radii as radii_of
-    from ..results.plots import Line, curve_figure
+    from ..results.plots import curve_figure
+    from ..synthesis.settings import at_size
 
-    lengths = numbers("radii", radii, float)
+    if radii is None:
+        like = common.samples(slice(0, 1)).images
+        lengths = [at_size(radius, like) for radius in FIGURE_5]
+    else:
+        lengths = numbers("radii", radii, float)
 
     def plan(one: Pairs) -> Plan:
         def make(part: Part, given: dict[str, Any]) -> tuple[Synthesis, Any]:
@@ -229,9 +239,7 @@ def curve(
     with side_by_side(common, "curve", plan) as found:
         curves = {one.name: Curve(torch.tensor(lengths), one.run[order(one)]) for one in found}
         first = next(iter(curves.values()))
-        lines = [
-            Line(curves[one.name].mean, *curves[one.name].band(), found.title(one)) for one in found
-        ]
+        lines = {one.name: curves[one.name].line(found.title(one)) for one in found}
         n = min(SHOWN, first.distance.shape[1])
         labels = [found.made[0].rows[i]["target"] for i in order(found.made[0])[:n].tolist()]
         places = torch.arange(first.distance.numel()).view(len(lengths), -1)[:, :n].flatten()
@@ -241,17 +249,18 @@ def curve(
             labels,
         )
         found.add("images", panel_figure(shown, channels=common.channels))
-        plot = curve_figure(first.radii, lines)
+        plot = curve_figure(first.radii, list(lines.values()))
         for kind in ("png", "svg"):
             found.add(f"curve.{kind}", plot)
-    found.tell(
-        ("radius", "mean distance", "from", "to"),
-        lambda one: zip(
-            lengths,
-            *(part.tolist() for part in (curves[one.name].mean, *curves[one.name].band())),
-            strict=True,
-        ),
-    )
+    banded = next(iter(lines.values())).low is not None
+    heads = ("radius", "mean distance", *(("from", "to") if banded else ()))
+
+    def columns(one: Made[Pairs]) -> Iterable[Iterable[object]]:
+        line = lines[one.name]
+        known = [part for part in (line.y, line.low, line.high) if part is not None]
+        return zip(lengths, *(part.tolist() for part in known), strict=True)
+
+    found.tell(heads, columns)
 
 
 @composed(defaults={"n": 4})

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
 from functools import partial
-from itertools import chain
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import torch
 from robustness.attacker import AttackerModel
 from torch import Tensor, nn
 
 from ..models.loading import Model, Normalize, as_model, channels_of
-from ..results.plots import Line, accuracy_figure, robustness_figure
-from ..results.result import Result
+from ..results.accuracies import Accuracies, Accuracy
+from ..results.accuracies import Attack as Within
 from ..runtime.errors import InputError
 from ..runtime.images import Batches
 from ..runtime.labels import as_labels
@@ -27,119 +23,15 @@ from ..runtime.precision import amp_dtype, full_precision, reduced
 from ..runtime.randomness import check_seed, own_generators, seed_generators
 from ..synthesis import Progress
 from .attacks import Attack, attacked_network, check_attack, coarse
-
-if TYPE_CHECKING:
-    import pandas
-    from matplotlib.figure import Figure
+from .threat import attack_of
 
 __all__ = [
     "Accuracies",
     "Accuracy",
-    "added_up",
     "attacked_network",
-    "check_attack",
     "evaluate",
-    "line_of",
     "predicted_labels",
 ]
-
-
-@dataclass(frozen=True)
-class Accuracy:
-    """A share of correct predictions, with its Wilson interval.
-
-    Attributes
-    ----------
-    name
-        ``"clean"`` or ``"PGD-20"``, ...
-    correct, n
-        How many of how many images.
-    by_class
-        ``(correct, n)`` of each label, in their order; empty where only the sum was counted.
-    eps
-        The radius of the attack, 0 of clean images; None in files of version 0.1.
-    """
-
-    name: str
-    correct: int
-    n: int
-    by_class: tuple[tuple[int, int], ...] = field(default=(), repr=False)
-    eps: float | None = field(default=None, repr=False)
-
-    @property
-    def share(self) -> float:
-        """In [0, 1]."""
-        return self.correct / self.n
-
-    @property
-    def balanced(self) -> float:
-        """The mean over the classes that have images of the share of each; NaN without counts."""
-        shares = [correct / n for correct, n in self.by_class if n]
-        return sum(shares) / len(shares) if shares else math.nan
-
-    def interval(self, confidence: float = 0.95) -> tuple[float, float]:
-        """Wilson's interval of the share."""
-        from scipy.stats import binomtest  # slow to import: only where it is needed
-
-        found = binomtest(self.correct, self.n).proportion_ci(confidence, method="wilson")
-        return float(found.low), float(found.high)
-
-
-def line_of(shares: Sequence[Accuracy], label: str = "") -> Line:
-    """The shares with Wilson's 95% intervals, as figures take them."""
-    low, high = zip(*(one.interval() for one in shares), strict=True)
-    return Line([one.share for one in shares], low, high, label)
-
-
-class Accuracies(Result, tuple[Accuracy, ...]):
-    """Clean accuracy, and that under each attack: a tuple of `Accuracy`."""
-
-    def figure(self) -> Figure:
-        """Bars with Wilson's 95% intervals; of several radii the curve, a line for each attack."""
-        radii = sorted({one.eps for one in self[1:] if one.eps is not None})
-        if len(radii) < 2:
-            return accuracy_figure([one.name for one in self], [line_of(self)])
-        names = dict.fromkeys(one.name for one in self[1:])
-        lines = [line_of([one for one in self if one.name == name], name) for name in names]
-        return robustness_figure(radii, lines)
-
-    def to_frame(self) -> pandas.DataFrame:
-        """A row for each accuracy, with the ends of Wilson's 95% interval."""
-        import pandas
-
-        line = line_of(self)
-        rows = pandas.DataFrame([vars(one) for one in self]).drop(columns="by_class")
-        rows["balanced"] = [one.balanced for one in self]
-        for place, (name, column) in enumerate(
-            {"accuracy": line.y, "low": line.low, "high": line.high}.items()
-        ):
-            rows.insert(1 + place, name, list(column))
-        return rows
-
-    def _told(self) -> tuple[str, str]:
-        images = self[0].n if self else 0
-        told = ", ".join(f"{one.name} {100 * one.share:.1f}%" for one in self)
-        return f"Accuracies on {images} images", told
-
-    def _parts(self) -> dict[str, Any]:
-        return {"accuracies": [vars(one) for one in self]}
-
-    @classmethod
-    def _of(cls, parts: dict[str, Any]) -> Accuracies:
-        return cls(
-            Accuracy(**{**one, "by_class": tuple((hits, n) for hits, n in one["by_class"])})
-            for one in parts.pop("accuracies")
-        )
-
-    def _check(self) -> None:
-        for one in self:
-            numbers = (one.correct, one.n, *chain.from_iterable(one.by_class))
-            if not isinstance(one.name, str) or {type(number) for number in numbers} != {int}:
-                raise ValueError("its counts are no whole numbers")
-            if not 0 <= one.correct <= one.n or not one.n:
-                raise ValueError(f"{one.correct} of {one.n} are right")
-        if not self:
-            raise ValueError("it holds no accuracies")
 
 
 def evaluate(
@@ -151,7 +43,7 @@ def evaluate(
     attack: str = "pgd",
     attack_steps: Sequence[int] | None = None,
     step_size: float | None = None,
-    constraint: str = "2",
+    constraint: str | None = None,
     group: Tensor | Sequence[int] | None = None,
     precision: str = "float32",
     batch_size: int | Literal["auto"] | None = None,
@@ -171,7 +63,9 @@ def evaluate(
         Batches ``(images, labels)``, images (B, C, H, W) in [0, 1] and integer labels (B,) or
         (B, 1); dicts of such, or a data set, see `robust_reps_ext.runtime.images.batches`.
     eps
-        Radius of the ball, by default 3, the paper's at 224 pixels.
+        Radius of the ball. By default that which the network was trained against, where its
+        checkpoint or card tells it; else the paper's 3 at 224 pixels, brought to the size of the
+        images, see `robust_reps_ext.synthesis.settings.paper_eps`.
     radii
         Ascending ones instead of `eps`: accuracy at each, of which ``figure()`` is the curve.
     attack
@@ -187,7 +81,8 @@ def evaluate(
     step_size
         Of PGD, by default eps / 8: the paper's 0.375 at eps 3. Auto-PGD begins with 2 eps.
     constraint
-        One of upstream's: ``"2"``, ``"inf"``.
+        One of upstream's: ``"2"``, ``"inf"``. By default ``"2"`` with `eps`, and what the network
+        was trained against without.
     group
         Coarse label of each class, (num_classes,) of int64: accuracy is then that of the coarse
         labels, and so is what the attack aims at. The probability of a coarse label is the sum
@@ -216,7 +111,7 @@ def evaluate(
         A tuple of `Accuracy`: clean first, then one for each radius and each of `attack_steps`
         (two where the attack is standard, after its first run and after all). ``share`` is over
         the images, and ``balanced`` the mean over the classes, where some have more images than
-        others.
+        others. ``attack`` says what the images were attacked in.
 
     Raises
     ------
@@ -237,7 +132,7 @@ def evaluate(
     device = device_of(model)
     group = None if group is None else group.cpu()
     made = check_attack(
-        3.0 if eps is None else eps,
+        eps,
         attack_steps,
         attack=attack,
         radii=radii,
@@ -252,6 +147,7 @@ def evaluate(
     first = whole("first", first)
     dtype = amp_dtype(device) if reduced(precision, device) else None
     network: nn.Module | None = None
+    within: Within | None = None
     counts: Tensor = torch.zeros(0)  # correct ones of each line, and all: (lines + 1, labels)
     n = 0
     data = Batches(
@@ -272,8 +168,17 @@ def evaluate(
                 _check_group(group, scores.shape[1])
                 fine = as_labels(given, len(images), scores.shape[1])
                 labels = fine if group is None else group.to(fine.device)[fine]
-                if network is None:
+                if network is None or within is None:
+                    within = attack_of(
+                        {"it": model},
+                        images,
+                        eps=made.radii[-1] if made.radii else None,
+                        step_size=made.step_size,
+                        constraint=constraint,
+                    )
                     kinds = scores.shape[1] if group is None else int(group.max()) + 1
+                    if radii is None:
+                        made = made.within(within.eps, within.constraint)
                     counts = torch.zeros(2 + len(made.lines), kinds, dtype=torch.int64)
                     network = attacked_network(model, images, labels, made.members, dtype)
                 clean = coarse(scores, made.members).argmax(dim=1).cpu() == labels.cpu()
@@ -287,12 +192,13 @@ def evaluate(
     if not n:
         raise InputError("the data is empty: give at least one batch")
     seen = counts[-1].tolist()
-    return Accuracies(
+    shares = (
         Accuracy(name, sum(hits), n, tuple(zip(hits, seen, strict=True)), radius)
         for (name, radius), hits in zip(
             [("clean", 0.0), *made.lines], counts[:-1].tolist(), strict=True
         )
     )
+    return Accuracies(shares, within if made.steps else None)
 
 
 def _probe(
@@ -348,32 +254,3 @@ def _check_group(group: Tensor | None, classes: int) -> None:
             f"group= has the coarse labels of {len(group)} classes, the model has {classes}: give "
             "one for each"
         )
-
-
-def added_up(counts: Iterable[Mapping[str, Any]]) -> list[Accuracy]:
-    """The accuracies of all images from counts of some: rows of ``attack, correct, n, by_class``.
-
-    Where one of them was counted without classes, so is the sum.
-
-    Examples
-    --------
-    >>> from robust_reps_ext.experiments.accuracy import added_up
-    >>> added_up([{"attack": "clean", "correct": 3, "n": 4}] * 2)
-    [Accuracy(name='clean', correct=6, n=8)]
-    """
-    sums: dict[tuple[str, float | None], Accuracy] = {}
-    for row in counts:
-        classes = tuple((hits, n) for hits, n in json.loads(row.get("by_class") or "[]"))
-        one = Accuracy(row["attack"], row["correct"], row["n"], classes, row.get("eps"))
-        before = sums.get((one.name, one.eps))
-        if before is not None:
-            pairs = zip(before.by_class, one.by_class, strict=False)
-            one = Accuracy(
-                one.name,
-                before.correct + one.correct,
-                before.n + one.n,
-                tuple((hits + more, n + others) for (hits, n), (more, others) in pairs),
-                one.eps,
-            )
-        sums[one.name, one.eps] = one
-    return list(sums.values())

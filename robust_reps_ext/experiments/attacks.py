@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ..models.fast import fast_network
 from ..runtime.errors import InputError
 from ..runtime.modules import device_of
-from ..runtime.numbers import ascending, number_for_each, real, shown, whole
+from ..runtime.numbers import ascending, real, shown, whole
 from ..runtime.precision import amp_dtype, full_precision, reduced
 from ..runtime.randomness import ATTACK, normal
 from ..upstream.attack.steps import norms
@@ -62,6 +62,10 @@ class Attack:
     precision: str = "float32"
     seed: int = 0
     members: Tensor | None = None
+
+    def within(self, eps: float, constraint: str) -> Attack:
+        """The same within one ball."""
+        return replace(self, radii=(eps,), constraint=constraint)
 
     @property
     def lines(self) -> list[tuple[str, float]]:
@@ -131,7 +135,7 @@ class Attack:
         """One step, whatever the labels are."""
         labels = coarse(scores, self.members).argmax(dim=1)
         how = self._how(model) | {"custom_loss": partial(_cross_entropy, members=self.members)}
-        model.attacker(images, labels, eps=self.radii[0], step_size=0.0, iterations=1, **how)
+        model.attacker(images, labels, eps=0.0, step_size=0.0, iterations=1, **how)
 
     def _how(self, model: AttackerModel) -> dict[str, Any]:
         mixed = reduced(self.precision, device_of(model))
@@ -289,18 +293,20 @@ def check_attack(
     *,
     attack: Any = "pgd",
     radii: Any = None,
-    constraint: Any = "2",
+    constraint: Any = None,
     step_size: Any = None,
     **more: Any,
 ) -> Attack:
     """The attack that a caller's values are; `InputError` for one that cannot be made.
 
-    `eps` is the radius where there are no `radii`; `attack_steps` by default those of the attack.
+    `eps` is the radius where there are no `radii`, and None where it is not known yet: then the
+    attack has none, see `Attack.within`. `attack_steps` are by default those of the attack.
     """
     if not isinstance(attack, str) or attack not in ATTACKS:
         raise InputError(f"attack={shown(attack)} is not known: choose one of {', '.join(ATTACKS)}")
+    lengths: tuple[float, ...] = ()
     if radii is None:
-        lengths: tuple[float, ...] = (real("eps", eps, "a radius, 0 or more"),)
+        lengths = () if eps is None else (real("eps", eps, "a radius, 0 or more"),)
     else:
         lengths = ascending("radii", radii)
     wanted = "numbers of steps, 1 or more"
@@ -310,9 +316,10 @@ def check_attack(
         raise InputError(f"attack_steps={shown(attack_steps)}: give {wanted}, in a list")
     steps = tuple(whole("attack_steps", one, 1, wanted=wanted) for one in attack_steps)
     if step_size is not None:
-        step_size = number_for_each("step_size", step_size, finite=True)
+        step_size = real("step_size", step_size, "a length, 0 or more")
     if attack != "pgd" and step_size is not None:
         raise InputError(f"step_size={step_size}: {attack!r} finds its own: leave it out")
+    constraint = "2" if constraint is None else constraint
     if attack != "pgd" and str(constraint) not in ("2", "inf"):
         raise InputError(f"constraint={shown(constraint)}: {attack!r} is for '2' and 'inf'")
     constraint = str(constraint) if attack != "pgd" else constraint

@@ -21,14 +21,20 @@ from ..runtime.images import Images, as_images
 from ..runtime.numbers import ascending
 from ..synthesis import Progress, optimize
 from ..synthesis.objectives import RepresentationMatching
-from ..synthesis.settings import FASTEST, Options, Settings
+from ..synthesis.settings import FASTEST, Options, Settings, at_size
 from .inversion import near_enough
 
 if TYPE_CHECKING:
     import pandas
     from matplotlib.figure import Figure
 
-__all__ = ["Curve", "invert_within"]
+__all__ = ["FIGURE_5", "Curve", "invert_within"]
+
+FIGURE_5 = (2, 8, 32, 128)
+"""The paper's radii, at 224 pixels."""
+
+FEWEST = 5
+"""Pairs that a band needs."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -74,13 +80,15 @@ class Curve(Result):
         """(R,), the mean over pairs."""
         return self.distance.mean(dim=1)
 
-    def band(self, *, confidence: float = 0.95, seed: int = 0) -> tuple[Tensor, Tensor]:
+    def band(
+        self, *, confidence: float = 0.95, seed: int = 0
+    ) -> tuple[Tensor, Tensor] | tuple[None, None]:
         """Bootstrap confidence band of the mean over pairs: low (R,) and high (R,).
 
-        With a single pair there is nothing to resample: the band is the mean itself.
+        None, None with fewer than five pairs, of which resampling says next to nothing.
         """
-        if self.distance.shape[1] == 1:
-            return self.mean, self.mean
+        if self.distance.shape[1] < FEWEST:
+            return None, None
         from scipy.stats import bootstrap  # slow to import: only where it is needed
 
         interval = bootstrap(
@@ -94,8 +102,13 @@ class Curve(Result):
         return torch.from_numpy(interval.low).float(), torch.from_numpy(interval.high).float()
 
     def figure(self) -> Figure:
-        """Mean distance against radius, with its band: Fig. 4."""
-        return curve_figure(self.radii, [Line(self.mean, *self.band())])
+        """Mean distance against radius, with its band where there is one: Fig. 4."""
+        return curve_figure(self.radii, [self.line()])
+
+    def line(self, label: str = "") -> Line:
+        """The mean and its band, as figures take them."""
+        low, high = self.band()
+        return Line(self.mean, low, high, label, self.distance.shape[1])
 
     def to_frame(self) -> pandas.DataFrame:
         """A row for each radius and pair, in the order of the images of `synthesis`."""
@@ -123,7 +136,7 @@ def invert_within(
     targets: Images,
     sources: Images,
     *,
-    radii: Sequence[float] = (2, 8, 32, 128),
+    radii: Sequence[float] | None = None,
     normalize: Normalize = None,
     seed: int = 0,
     progress: bool | Progress = False,
@@ -139,7 +152,8 @@ def invert_within(
     targets, sources
         The images x2 and x1, (N, C, H, W) in [0, 1].
     radii
-        L2 radii in pixel space, ascending; the default is Fig. 5's, for 224 pixels.
+        L2 radii in pixel space, ascending. By default Fig. 5's, 2, 8, 32 and 128 at 224 pixels,
+        brought to the size of the images, see `robust_reps_ext.synthesis.settings.at_size`.
     seed
         Recorded.
     progress
@@ -178,6 +192,8 @@ def invert_within(
             f"targets have shape {tuple(targets.shape)}, sources {tuple(sources.shape)}: "
             "give pairs of images of one size"
         )
+    if radii is None:
+        radii = [at_size(radius, targets) for radius in FIGURE_5]
     radius = _checked(radii, options)
     n, r = len(targets), len(radius)
     each = radius.repeat_interleave(n)

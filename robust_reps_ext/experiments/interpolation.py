@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,7 +14,7 @@ from ..models.representation import representation
 from ..results.figures import Channels, panel_figure
 from ..results.layouts import interpolations
 from ..results.result import Result, spread
-from ..results.synthesis import Synthesis
+from ..results.synthesis import MOST_SHOWN, Synthesis
 from ..runtime.errors import InputError
 from ..runtime.images import Images, as_images
 from ..runtime.numbers import whole
@@ -61,7 +61,7 @@ class Interpolation(Result):
         return self.synthesis.objective.view(-1, len(self.weights))
 
     def figure(self, *, channels: Channels | None = None) -> Figure:
-        """For each pair a column for each lambda: pixel blends, and interpolates: Fig. 12.
+        """For each pair pixel blends, and interpolates, from the left image to the right: Fig. 12.
 
         `channels` are those that are shown, see `robust_reps_ext.results.figures.image_grid`.
         """
@@ -69,6 +69,10 @@ class Interpolation(Result):
         ends = ([f"left {i}" for i in numbers], [f"right {i}" for i in numbers])
         shown = interpolations({"representation": self.synthesis}, self.weights.tolist(), *ends)
         return panel_figure(shown, channels=channels)
+
+    def _some(self) -> Interpolation:
+        pairs = max(1, 2 * MOST_SHOWN // len(self.weights))
+        return Interpolation(self.weights, self.synthesis[: pairs * len(self.weights)])
 
     def to_frame(self) -> pandas.DataFrame:
         """A row for each pair and weight, in the order of the images of `synthesis`."""
@@ -121,7 +125,8 @@ def interpolate(
     **options
         See `robust_reps_ext.synthesis.settings.Options`; by default those of `invert`, with
         ``schedule="paper"`` the inversion parameters of appendix A.6.2. Each run starts from the
-        pixel blend, and the best iterate counts.
+        pixel blend, and the best iterate counts. At lambda 0 and 1, where nothing is to be found,
+        the images themselves are the result.
 
     Returns
     -------
@@ -168,4 +173,24 @@ def interpolate(
         seed=seed,
         progress=progress,
     )
-    return Interpolation(weights, result)
+    return Interpolation(weights, _with_ends(result, (weights % 1 == 0).repeat(len(left))))
+
+
+def _with_ends(run: Synthesis, ends: Tensor) -> Synthesis:
+    """The run whose ends, (N,) bool, are the images themselves.
+
+    PGD would leave them where the network computes with less precision than the targets.
+    """
+    images, values = ends.to(run.images.device), ends.to(run.objective.device)
+    shape = (-1, *[1] * (run.images.dim() - 1))
+    frames = run.frames
+    if frames is not None:
+        pixels = (run.start * 255).round().to(frames)
+        frames = torch.where(ends.to(frames.device).view(shape), pixels, frames)
+    return replace(
+        run,
+        images=torch.where(images.view(shape), run.start, run.images),
+        objective=run.objective.masked_fill(values, 0.0),
+        trace=run.trace.masked_fill(ends.to(run.trace.device), 0.0),
+        frames=frames,
+    )

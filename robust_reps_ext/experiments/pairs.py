@@ -11,7 +11,7 @@ from typing_extensions import Unpack
 from ..models.loading import Model, Normalize, as_model, channels_of
 from ..results.figures import Channels
 from ..results.result import Result, spread
-from ..results.synthesis import Synthesis, distances
+from ..results.synthesis import MOST_SHOWN, Synthesis, distances
 from ..runtime.errors import InputError
 from ..runtime.images import Images, as_images
 from ..synthesis import Progress
@@ -76,6 +76,9 @@ class Pairs(Result):
         `channels` are those that are shown, see `robust_reps_ext.results.figures.image_grid`.
         """
         return self.synthesis.figure(channels=channels)
+
+    def _some(self) -> Pairs:
+        return Pairs(self.synthesis[:MOST_SHOWN])
 
     def to_frame(self) -> pandas.DataFrame:
         """A row for each pair: the three distances."""

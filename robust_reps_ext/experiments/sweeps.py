@@ -11,13 +11,15 @@ from robustness.attacker import AttackerModel
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset, default_collate
 
+from ..results.accuracies import Accuracy, added_up
 from ..results.activations import Activations, from_rows, to_rows
 from ..results.store import ExperimentStore
 from ..runtime.errors import InputError
 from ..runtime.memory import fastest_batch
 from ..runtime.modules import device_of
-from .accuracy import Accuracy, added_up, check_attack, evaluate
+from .accuracy import evaluate
 from .activations import ALL, extremes, merged
+from .attacks import check_attack
 
 __all__ = ["ACTIVATIONS_PART", "COUNTS_PART", "Watch", "accuracies", "all_activations", "watched"]
 
@@ -40,7 +42,7 @@ def accuracies(
     step_size: float | None = None,
     radii: Sequence[float] | None = None,
     attack: str = "pgd",
-    constraint: str = "2",
+    constraint: str | None = None,
     seed: int = 0,
     groups: Mapping[str, Tensor | None],
     precision: str = "float32",

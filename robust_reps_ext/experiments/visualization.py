@@ -17,7 +17,7 @@ from ..models.representation import representation
 from ..results.figures import Channels, panel_figure
 from ..results.layouts import features
 from ..results.result import Result, spread
-from ..results.synthesis import Synthesis
+from ..results.synthesis import MOST_SHOWN, Synthesis
 from ..runtime.errors import InputError, warn
 from ..runtime.images import Images, as_images
 from ..runtime.modules import evaluating
@@ -74,6 +74,13 @@ class Visualization(Result):
         `robust_reps_ext.results.figures.image_grid`.
         """
         return panel_figure(features(self.synthesis, self.coordinates.tolist()), channels=channels)
+
+    def _some(self) -> Visualization:
+        count = len(self.coordinates)
+        seeds = max(1, 2 * MOST_SHOWN // count)
+        return Visualization(
+            self.coordinates, self.predicted[:seeds], self.synthesis[: seeds * count]
+        )
 
     def to_frame(self) -> pandas.DataFrame:
         """A row for each seed and coordinate, in the order of the images of `synthesis`."""

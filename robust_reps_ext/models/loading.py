@@ -14,14 +14,14 @@ from robustness.attacker import AttackerModel
 from torch import Tensor, nn
 
 from ..runtime.errors import InputError
-from ..runtime.modules import digest, modes_of, own_device
+from ..runtime.modules import device_named, digest, modes_of, own_device
 from ..runtime.numbers import shown
 from ..upstream import known, registry
 from . import normalizers
 from .architectures import TIMM
 from .architectures.fitting import check_classes, classes_of, fitted, kind
 from .checkpoints import read_checkpoint
-from .checkpoints.data_facts import data_facts
+from .checkpoints.data_facts import attack_facts, data_facts
 from .checkpoints.state_names import Normalizer, bare_name
 from .layers import Layer, RepresentationModel, at_layer, unwrapped
 from .normalizers import Statistics
@@ -96,8 +96,10 @@ def load_model(
     AttackerModel
         With the attribute ``card``: a dict of arch, classes, format, normalizer (mean, std,
         from), origin, sha256 (of the file), epoch, accuracies (in percent), if checked
-        representation, left_out, what the file wanted to import, and data_set, what a checkpoint
-        of training on a folder tells of it. One line of it goes to the log ``robust_reps_ext``.
+        representation, left_out, what the file wanted to import, data_set, what a checkpoint
+        of training on a folder tells of it, and attack, what the network was trained against
+        (constraint, eps, ...), where that is known. One line of it goes to the log
+        ``robust_reps_ext``.
 
     Raises
     ------
@@ -118,7 +120,7 @@ def load_model(
         raise InputError(f"output={shown(output)}: give a function of what the network gives")
     if device is None and not isinstance(source, nn.Module):
         device = own_device()
-    target = _device(device)
+    target = device_named(device)
     data = _data_set(dataset)
     given = normalizers.from_argument(normalize)
     if isinstance(source, nn.DataParallel):
@@ -140,7 +142,7 @@ def load_model(
         model = _from_file(source, arch, data, layer, given, trust, output)
     else:
         raise InputError.also(TypeError)(
-            f"source is a {type(source).__name__}: give a network, a file or a name"
+            f"source is a {type(source).__name__}: give a network, a file or a name{_of(source)}"
         )
     if target is not None:
         model = model.to(target)
@@ -189,7 +191,7 @@ def as_model(model: Model, normalize: Normalize = None, dataset: Any = None) -> 
     if not isinstance(model, (nn.Module, str, os.PathLike)):
         raise InputError(
             f"model is a {type(model).__name__}: give what load_model returns, a network, a file "
-            "or a name"
+            f"or a name{_of(model)}"
         )
     modes = modes_of(model) if isinstance(model, nn.Module) else {}
     try:
@@ -274,6 +276,11 @@ def _from_file(
     known_data = data_facts(checkpoint.raw) or facts.get("data_set")
     if known_data:
         model.card["data_set"] = known_data
+    against = attack_facts(checkpoint.raw) or facts.get("attack")
+    if against:
+        model.card["attack"] = against
+    if "measured" in facts:
+        model.card["measured"] = facts["measured"]
     if checkpoint.unsafe_imports:
         model.card["left_out"] = list(checkpoint.unsafe_imports[:10])
     return model
@@ -368,26 +375,6 @@ def _data_set(dataset: Any) -> Any:
     return registry.data_set(dataset)
 
 
-def _device(device: str | torch.device | None) -> torch.device | None:
-    if device is None:
-        return None
-    try:
-        target = torch.device(device)
-    except (RuntimeError, TypeError) as error:
-        raise InputError(
-            f"unknown device {shown(device)}: use cpu, cuda or cuda:<number>"
-        ) from error
-    if target.type == "meta":
-        raise InputError(f"device {device!r} computes nothing: use cpu, cuda or cuda:<number>")
-    if target.type not in ("cpu", "cuda"):
-        try:
-            torch.empty(1, device=target)
-        except (RuntimeError, NotImplementedError, AssertionError, ImportError) as error:
-            raise InputError(f"device {device!r} is not on this machine: use cpu") from error
-    if target.type == "cuda" and not torch.cuda.is_available():
-        raise InputError(f"device {device!r} needs CUDA, which this machine lacks: use cpu")
-    if target.type == "cuda" and (target.index or 0) >= torch.cuda.device_count():
-        raise InputError(
-            f"device {device!r}: this machine has {torch.cuda.device_count()} cards, from cuda:0 on"
-        )
-    return target
+def _of(given: Any) -> str:
+    """What is to be done with weights that come without a network."""
+    return "; network.load_state_dict takes weights" if isinstance(given, Mapping) else ""

@@ -20,7 +20,7 @@ def curve_chart(radii: Sequence[float], lines: Sequence[Mapping[str, Any]]) -> d
     radii
         (R,), ascending; a radius of 0 stands at the left end.
     lines
-        With ``name`` and R numbers each in ``y``, ``low`` and ``high``.
+        With ``name`` and R numbers each in ``y``, ``low`` and ``high``; the latter two may be None.
 
     Returns
     -------
@@ -29,7 +29,7 @@ def curve_chart(radii: Sequence[float], lines: Sequence[Mapping[str, Any]]) -> d
     """
     positive = [radius for radius in radii if radius > 0] or [1.0]
     first, last = math.log(positive[0]), math.log(positive[-1])
-    top = max(1.0, *(max(line["high"]) for line in lines))
+    top = max(1.0, *(max(line["high"] or line["y"]) for line in lines))
 
     def x(radius: float) -> float:
         share = (math.log(max(radius, positive[0])) - first) / ((last - first) or 1.0)
@@ -53,7 +53,9 @@ def curve_chart(radii: Sequence[float], lines: Sequence[Mapping[str, Any]]) -> d
             {
                 "name": line["name"],
                 "points": " ".join(points(line["y"])),
-                "band": " ".join([*points(line["high"]), *reversed(points(line["low"]))]),
+                "band": " ".join([*points(line["high"]), *reversed(points(line["low"]))])
+                if line["high"]
+                else "",
                 "dots": [
                     {"x": x(radius), "y": y(value), "text": f"radius {radius:.3g}: {value:.3f}"}
                     for radius, value in zip(radii, line["y"], strict=True)

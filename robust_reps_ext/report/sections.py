@@ -120,7 +120,7 @@ LEADS = {
     ),
     "tables": (
         "What robustness costs and gives: the share of right predictions on clean and on attacked "
-        "images, with 95% Wilson intervals, beside the paper's numbers.",
+        "images, with 95% Wilson intervals.",
         "",
     ),
 }

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..runtime.errors import InputError
+from ..runtime.files import writing
 from .plots import Line, shares_figure
+from .result import shown_in_html
 
 if TYPE_CHECKING:
     import pandas
@@ -72,6 +74,34 @@ class Answers:
         found = self.to_frame()
         line = Line(found["correct"].tolist(), found["low"].tolist(), found["high"].tolist())
         return shares_figure(found["condition"].tolist(), [line])
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write all answers into one CSV file, which `read_study` and `load` read.
+
+        Raises
+        ------
+        InputError
+            If the file cannot be written.
+        """
+        path = Path(path)
+        correct = self.rows["correct"].map({True: "1", False: "0"}).fillna("")
+        text = self.rows.assign(correct=correct).to_csv(
+            index=False, quoting=csv.QUOTE_ALL, lineterminator="\r\n"
+        )
+        with writing(path, "choose another place") as file:
+            file.write(text.encode())
+        return path
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Answers:
+        """What `save` wrote, or a study saved; see `read_study`."""
+        return read_study(path)
+
+    def _repr_html_(self) -> str:
+        return shown_in_html(self)
+
+    def _some(self) -> Answers:
+        return self
 
     def __repr__(self) -> str:
         people = self.rows["person"].nunique()

@@ -26,8 +26,12 @@ __all__ = [
     "as_colors",
     "image_grid",
     "panel_figure",
+    "png",
     "save_figure",
 ]
+
+MOST_DOTS = 1600
+"""Width of a picture in a notebook."""
 
 Channels = Sequence[int]
 """Which channels are shown as red, green and blue, or which one as grey."""
@@ -180,6 +184,14 @@ def _block(panel: Panel, columns: int, channels: Channels | None) -> Block:
     count = counts.pop()
     times = math.ceil(count / max(1, columns)) if panel.wraps else 1
     return Block(panel.title, lines, columns=math.ceil(count / times))
+
+
+def png(figure: Figure) -> bytes:
+    """A figure as PNG, no wider than a screen."""
+    drawn = io.BytesIO()
+    width = float(figure.get_size_inches()[0])
+    figure.savefig(drawn, format="png", dpi=min(figure.dpi, MOST_DOTS / width))
+    return drawn.getvalue()
 
 
 def save_figure(figure: Figure, path: str | os.PathLike[str]) -> Path:

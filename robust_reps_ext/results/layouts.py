@@ -210,25 +210,23 @@ def radii(
 def interpolations(
     runs: Runs, weights: Sequence[float], left: Sequence[str], right: Sequence[str]
 ) -> list[Panel]:
-    """Fig. 12, 17, 18: for each pair a column for each lambda; pixel blend, then each network."""
+    """Fig. 12, 17, 18: for each pair a column for each lambda; pixel blend, then each network.
+
+    The left image is at the left, which is where lambda, its share, is 1.
+    """
     columns, found = len(weights), []
-    heads = [f"λ = {weight:.2g}" for weight in weights]
+    across = sorted(range(columns), key=lambda place: -weights[place])
     blend = next(iter(runs.values())).start
     for i, (one, other) in enumerate(zip(left, right, strict=True)):
-        chosen = range(i * columns, (i + 1) * columns)
-        part = slice(chosen.start, chosen.stop)
-        rows = [Row(blend[part], "pixel blend", heads=heads)]
-        rows += [
-            Row(
-                synthesis.images[part],
-                run,
-                _values(synthesis)[part],
-                run=run,
-                positions=chosen,
-            )
-            for run, synthesis in runs.items()
-        ]
-        found.append(Panel(rows, f"{other} → {one}"))
+        chosen = [i * columns + place for place in across]
+        ends = {across[0]: f"{one}\n", across[-1]: f"{other}\n"}
+        heads = [f"{ends.get(place, '')}λ = {weights[place]:.2g}" for place in across]
+        rows = [Row(blend[chosen], "pixel blend", heads=heads)]
+        for run, synthesis in runs.items():
+            values = _values(synthesis)
+            shown, said = synthesis.images[chosen], [values[k] for k in chosen]
+            rows.append(Row(shown, run, said, run=run, positions=chosen))
+        found.append(Panel(rows, f"{one} → {other}"))
     return found
 
 

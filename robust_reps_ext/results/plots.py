@@ -30,22 +30,25 @@ BAR_HEIGHT = 0.8
 
 @dataclass(frozen=True)
 class Line:
-    """Numbers with an interval each.
+    """Numbers, each with an interval where there is one.
 
     Attributes
     ----------
     y
         (K,), a tensor, an array or a list.
     low, high
-        (K,), ends of the interval around each number.
+        (K,), ends of the interval around each number; None where there are none.
     label
         What the line stands for, such as the model; default none.
+    n
+        How many things each number is a mean of; default: not said.
     """
 
     y: Any
-    low: Any
-    high: Any
+    low: Any = None
+    high: Any = None
     label: str = ""
+    n: int | None = None
 
 
 def line_of_rows(rows: Sequence[Mapping[str, Any]], label: str = "") -> Line:
@@ -77,9 +80,10 @@ def curve_figure(radii: Any, lines: Sequence[Line]) -> Figure:
     'radius of the L2 ball around the source'
     """
     figure, axes = _banded(radii, lines)
-    axes.set_ylim(0, max(1.0, 1.05 * max(float(np.asarray(line.high).max()) for line in lines)))
+    tops = [line.y if line.high is None else line.high for line in lines]
+    axes.set_ylim(0, max(1.0, 1.05 * max(float(np.asarray(top).max()) for top in tops)))
     axes.set_xlabel("radius of the L2 ball around the source")
-    axes.set_ylabel("relative distance to the target")
+    axes.set_ylabel(f"relative distance to the target{_said(lines)}")
     return figure
 
 
@@ -122,9 +126,9 @@ def _banded(radii: Any, lines: Sequence[Line]) -> tuple[Figure, Any]:
     x = np.asarray(radii, dtype=float)
     figure, axes = _empty(width=4.6, height=3.2)
     for line, color in _colored(lines, len(x)):
-        axes.fill_between(
-            x, np.asarray(line.low), np.asarray(line.high), color=color, alpha=0.2, linewidth=0
-        )
+        if line.low is not None:
+            low, high = np.asarray(line.low), np.asarray(line.high)
+            axes.fill_between(x, low, high, color=color, alpha=0.2, linewidth=0)
         axes.plot(
             x,
             np.asarray(line.y),
@@ -144,7 +148,7 @@ def _banded(radii: Any, lines: Sequence[Line]) -> tuple[Figure, Any]:
     return figure, axes
 
 
-def accuracy_figure(names: Sequence[str], lines: Sequence[Line]) -> Figure:
+def accuracy_figure(names: Sequence[str], lines: Sequence[Line], attack: str = "") -> Figure:
     """Accuracies as bars with their intervals, one colour for each model: Tables 4 and 5.
 
     Parameters
@@ -153,6 +157,8 @@ def accuracy_figure(names: Sequence[str], lines: Sequence[Line]) -> Figure:
         What the K accuracies of each model are: ``"clean"``, ``"PGD-20"``.
     lines
         One for each model, with K shares in [0, 1].
+    attack
+        What images were attacked in, such as ``"L2 eps 0.5"``, for the axis; default: not said.
 
     Raises
     ------
@@ -181,7 +187,7 @@ def accuracy_figure(names: Sequence[str], lines: Sequence[Line]) -> Figure:
         )
     axes.set_xlim(0, 1)
     axes.xaxis.set_major_formatter(lambda share, _: f"{100 * share:.0f}%")
-    axes.set_xlabel("accuracy, 95% Wilson intervals")
+    axes.set_xlabel(f"accuracy, 95% Wilson intervals{attack and f'; attack: {attack}'}")
     axes.set_axisbelow(True)
     _legend(axes, lines, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)
     return figure
@@ -207,6 +213,16 @@ def shares_figure(names: Sequence[str], lines: Sequence[Line]) -> Figure:
     axes.set_xlabel("share, with 95% intervals")
     _legend(axes, lines, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
     return figure
+
+
+def _said(lines: Sequence[Line]) -> str:
+    """What the numbers of a curve are, for its axis; empty where the lines do not say."""
+    counts = {line.n for line in lines}
+    n = counts.pop() if len(counts) == 1 else None
+    if n is None:
+        return ""
+    band = ", 95% bootstrap band" if any(line.low is not None for line in lines) else ""
+    return f"\n(mean of {n} pairs{band})" if n > 1 else "\n(one pair)"
 
 
 def histogram_figure(
@@ -280,8 +296,9 @@ def _placed(
     """Each line, its colour, its values, how far their intervals reach, and the heights of them."""
     for i, (line, color) in enumerate(colored):
         share = np.asarray(line.y, dtype=float)
+        low, high = (share if end is None else np.asarray(end) for end in (line.low, line.high))
         # Rounding can leave the end of an interval a hair inside the share itself.
-        error = np.clip([share - np.asarray(line.low), np.asarray(line.high) - share], 0, None)
+        error = np.clip([share - low, high - share], 0, None)
         lift = (i - (len(colored) - 1) / 2) * distance
         yield line, color, share, error, np.arange(len(share)) + lift
 
@@ -297,9 +314,10 @@ def _colored(lines: Sequence[Line], n: int) -> list[tuple[Line, str]]:
     if not lines or not n:
         raise InputError("there is nothing to plot: give at least one line of one value")
     for line in lines:
-        if not len(line.y) == len(line.low) == len(line.high) == n:
+        low, high = (line.y if end is None else end for end in (line.low, line.high))
+        if not len(line.y) == len(low) == len(high) == n:
             raise InputError(
-                f"line {line.label!r} has {len(line.y)} values, {len(line.low)} lower and "
-                f"{len(line.high)} upper ends: give {n} of each"
+                f"line {line.label!r} has {len(line.y)} values, {len(low)} lower and "
+                f"{len(high)} upper ends: give {n} of each"
             )
     return [(line, COLORS[i % len(COLORS)]) for i, line in enumerate(lines)]

@@ -1,13 +1,15 @@
-"""What every result can do: say what it is in two lines, and go into a file and back."""
+"""What every result can do: show itself, say what it is in two lines, go into a file and back."""
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin, get_type_hints
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     import pandas
     from matplotlib.figure import Figure
 
-__all__ = ["Result", "spread"]
+__all__ = ["Result", "shown_in_html", "spread"]
 
 WIDTH = 160
 
@@ -53,6 +55,13 @@ class Result(ABC):
     def __repr__(self) -> str:
         lines = (one_line(line) for line in self._told())
         return "\n".join(f"{line[:WIDTH]}..." if len(line) > WIDTH else line for line in lines)
+
+    def _repr_html_(self) -> str:
+        return shown_in_html(self)
+
+    def _some(self: R) -> R:
+        """As much of it as a notebook shows."""
+        return self
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write everything into one safetensors file, whole or not at all.
@@ -127,6 +136,20 @@ class Result(ABC):
     @abstractmethod
     def _check(self) -> None:
         """Raise `ValueError` where what was read from a file does not fit together."""
+
+
+def shown_in_html(result: Any) -> str:
+    """The picture of a result and its two lines, as notebooks show it; the lines alone where there
+    is no picture."""
+    told = f"<pre>{escape(repr(result))}</pre>"
+    try:
+        figure = result._some().figure()
+    except InputError:  # images that were not kept
+        return told
+    from .figures import png
+
+    source = base64.b64encode(png(figure)).decode()
+    return f'<img alt="" style="max-width: 100%" src="data:image/png;base64,{source}">{told}'
 
 
 def spread(values: Tensor) -> str:

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     import pandas
     from matplotlib.figure import Figure
 
-__all__ = ["Synthesis", "distances"]
+__all__ = ["MOST_SHOWN", "Synthesis", "distances"]
+
+MOST_SHOWN = 32
+"""Images of a run that a notebook shows."""
 
 _IMAGE_AXIS = {"trace": 1, "frames": 1}
 
@@ -84,6 +87,9 @@ class Synthesis(Result):
             for name, value in self.settings.items()
         }
         return replace(self, **tensors, settings=settings)
+
+    def _some(self) -> Synthesis:
+        return self[:MOST_SHOWN]
 
     def figure(self, *, channels: Channels | None = None) -> Figure:
         """Targets (where there are), starts and results, with the objective under each result.

@@ -100,7 +100,7 @@ class FinishedUnit:
 
 
 def finished_units(
-    out: str | Path, order: Sequence[str], *, digest: str | None = None
+    out: str | Path, order: Sequence[str] | None = None, *, digest: str | None = None
 ) -> list[FinishedUnit]:
     """The units in `out`; of one id the newest.
 
@@ -109,7 +109,7 @@ def finished_units(
     out
         The folder that they were kept in.
     order
-        The ids to give, in this order.
+        The ids to give, in this order; default: all, the oldest first.
     digest
         Only those that were made with these settings.
     """
@@ -117,7 +117,7 @@ def finished_units(
     for unit in sorted(_read(Path(out)), key=lambda unit: unit.manifest["finished"]):
         if digest in (None, unit.manifest["digest"]):
             newest[unit.manifest["id"]] = unit
-    return [newest[unit] for unit in order if unit in newest]
+    return [newest[unit] for unit in (newest if order is None else order) if unit in newest]
 
 
 def _read(out: Path) -> Iterator[FinishedUnit]:

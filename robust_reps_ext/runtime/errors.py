@@ -80,12 +80,29 @@ def _also(base: Any, kinds: Any) -> Any:
 copyreg.pickle(_Kinds, lambda kind: (_also, kind.made_of))
 
 
+# What other libraries call options.
+_ELSEWHERE = {
+    **dict.fromkeys(("steps", "n_steps", "num_steps", "n_iter", "max_iter"), "iterations"),
+    **dict.fromkeys(("lr", "alpha", "learning_rate", "attack_lr"), "step_size"),
+    **dict.fromkeys(("epsilon", "radius"), "eps"),
+}
+
+
 class OptionError(InputError, TypeError):
     """A keyword that a call does not take."""
 
     def __init__(self, name: str, known: Iterable[str]) -> None:
-        close = get_close_matches(name, known, n=2, cutoff=0.6) or sorted(known)
-        super().__init__(f"{name}= is not an option here: did you mean {' or '.join(close)}?")
+        known = sorted(known)
+        meant = _ELSEWHERE.get(name)
+        close = [meant] if meant in known else get_close_matches(name, known, n=2, cutoff=0.6)
+        advice = (
+            f"did you mean {' or '.join(close)}?"
+            if close
+            else "load_model(..., device=) takes it"
+            if name == "device"
+            else f"there are {', '.join(known)}"
+        )
+        super().__init__(f"{name}= is not an option here: {advice}")
 
 
 def plain_number(name: str, value: Any) -> Any:

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, IterableDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, default_collate
 from tqdm import tqdm
 
-from .errors import InputError, first_line
-from .image_files import as_rgb, fitted, image_paths, pil_loader
+from .errors import InputError
+from .image_files import image_paths
 from .labels import as_labels
 from .memory import Fastest
-from .numbers import check_progress, whole
+from .numbers import check_progress, shown, whole
+from .pictures import Reader
 
 __all__ = ["Batches", "Images", "as_images", "batches", "load_images"]
 
@@ -100,7 +100,8 @@ def as_images(
     >>> as_images("targets", np.full((2, 8, 8, 3), 255, dtype=np.uint8)).shape
     torch.Size([2, 3, 8, 8])
     """
-    images = _tensor(name, images, _Reader(name, channels, size, fit))
+    size = None if size is None else whole("size", size, 1)
+    images = _tensor(name, images, Reader(name, channels, size, fit))
     if images.dim() == 3:
         raise InputError(
             f"{name} has shape {tuple(images.shape)}, which is one image: give {name}[None], "
@@ -230,11 +231,18 @@ def _batches(
             f"the data is a {type(loader).__name__}: give a loader, whose batches are "
             "(images, labels)"
         )
+    if isinstance(loader, (Tensor, np.ndarray)):
+        raise InputError(
+            f"the data is {shown(loader)}: give a list of batches, [(images, labels)], a data set "
+            "or a loader"
+        )
+    if isinstance(loader, tuple) and len(loader) == 2 and _is_pair(*loader):
+        raise InputError("the data is one pair: give a list of such, [(images, labels)]")
     if isinstance(loader, Dataset) and not isinstance(loader, IterableDataset):
         most = size or (BATCH if fastest is None else fastest.most)
         # A loader without its own draws a seed from the global one at each pass.
-        loader = DataLoader(loader, most, generator=torch.Generator())
-    for batch in loader:
+        loader = DataLoader(loader, most, generator=torch.Generator(), collate_fn=_together)
+    for batch in _told(loader):
         images, labels = _pair(batch)
         images = as_images("images", images, channels)
         if size is None and fastest is not None:
@@ -246,6 +254,33 @@ def _batches(
         for first in range(0, len(images), size):
             rows = slice(first, first + size)
             yield images[rows], None if labels is None else labels[rows]
+
+
+def _is_pair(images: Any, labels: Any) -> bool:
+    """Whether it is a batch of images and its labels, and not two batches."""
+    shapes = [getattr(one, "ndim", None) for one in (images, labels)]
+    return shapes[0] == 4 and (shapes[1] in (1, 2) or isinstance(labels, (list, tuple)))
+
+
+def _together(items: list[Any]) -> Any:
+    """A batch of what a data set gives one by one, PIL images too."""
+    if not _is_picture(_pair(items[0])[0]):
+        return default_collate(items)
+    images, labels = zip(*map(_pair, items), strict=True)
+    return list(images), None if labels[0] is None else default_collate(list(labels))
+
+
+def _told(loader: Iterable[Any]) -> Iterator[Any]:
+    """The batches; one line where a loader cannot put PIL images into one."""
+    try:
+        yield from loader
+    except TypeError as error:
+        if "collate" not in str(error) or "PIL" not in str(error):
+            raise
+        raise InputError.also(TypeError)(
+            "the loader cannot put PIL images into batches: give the data set itself, or one with "
+            "transform=ToTensor()"
+        ) from error
 
 
 def _count(loader: Any) -> int:
@@ -275,35 +310,7 @@ def _pair(batch: Any) -> tuple[Any, Any]:
     return batch, None
 
 
-@dataclass(frozen=True)
-class _Reader:
-    """How files and PIL images are read."""
-
-    name: str
-    channels: int | None
-    size: int | None
-    fit: str
-
-    def file(self, path: Any) -> Tensor:
-        """(C, H, W), uint8."""
-        return self.picture(pil_loader(path, upright=True))
-
-    def picture(self, image: Any) -> Tensor:
-        """(C, H, W), uint8."""
-        try:
-            image = as_rgb(image)
-        except Exception as error:  # what a lazily opened file holds, only now shows
-            raise InputError(
-                f"{self.name} holds a PIL image that cannot be read: {first_line(error)}"
-            ) from error
-        if self.size is not None:
-            image = fitted(image, self.size, self.fit)
-        if self.channels == 1:
-            return torch.from_numpy(np.array(image.convert("L")))[None]
-        return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
-
-
-def _tensor(name: str, images: Any, reader: _Reader) -> Tensor:
+def _tensor(name: str, images: Any, reader: Reader) -> Tensor:
     if isinstance(images, Tensor):
         return images
     if isinstance(images, np.ndarray):
@@ -339,7 +346,7 @@ def _is_picture(image: Any) -> bool:
     return hasattr(image, "convert") and hasattr(image, "getbands")
 
 
-def _one(name: str, image: Any, reader: _Reader) -> Tensor:
+def _one(name: str, image: Any, reader: Reader) -> Tensor:
     """One image of a list, (C, H, W)."""
     if isinstance(image, Tensor):
         made = image
@@ -350,7 +357,10 @@ def _one(name: str, image: Any, reader: _Reader) -> Tensor:
     elif _is_picture(image):
         made = reader.picture(image)
     else:
-        raise InputError(f"{name} holds a {type(image).__name__}: give a list of images")
+        raise InputError(
+            f"{name} holds a {type(image).__name__}: give a list of tensors, arrays, PIL images or "
+            "files"
+        )
     if made.dim() != 3:
         raise InputError(f"{name} holds an image of shape {tuple(made.shape)}: give (C, H, W) each")
     return made.float() / 255 if made.dtype == torch.uint8 else made

@@ -12,8 +12,12 @@ from typing import Any, SupportsIndex
 import torch
 from torch import Tensor, nn
 
+from .errors import InputError
+from .numbers import shown
+
 __all__ = [
     "OwnModule",
+    "device_named",
     "device_of",
     "digest",
     "evaluating",
@@ -112,3 +116,29 @@ def digest(tensors: Mapping[str, Tensor]) -> str:
         found.update(f"{name} {one.dtype} {tuple(one.shape)}\n".encode())
         found.update(one.flatten().view(torch.uint8).numpy().data)
     return found.hexdigest()
+
+
+def device_named(device: str | torch.device | None) -> torch.device | None:
+    """The device of that name, None for none; `InputError` where there is no such here."""
+    if device is None:
+        return None
+    try:
+        target = torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise InputError(
+            f"unknown device {shown(device)}: use cpu, cuda or cuda:<number>"
+        ) from error
+    if target.type == "meta":
+        raise InputError(f"device {device!r} computes nothing: use cpu, cuda or cuda:<number>")
+    if target.type not in ("cpu", "cuda"):
+        try:
+            torch.empty(1, device=target)
+        except (RuntimeError, NotImplementedError, AssertionError, ImportError) as error:
+            raise InputError(f"device {device!r} is not on this machine: use cpu") from error
+    if target.type == "cuda" and not torch.cuda.is_available():
+        raise InputError(f"device {device!r} needs CUDA, which this machine lacks: use cpu")
+    if target.type == "cuda" and (target.index or 0) >= torch.cuda.device_count():
+        raise InputError(
+            f"device {device!r}: this machine has {torch.cuda.device_count()} cards, from cuda:0 on"
+        )
+    return target

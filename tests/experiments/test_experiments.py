@@ -11,7 +11,7 @@ from torch import nn
 
 import robust_reps_ext as rr
 from robust_reps_ext.datasets.critters.networks import critters_resnet
-from robust_reps_ext.experiments.accuracy import added_up
+from robust_reps_ext.results.accuracies import added_up
 
 
 @pytest.fixture
@@ -46,11 +46,41 @@ def test_the_curve_of_the_identity_falls_linearly_to_zero(pixels, images, schedu
     torch.testing.assert_close(curve.distance, left, atol=0.004, rtol=0)
     moved = (curve.images - sources).flatten(2).norm(dim=2)
     assert (moved <= curve.radii[:, None] + 1e-5).all()
+
+
+@pytest.mark.parametrize(("pairs", "said"), [(5, "mean of 5 pairs, 95%"), (4, "mean of 4 pairs)")])
+def test_a_curve_has_a_band_from_five_pairs_on(pixels, pairs, said):
+    images = torch.rand(pairs, 3, 2, 2, generator=torch.Generator().manual_seed(0))
+    curve = rr.invert_within(pixels, images, images.roll(1, 0), radii=(0.1, 0.2), iterations=5)
     low, high = curve.band()
-    assert ((low <= curve.mean) & (curve.mean <= high)).all()
-    assert (low < high)[:3].all()
-    alone = rr.invert_within(pixels, images[:1], sources[:1], radii=(0.1,), iterations=5)
-    assert torch.equal(alone.band()[0], alone.mean)
+    axes = curve.figure().axes[0]
+    assert said in axes.get_ylabel()
+    assert (low is None) == (high is None) == (not axes.collections) == (pairs < 5)
+    if low is not None:
+        assert ((low < curve.mean) & (curve.mean < high)).all()
+
+
+def test_radii_that_are_not_given_are_the_papers_at_the_size_of_the_images(pixels, images):
+    curve = rr.invert_within(pixels, images, images.flip(0), iterations=1)
+    scaled = torch.tensor([2.0, 8.0, 32.0, 128.0]) * 2 / 224
+    torch.testing.assert_close(curve.radii, scaled)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("steps", [1, 3])
+def test_the_ends_of_an_interpolation_are_the_images_themselves(network, precision, steps):
+    left, right = torch.rand(2, 2, 3, 24, 24, generator=torch.Generator().manual_seed(0))
+    path = rr.interpolate(
+        network, left, right, steps=steps, iterations=6, precision=precision, frames=3
+    )
+    assert torch.equal(path.images[:, -1], left)
+    assert torch.equal(path.images[:, 0], right)
+    assert not path.distance[:, [0, -1]].any()
+    run = path.synthesis
+    last = run.frames.unflatten(1, (-1, steps + 1))[-1]
+    assert torch.equal(last[:, -1], (left * 255).round().to(torch.uint8))
+    assert run.trace[-1].equal(run.objective)
+    assert steps == 1 or path.distance[:, 1:-1].all()
 
 
 def test_a_step_size_that_is_not_given_is_a_tenth_of_the_radius(pixels, images):

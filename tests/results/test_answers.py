@@ -32,7 +32,9 @@ def test_shares_and_counts(tmp_path):
     assert row["low"] < 5 / 8 < row["high"]
     assert row["milliseconds"] == 150
     assert repr(found) == "8 answers of 2 people\nright: c 62%"
-    found.figure().savefig(tmp_path / "figure.png")
+    assert "data:image/png" in found._repr_html_()
+    again = type(found).load(found.save(tmp_path / "all.csv"))
+    assert again.rows.equals(found.rows)
 
 
 def test_the_interval_is_as_wide_as_people_and_images_differ(tmp_path):

@@ -48,12 +48,12 @@ def test_many_coordinates_make_panels_of_their_own_each_with_the_seeds():
 def test_interpolations_have_a_column_for_each_lambda():
     runs = {"robust": synthesis(6), "standard": synthesis(6)}
     panels = layouts.interpolations(runs, [0, 0.5, 1], ["dog", "cat"], ["frog", "crab"])
-    assert [panel.title for panel in panels] == ["frog → dog", "crab → cat"]
+    assert [panel.title for panel in panels] == ["dog → frog", "cat → crab"]
     blend, robust, standard = panels[1].rows
     assert [row.label for row in panels[1].rows] == ["pixel blend", "robust", "standard"]
-    assert torch.equal(blend.images, runs["robust"].start[3:])
-    assert greys(robust) == greys(standard) == list(robust.positions) == [3, 4, 5]
-    assert list(blend.heads) == ["λ = 0", "λ = 0.5", "λ = 1"]
+    assert torch.equal(blend.images, runs["robust"].start[3:].flip(0))
+    assert greys(robust) == greys(standard) == list(robust.positions) == [5, 4, 3]
+    assert list(blend.heads) == ["cat\nλ = 1", "λ = 0.5", "crab\nλ = 0"]
     assert not panels[0].wraps
 
 

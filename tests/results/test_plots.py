@@ -23,6 +23,12 @@ def test_a_curve_shows_each_line_with_its_band():
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["robust", "x"]
 
 
+def test_a_line_without_interval_has_no_band():
+    axes = curve_figure([2, 8], [Line([0.5, 0.2], n=4)]).axes[0]
+    assert not axes.collections
+    assert axes.get_ylabel().endswith("(mean of 4 pairs)")
+
+
 def test_accuracies_are_bars_with_their_intervals():
     line = Line([0.9, 0.25], [0.8, 0.1], [0.95, 0.5], "robust")
     axes = accuracy_figure(["clean", "PGD-20"], [line, line]).axes[0]

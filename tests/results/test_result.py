@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
+import re
 from dataclasses import fields, is_dataclass
+from html import escape
 
 import pytest
 import torch
 from networks import PLAIN, Linear, wrapped
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import robust_reps_ext as rr
 from robust_reps_ext.experiments.accuracy import Accuracies, Accuracy
 from robust_reps_ext.experiments.constrained import Curve
 from robust_reps_ext.experiments.interpolation import Interpolation
+from robust_reps_ext.experiments.metamers import Metamers
+from robust_reps_ext.experiments.metamers.null import Null
+from robust_reps_ext.experiments.metamers.recognition import Recognition, recognition
 from robust_reps_ext.experiments.pairs import Pairs, near_pairs
 from robust_reps_ext.experiments.scorecard.result import PAIR, Scorecard
 from robust_reps_ext.experiments.visualization import Visualization
 from robust_reps_ext.results.activations import Activations
+from robust_reps_ext.results.result import Result
 from robust_reps_ext.results.synthesis import Synthesis
 
 X = torch.rand(4, 3, 2, 2, generator=torch.Generator().manual_seed(0))
@@ -48,6 +57,10 @@ def scorecard(_model):
     return Scorecard([claim], {"angle": "there is no judge"}, study)
 
 
+def ladder(model):
+    return rr.metamers(model, X, layers=["fc"], **FEW)
+
+
 # What makes a result -> (its kind, rows of its table).
 RESULTS = {
     "invert": (lambda m: rr.invert(m, X, frames=3, eps=torch.arange(4.0), **FEW), Synthesis, 4),
@@ -65,6 +78,9 @@ RESULTS = {
     ),
     "evaluate": (lambda m: rr.evaluate(m, DATA, eps=0.1, attack_steps=[1, 2]), Accuracies, 3),
     "scorecard": (scorecard, Scorecard, 2),
+    "metamers": (lambda m: ladder(m), Metamers, 4),
+    "null": (lambda m: ladder(m).null, Null, 3),
+    "recognition": (lambda m: recognition(ladder(m), {"judge": m}), Recognition, 1),
 }
 
 
@@ -93,9 +109,15 @@ def test_a_result_is_shown_counted_told_and_kept(name, results, tmp_path):
     assert found.figure().axes
     assert len(found.to_frame()) == rows
     lines = repr(found).splitlines()
-    assert 1 < len(lines) <= 3
+    assert len(lines) == 2
     assert max(map(len, lines)) <= 200
     assert "tensor(" not in repr(found)
+    html = found._repr_html_()
+    assert escape(lines[0]) in html
+    source = re.search(r'src="data:image/png;base64,([^"]+)"', html)[1]
+    with Image.open(io.BytesIO(base64.b64decode(source))) as image:
+        assert image.width <= 1600
+        assert len(image.convert("RGB").getcolors(10**6)) > 5
     path = tmp_path if kind is Scorecard else tmp_path / "kept"
     found.save(path)
     again = kind.load(path)
@@ -201,3 +223,17 @@ def test_images_that_were_not_kept_cannot_be_shown():
     found = rr.most_activating(wrapped(Linear(12), PLAIN), DATA, coordinates="all", k=2)
     with pytest.raises(rr.InputError, match="keep_images=True"):
         found.figure()
+    assert found._repr_html_().startswith("<pre>Activations of 12 coordinates")
+
+
+def test_every_kind_of_result_is_in_the_table():
+    there = {kind for _, kind, _ in RESULTS.values()}
+    kinds = {kind for kind in Result.__subclasses__() if kind.__module__.startswith("robust_reps")}
+    assert kinds == there
+
+
+def test_a_notebook_shows_the_first_images_of_many():
+    many = X.repeat(20, 1, 1, 1)
+    found = Synthesis(many, many, torch.ones(80), torch.ones(1, 80), torch.zeros(1), {}, {})
+    assert len(found._some()) == 32
+    assert found._some().figure().get_size_inches()[1] < 8

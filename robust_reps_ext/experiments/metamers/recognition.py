@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from ...models.loading import Model, as_model
+from ...results.accuracies import Accuracy, line_of
 from ...results.plots import shares_figure
 from ...results.result import Result
 from ...runtime.errors import InputError
-from ..accuracy import Accuracy, line_of, predicted_labels
+from ..accuracy import predicted_labels
 from .result import Metamers
 
 if TYPE_CHECKING:

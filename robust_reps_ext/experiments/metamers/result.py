@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from ...results.accuracies import Accuracy, line_of
 from ...results.figures import Channels, Row, image_grid
 from ...results.plots import histogram_figure, shares_figure
 from ...results.result import Result
 from ...results.synthesis import Synthesis
-from ..accuracy import Accuracy, line_of
 from .likeness import MEASURES
 from .null import Null
 

@@ -23,9 +23,9 @@ from ...results.units import FinishedUnit, finished_units, keep
 from ...runtime.errors import InputError
 from ...synthesis import Progress
 from ...synthesis.objectives import check_coordinates
-from ...synthesis.settings import paper_eps
 from ...upstream.data.bad_images import readable
-from ..accuracy import check_attack
+from ..attacks import check_attack
+from ..threat import attack_of
 from .study import SCALES, Study
 from .units import ORDER, UNITS, Unit
 
@@ -77,8 +77,8 @@ def run_paper(
     scale
         ``"quick"``, ``"default"`` or ``"full"``, the paper's; see `SCALES`.
     eps
-        Radius of the attack of the tables; default the paper's 3 at 224 pixels, brought to the
-        size of the images.
+        L2 radius of the attack of the tables; default what `robust` was trained against, where
+        its card tells, else the paper's 3 at 224 pixels, brought to the size of the images.
     group
         Coarse label of each class for the tables, see `evaluate`.
     seed
@@ -125,12 +125,17 @@ def run_paper(
     }
     images = validation_set(data_set)
     _, (first, _) = next(readable(images, range(len(images))))
+    settings = replace(SCALES[scale], **changes)
+    check_attack(eps, settings.attack_steps)
+    attack = attack_of({"the robust network": robust}, first, eps=eps)
     study = Study(
         models=models,
         data_set=data_set,
         classes=class_names(data_set, images) if classes is None else classes,
-        scale=replace(SCALES[scale], **changes),
-        eps=paper_eps(first) if eps is None else eps,
+        scale=settings,
+        eps=attack.eps,
+        constraint=attack.constraint,
+        why=attack.why,
         group=group,
         seed=seed,
         selected=tuple(selected),
@@ -138,7 +143,6 @@ def run_paper(
     if study.selected:
         size = representation(robust, first[None]).shape[1]
         check_coordinates(study.selected, size)
-    check_attack(study.eps, study.scale.attack_steps)
     if study.scale.needed > len(images) and not isinstance(data_set, GivenImages):
         raise InputError(
             f"scale={scale!r} takes {study.scale.needed} validation images, "
@@ -216,6 +220,7 @@ def _made_with(study: Study, scale: str, side: int, names: Mapping[str, str]) ->
                 "side": side,
             },
             "eps": study.eps,
+            **({} if study.constraint == "2" else {"constraint": study.constraint}),
             "grouped": None if study.group is None else study.group.tolist(),
             "seed": study.seed,
             # Folders without any are those of earlier versions.

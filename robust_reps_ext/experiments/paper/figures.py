@@ -11,7 +11,7 @@ from torch import Tensor
 from ...datasets.given_images import GivenImages
 from ...datasets.patterns import kaleidoscope
 from ...models.representation import representation
-from ...results.plots import Line, curve_figure
+from ...results.plots import curve_figure
 from ...results.synthesis import Synthesis
 from ...results.units import Found
 from ...synthesis import Progress, noise
@@ -108,15 +108,20 @@ def within_radii(study: Study, progress: bool | Progress) -> Found:
         for name in study.both
     }
     curves = {name: Curve(radii, run) for name, run in runs.items()}
-    lines = [Line(curve.mean, *curve.band(), label=name) for name, curve in curves.items()]
+    lines = [curve.line(name) for name, curve in curves.items()]
     metadata = {
         "radii": radii.tolist(),
         "labels": list(targets.names),
         "shown": study.shown_radii(),
+        "pairs": n,
         "lines": [
             {
                 "name": line.label,
-                **{end: getattr(line, end).tolist() for end in ("y", "low", "high")},
+                **{
+                    end: None if values is None else values.tolist()
+                    for end in ("y", "low", "high")
+                    for values in [getattr(line, end)]
+                },
             }
             for line in lines
         ],

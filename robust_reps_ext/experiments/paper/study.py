@@ -24,16 +24,17 @@ from ...datasets.samples import (
 )
 from ...datasets.targets import held_out_samples, left_out, target_samples
 from ...models.representation import representation, shuffled_coordinates
+from ...results.accuracies import Attack
 from ...results.synthesis import Synthesis
 from ...synthesis.settings import Options, at_size
 from ..accuracy import predicted_labels
+from ..constrained import FIGURE_5
 
 __all__ = ["BATCH", "SCALES", "Scale", "Study"]
 
 BATCH = 64
 """Images at once in a pass through the validation set, and as many counted before it is kept."""
 
-FIGURE_5 = (2, 8, 32, 128)
 LOOKED_AT = 256
 """Validation images in which it is seen which coordinates can lead."""
 
@@ -123,8 +124,8 @@ class Study:
         The data and the names of its classes.
     scale
         How much of everything.
-    eps
-        Radius of the attack of the tables.
+    eps, constraint, why
+        The attack of the tables, see `robust_reps_ext.results.accuracies.Attack`.
     group
         Coarse label of each class, see `evaluate`; None: the classes themselves.
     seed
@@ -145,6 +146,13 @@ class Study:
     seed: int
     snapshots: Path | None = None
     selected: Sequence[int] = ()
+    constraint: str = "2"
+    why: str = "given"
+
+    @property
+    def attack(self) -> Attack:
+        """Of the tables."""
+        return Attack(self.constraint, self.eps, self.eps / 8, self.why)
 
     def inversion(self, name: str) -> Options:
         """The keywords of every inversion, of the model `name`."""

@@ -25,7 +25,8 @@ def accuracies(study: Study, progress: bool | Progress) -> Found:
     """
     images = study.tested_images()
     steps = study.scale.attack_steps
-    settings = {"eps": study.eps, "attack_steps": list(steps), "n": len(images)}
+    attack = study.attack
+    settings = {"eps": attack.eps, "attack_steps": list(steps), "n": len(images)}
     with tempfile.TemporaryDirectory() as elsewhere:
         folder = elsewhere if study.snapshots is None else study.snapshots
         with ExperimentStore.resume(folder, experiment="accuracy", settings=settings) as store:
@@ -33,7 +34,8 @@ def accuracies(study: Study, progress: bool | Progress) -> Found:
                 store,
                 study.compared,
                 images,
-                eps=study.eps,
+                eps=attack.eps,
+                constraint=attack.constraint,
                 attack_steps=steps,
                 groups={"labels": study.group},
                 precision=study.scale.precision,
@@ -44,7 +46,9 @@ def accuracies(study: Study, progress: bool | Progress) -> Found:
     of = {name: [row for row in counted if row["model"] == name] for name in study.compared}
     columns = [row["attack"] for row in of["robust"]]
     metadata: dict[str, Any] = {
-        "eps": study.eps,
+        "eps": attack.eps,
+        "attack": str(attack),
+        "why": attack.why,
         "images": len(images),
         "columns": columns,
         "rows": {
@@ -54,8 +58,11 @@ def accuracies(study: Study, progress: bool | Progress) -> Found:
             for name, rows in of.items()
         },
     }
+    cards = {name: getattr(model, "card", {}) for name, model in study.compared.items()}
+    if all(card.get("measured") for card in cards.values()):
+        metadata["cards"] = {name: card["measured"] for name, card in cards.items()}
     lines = [line_of_rows(rows, name) for name, rows in of.items()]
-    return Found(metadata=metadata, plot=lambda: accuracy_figure(columns, lines))
+    return Found(metadata=metadata, plot=lambda: accuracy_figure(columns, lines, str(attack)))
 
 
 class _Watch:

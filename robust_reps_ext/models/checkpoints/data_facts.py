@@ -1,4 +1,4 @@
-"""What a checkpoint says of the images that its network was trained on."""
+"""What a checkpoint says of the images that its network was trained on, and of the attack."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from ...runtime.image_files import FITS
 
-__all__ = ["data_facts"]
+__all__ = ["attack_facts", "data_facts"]
 
 _LARGEST = 10_000
 _MOST_CLASSES = 100_000
@@ -53,6 +53,45 @@ def data_facts(raw: Mapping[str, Any]) -> dict[str, Any]:
     )
     names = ("name", "size", "fit", "classes", "mean", "std", "split_seed")
     return {name: found[name] for name in names} if right else {}
+
+
+def attack_facts(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """The entry ``attack`` of a checkpoint of training, empty where there is none to rely on.
+
+    Parameters
+    ----------
+    raw
+        What the file holds beside weights; it may come from anyone.
+
+    Returns
+    -------
+    dict
+        ``constraint``, ``"2"`` or ``"inf"``, and ``eps``; where they are told, also ``step_size``
+        and ``iterations``: what the network was trained against.
+
+    Examples
+    --------
+    >>> attack_facts({"attack": {"constraint": "2", "eps": 0.5, "step_size": 0.1}})
+    {'constraint': '2', 'eps': 0.5, 'step_size': 0.1}
+    >>> attack_facts({"attack": {"constraint": "2", "eps": "large"}})
+    {}
+    """
+    found = raw.get("attack")
+    if not isinstance(found, Mapping) or found.get("constraint") not in ("2", "inf"):
+        return {}
+    if not _length(found.get("eps")):
+        return {}
+    told = {name: found[name] for name in ("constraint", "eps")}
+    if _length(found.get("step_size")):
+        told["step_size"] = found["step_size"]
+    steps = found.get("iterations")
+    if type(steps) is int and steps >= 1:
+        told["iterations"] = steps
+    return told
+
+
+def _length(value: Any) -> bool:
+    return type(value) is float and 0 < value < math.inf
 
 
 def _three(values: Any) -> bool:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 __all__ = ["PUBLIC", "PublicModel"]
+
+NORMS = {"L2": "2", "Linf": "inf"}
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,21 @@ class PublicModel:
     citation: str
     size: int | None = field(default=None)
     sha256: str | None = field(default=None)
+
+    @property
+    def attack(self) -> dict[str, Any]:
+        """Constraint and eps of `trained`, as a checkpoint has them; empty where there are none.
+
+        Examples
+        --------
+        >>> PUBLIC["cifar_linf_8"].attack
+        {'constraint': 'inf', 'eps': 0.03137254901960784}
+        """
+        norm, _, radius = self.trained.partition(", eps ")
+        if norm not in NORMS:
+            return {}
+        number, _, parts = radius.partition("/")
+        return {"constraint": NORMS[norm], "eps": float(number) / float(parts or 1)}
 
     @property
     def file(self) -> str:

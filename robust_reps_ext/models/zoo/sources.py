@@ -44,7 +44,8 @@ class Source:
     normalizer
         (mean, std) published with the weights, and by whom.
     facts
-        Entries of the model's card: ``epoch``, ``accuracies`` in percent.
+        Entries of the model's card: ``epoch``, ``accuracies`` in percent, ``attack`` that it was
+        trained against, and ``measured``, accuracies with intervals and numbers of images.
     """
 
     path: Path
@@ -72,7 +73,9 @@ def find_source(name: str | os.PathLike[str]) -> Source:
     if text in PUBLIC:
         model = PUBLIC[text]
         path = fetched(model.url, model.file, sha256=model.sha256, size=model.size)
-        return Source(path, facts={"accuracies": model.accuracies})
+        against = model.attack
+        facts = {"accuracies": model.accuracies} | ({"attack": against} if against else {})
+        return Source(path, facts=facts)
     if text.startswith(_TORCHVISION) or text in torchvision.models.list_models():
         return _of_torchvision(text.removeprefix(_TORCHVISION))
     if not {*text} & {*"/\\."}:
@@ -125,7 +128,13 @@ def _silent(name: str) -> Iterator[None]:
 def _facts_of_bundled(name: str) -> dict[str, Any]:
     known = card(name)
     facts = {name: known[name] for name in ("epoch", "data_set") if name in known}
-    return facts | {"accuracies": percentages(known)}
+    facts["accuracies"] = percentages(known)
+    if known.get("trained_against"):
+        facts["attack"] = known["trained_against"]
+    if "accuracies" in known and "eps" in known:
+        attack = f"L2 eps {known['eps']:.4g}"
+        facts["measured"] = {"attack": attack, "accuracies": known["accuracies"]}
+    return facts
 
 
 def _of_torchvision(text: str) -> Source:

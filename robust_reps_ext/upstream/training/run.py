@@ -28,6 +28,7 @@ from ..arguments import (
 )
 from ..distributed.batches import share_of
 from ..distributed.replicas import bare, on_devices
+from .attack_facts import attack_facts
 from .averaging import Average, decay_of
 from .course import Course
 from .evaluation import autograd_mode, seed_of
@@ -316,6 +317,7 @@ class TrainingRun:
             "random_state": random_state.capture(self.loaders),
             "seed": self.seed,
             **self._data_facts(),
+            **attack_facts(self.args),
         }
 
     def _data_facts(self) -> dict[str, Any]:
