@@ -19,6 +19,7 @@ from ..results.synthesis import Synthesis
 from ..runtime.errors import InputError
 from ..runtime.images import Images, as_images
 from ..runtime.numbers import real, shown
+from ..runtime.signatures import keywords
 from ..synthesis import Progress, optimize
 from ..synthesis.objectives import RepresentationMatching
 from ..synthesis.settings import Options, Settings
@@ -117,6 +118,7 @@ class Curve(Result):
             raise ValueError(f"{len(self.synthesis)} images at {len(self.radii)} radii")
 
 
+@keywords(Options)
 def invert_within(
     model: Model,
     targets: Images,

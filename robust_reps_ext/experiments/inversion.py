@@ -11,6 +11,7 @@ from ..models.representation import representation
 from ..results.synthesis import Synthesis
 from ..runtime.errors import InputError
 from ..runtime.images import Images, as_images
+from ..runtime.signatures import keywords
 from ..synthesis import Progress, noise, optimize
 from ..synthesis.objectives import RepresentationMatching
 from ..synthesis.settings import Options, Settings
@@ -18,6 +19,7 @@ from ..synthesis.settings import Options, Settings
 __all__ = ["invert"]
 
 
+@keywords(Options)
 def invert(
     model: Model,
     targets: Images,

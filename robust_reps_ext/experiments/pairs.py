@@ -14,6 +14,7 @@ from ..results.result import Result, spread
 from ..results.synthesis import Synthesis, distances
 from ..runtime.errors import InputError
 from ..runtime.images import Images, as_images
+from ..runtime.signatures import keywords
 from ..synthesis import Progress
 from ..synthesis.settings import Options
 from .inversion import invert
@@ -95,6 +96,7 @@ class Pairs(Result):
             raise ValueError("its pairs are of several sizes")
 
 
+@keywords(Options)
 def near_pairs(
     model: Model,
     images: Images,
