@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ...datasets.patterns import kaleidoscope
 from ...models.representation import representation
-from ...results.plots import Line, curve_figure
+from ...results.plots import Line, attacked_at, curve_figure
 from ...results.synthesis import Synthesis
 from ...results.units import Found
 from ...synthesis import Progress, noise
@@ -105,8 +105,14 @@ def within_radii(study: Study, progress: bool | Progress) -> Found:
     }
     curves = {name: Curve(radii, run) for name, run in runs.items()}
     lines = [Line(curve.mean, *curve.band(), label=name) for name, curve in curves.items()]
+    against = getattr(study.models["robust"], "card", {}).get("attack", {})
+    known = against.get("constraint") == "2"
     metadata = {
         "radii": radii.tolist(),
+        "mark": {
+            "radius": against["eps"] if known else study.eps,
+            "is": "trained against" if known else "attack of the table of accuracies",
+        },
         "labels": list(targets.names),
         "shown": study.shown_radii(),
         "lines": [
@@ -117,7 +123,12 @@ def within_radii(study: Study, progress: bool | Progress) -> Found:
             for line in lines
         ],
     }
-    return Found(runs, metadata, plot=lambda: curve_figure(radii, lines), images_as="fig5")
+    return Found(
+        runs,
+        metadata,
+        plot=lambda: curve_figure(radii, lines, attacked_at(metadata)),
+        images_as="fig5",
+    )
 
 
 def interpolations(study: Study, progress: bool | Progress) -> Found:

@@ -75,9 +75,10 @@ UNITS: tuple[Unit, ...] = (
 FORMER = "fig14b"
 
 ORDER = (
+    UNITS[-1].id,
     *(unit.id for unit in UNITS[:4]),
     FORMER,
-    *(unit.id for unit in UNITS[4:]),
+    *(unit.id for unit in UNITS[4:-1]),
     "scorecard",
 )
-"""In which the page shows them, and the scorecard, which is not of the paper, last."""
+"""In which the page shows them: accuracy first; the scorecard, which is not of the paper, last."""

@@ -255,7 +255,7 @@ def _row(one: Measure, values: Mapping[str, Any], chance: float | None) -> dict[
     found = asdict(compare(ours, theirs, larger=one.larger is not False, paired=one.paired))
     verdict = None if one.larger is None else found.pop("verdict")
     return {
-        **{key: getattr(one, key) for key in ("name", "unit", "larger")},
+        **{key: getattr(one, key) for key in ("name", "unit", "larger", "meaning")},
         **{role: found[role] for role in (*PAIR, "difference")},
         "chance": chance,
         "n": list(ours.shape),
