@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["activations", "add_feature", "visualize"]
 
 FOUR = "random:4"
+AUTO = "else 100; auto: until the objective stops changing."
 
 Coordinates = Annotated[
     str,
@@ -32,7 +33,10 @@ class Parameterization(str, Enum):
     fourier = "fourier"
 
 
-@composed(defaults={"n": 2})
+@composed(
+    defaults={"n": 2},
+    helps={"iterations": "Default: 200 by schedule paper; " + AUTO},
+)
 def visualize(
     common: Experiment,
     *,
@@ -107,7 +111,12 @@ def visualize(
     tell(("coordinate", "mean value"), zip(chosen, means, strict=True), [store.path, picture])
 
 
-@composed()
+@composed(
+    helps={
+        "iterations": "Default: 800 by schedule paper; " + AUTO,
+        "step_size": "Default: 0.1 at 224 pixels by schedule paper, scaled to the images.",
+    }
+)
 def add_feature(
     common: Experiment,
     *,
@@ -185,7 +194,8 @@ def activations(
     \b
     robust-reps activations --model critters-robust --dataset critters_fine \\
       --coordinates 3,50 --out out
-    robust-reps activations --model critters-robust --dataset critters_fine --all --out out
+    robust-reps activations --model critters-robust --dataset critters_fine \\
+      --all --out out
     """
     import torch
 

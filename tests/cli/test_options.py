@@ -23,9 +23,9 @@ SHARED = COMMANDS["invert"]
 OWN_WORDS = {
     "model": {"evaluate", "scorecard"},
     "n": {"activations", "evaluate", "robustify", "scorecard"},
-    "eps": {"evaluate", "paper", "scorecard"},
-    "step_size": {"evaluate", "robustify"},
-    "iterations": {"robustify"},
+    "eps": {"curve", "evaluate", "paper", "scorecard"},
+    "step_size": {"add-feature", "curve", "evaluate", "robustify"},
+    "iterations": {"add-feature", "robustify", "visualize"},
     "out": {"robustify", "models convert"},
     "start": {"robustify"},
     "seed": {"critters", "study"},
