@@ -179,14 +179,18 @@ def preset(
 
 @app.command(cls=Command)
 def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    mends: Annotated[
+        bool, typer.Option("--mends", help="List every mend of robustness and cox.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs: all of it.")] = False,
 ) -> None:
-    """Tell versions, device, every mend of robustness and cox, and what is missing.
+    """Tell versions, device, whether robustness and cox are mended, and what is missing.
 
     Ends with status 1 if a mend failed.
 
     \b
     robust-reps doctor
+    robust-reps doctor --mends
     """
     from .doctor import examine
 
@@ -194,7 +198,7 @@ def doctor(
     if as_json:
         print(json.dumps(asdict(found) | {"healthy": found.healthy}, indent=2))
     else:
-        console.show_examination(found)
+        console.show_examination(found, mends=mends)
     raise typer.Exit(0 if found.healthy else 1)
 
 

@@ -99,13 +99,14 @@ def show_table(header: Sequence[str], rows: Iterable[Sequence[object]], title: s
     Console().print(table)
 
 
-def show_examination(found: Examination) -> None:
-    """Print what the doctor found."""
+def show_examination(found: Examination, *, mends: bool = False) -> None:
+    """Print what the doctor found; of the mends those that failed or were left alone, or all."""
     sections = {"Versions": found.versions, "Runs on": found.device, "Hook": found.hook}
     for title, facts in sections.items():
         show_table(("", ""), facts.items(), title)
     console = Console(highlight=False)
-    for module, remedies in groupby(found.mends, lambda one: one.module):
+    shown = [one for one in found.mends if mends or one.failed or one.left_alone]
+    for module, remedies in groupby(shown, lambda one: one.module):
         console.print(Text(f"Mends of {module}", "bold"))
         for one in remedies:
             colour = "red" if one.failed else "yellow" if one.left_alone else "green"
@@ -117,7 +118,10 @@ def show_examination(found: Examination) -> None:
     failed = sum(one.failed for one in found.mends)
     left = sum(one.left_alone for one in found.mends)
     told = f", {left} modules left alone" if left else ""
-    console.print(f"{len(found.mends) - left} mends, {failed} failed{told}")
+    console.print(
+        f"{len(found.mends) - left} mends, {failed} failed{told}"
+        + ("" if mends else "; robust-reps doctor --mends lists them")
+    )
 
 
 class _What(ProgressColumn):

@@ -226,6 +226,9 @@ def test_doctor(command):
     found = examine()
     assert status == 0
     assert found.healthy
+    assert f"{len(found.mends)} mends, 0 failed; robust-reps doctor --mends lists them" in out
+    assert len(out.splitlines()) < 50
+    status, out, _ = command("doctor", "--mends")
     for one in found.mends:
         assert one.name in out
     assert f"{len(found.mends)} mends, 0 failed" in out
@@ -243,4 +246,5 @@ def test_doctor_fails_with_a_mend(command, monkeypatch):
     monkeypatch.setattr(doctor, "_remedies", lambda: (sick,))
     status, out, _ = command("doctor")
     assert status == 1
+    assert "mkdirp" in out
     assert "1 mends, 1 failed" in out
