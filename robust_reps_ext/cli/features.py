@@ -183,13 +183,16 @@ def activations(
     coordinates: Coordinates = FOUR,
     k: Annotated[int, option("Images at each end.")] = 3,
     every: Annotated[bool, option("All coordinates, on a page to browse.", flag="--all")] = False,
+    raised: Annotated[
+        bool, option("With --all: beside them what raises each, from grey; takes minutes.")
+    ] = False,
     n: AllOrN = None,
 ) -> None:
     """Find the images that activate coordinates most and least (Fig. 8).
 
     Goes once through the validation set, or through --n of its images; beside them stands what
-    raises the coordinate from a grey image. With --all, every coordinate gets its images, without
-    what raises it, on a page that opens from the disk.
+    raises the coordinate from a grey image. With --all, every coordinate gets its images, on a page
+    that opens from the disk; what raises it only with --raised.
 
     \b
     robust-reps activations --model critters-robust --dataset critters_fine \\
@@ -211,8 +214,10 @@ def activations(
             raise InputError(
                 f"--all and --coordinates {coordinates} exclude each other: give one of them"
             )
-        _all_activations(common, k, n)
+        _all_activations(common, k, n, raised)
         return
+    if raised:
+        raise InputError("--raised goes with --all: without it, what raises coordinates is shown")
     images, positions = validation_images(common, n, common.seed)
     like = images[0][0][None]
     chosen = common.coordinates(coordinates, like)
@@ -270,15 +275,28 @@ def activations(
     )
 
 
-def _all_activations(common: Experiment, k: int, n: int | None) -> None:
+def _all_activations(common: Experiment, k: int, n: int | None, raised: bool) -> None:
     """The images at both ends of every coordinate, found part by part, and a page of them."""
+    import torch
+
     from ..experiments.activations import ALL
     from ..experiments.sweeps import all_activations
-    from ..report.activations import write_activations
+    from ..experiments.visualization import visualize as visualize_coordinates
+    from ..report.activations import Wall, write_activations
     from ..results.activations import to_rows
 
     images, positions = validation_images(common, n, common.seed)
-    with common.store("activations", coordinates=ALL, k=k, n=n) as store:
+    # Folders of earlier versions do not say that nothing is raised.
+    more = {"raised": True} if raised else {}
+
+    def make(part: Part, given: dict[str, Any]) -> tuple[Synthesis, Any]:
+        given["first"] = 0  # every part begins with the same grey
+        chosen = whole.coordinates[part.images].tolist()
+        grey = torch.full_like(images[0][0][None], 0.5)
+        found = visualize_coordinates(common.network, coordinates=chosen, seeds=grey, **given)
+        return found.synthesis, [{"coordinate": i} for i in chosen]
+
+    with common.store("activations", coordinates=ALL, k=k, n=n, **more) as store:
         whole = all_activations(
             store,
             common.network,
@@ -292,13 +310,14 @@ def _all_activations(common: Experiment, k: int, n: int | None) -> None:
         with store.parts("coordinates", size, size) as parts:
             for part in parts:
                 store.add_rows(part, _named(to_rows(whole), common.label_names, positions))
+        up = None
+        if raised:
+            up = common.in_parts(store, "raised", make, said=("Raising", "value"), n=size)[0].images
         page = write_activations(
             store.path / "activations.html",
-            whole,
+            [Wall(whole, common.model, common.network.card, up)],
             lambda index: images[index][0],
             names=common.label_names,
-            model=common.network.card,
-            name=common.model,
             data=common.dataset,
             channels=common.channels,
         )
