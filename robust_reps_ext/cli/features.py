@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import Enum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from ..runtime.errors import InputError
@@ -12,6 +13,7 @@ from .common import SHOWN, AllOrN, Experiment, tell, validation_images
 from .options import composed, option
 
 if TYPE_CHECKING:
+    from ..report.activations import Wall
     from ..results.store import Part
     from ..results.synthesis import Synthesis
 
@@ -214,7 +216,7 @@ def activations(
             raise InputError(
                 f"--all and --coordinates {coordinates} exclude each other: give one of them"
             )
-        _all_activations(common, k, n, raised)
+        _all_activations([common], k, n, raised)
         return
     if raised:
         raise InputError("--raised goes with --all: without it, what raises coordinates is shown")
@@ -275,14 +277,41 @@ def activations(
     )
 
 
-def _all_activations(common: Experiment, k: int, n: int | None, raised: bool) -> None:
-    """The images at both ends of every coordinate, found part by part, and a page of them."""
+def _all_activations(models: Sequence[Experiment], k: int, n: int | None, raised: bool) -> None:
+    """A page of every coordinate of each model, and of several models one of all side by side."""
+    from ..report.activations import write_activations
+
+    def page(path: Path, walls: Sequence[Wall]) -> Path:
+        images, _ = validation_images(models[0], n, models[0].seed)
+        return write_activations(
+            path,
+            walls,
+            lambda index: images[index][0],
+            names=models[0].label_names,
+            data=models[0].dataset,
+            channels=models[0].channels,
+        )
+
+    folders, walls = zip(*(_wall(one, k, n, raised) for one in models), strict=True)
+    pages = [
+        page(path / "activations.html", [wall]) for path, wall in zip(folders, walls, strict=True)
+    ]
+    if len(walls) > 1:
+        pages.append(page(models[0].out / "activations.html", walls))
+    for wall in walls:
+        print(f"{wall.name}: {len(wall.found.coordinates)} coordinates, {wall.found.seen} images")
+    for path in pages:
+        print(path)
+
+
+def _wall(common: Experiment, k: int, n: int | None, raised: bool) -> tuple[Path, Wall]:
+    """The images at both ends of every coordinate, found part by part; and their folder."""
     import torch
 
     from ..experiments.activations import ALL
     from ..experiments.sweeps import all_activations
     from ..experiments.visualization import visualize as visualize_coordinates
-    from ..report.activations import Wall, write_activations
+    from ..report.activations import Wall
     from ..results.activations import to_rows
 
     images, positions = validation_images(common, n, common.seed)
@@ -313,16 +342,7 @@ def _all_activations(common: Experiment, k: int, n: int | None, raised: bool) ->
         up = None
         if raised:
             up = common.in_parts(store, "raised", make, said=("Raising", "value"), n=size)[0].images
-        page = write_activations(
-            store.path / "activations.html",
-            [Wall(whole, common.model, common.network.card, up)],
-            lambda index: images[index][0],
-            names=common.label_names,
-            data=common.dataset,
-            channels=common.channels,
-        )
-    print(f"{size} coordinates, {whole.seen} images")
-    print(page)
+    return store.path, Wall(whole, common.model, common.network.card, up)
 
 
 def _named(
