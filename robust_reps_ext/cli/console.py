@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 __all__ = ["progress", "quiet", "show_examination", "show_table"]
 
+BESIDE, WITH_RATE = 58, 100
+"""Columns of a terminal that the numbers take, and from how many on the rate is among them."""
+
 
 @contextmanager
 def progress(what: str, unit: str, value: str = "") -> Iterator[Callable[..., None]]:
@@ -62,12 +65,17 @@ def progress(what: str, unit: str, value: str = "") -> Iterator[Callable[..., No
     if value:
         columns.append(TextColumn(f"{value} {{task.fields[value]}}"))
     shown = Console(stderr=True, quiet=rank_and_world()[0] > 0)
+    above = len(what) > shown.width - BESIDE
+    if shown.width < WITH_RATE:
+        columns = [one for one in columns if not isinstance(one, _Rate)]
     bar = Progress(*columns, console=shown)
-    task = bar.add_task(what, total=None, value="")
+    task = bar.add_task("" if above else what, total=None, value="")
 
     def move(done: int, in_all: int, now: float | None = None) -> None:
         number = "" if now is None else f"{now:.3f}"
         bar.update(task, completed=done, total=in_all, value=number)
+        if above and not bar.live.is_started:
+            shown.print(Text(what))
         bar.start()
 
     try:
@@ -125,7 +133,7 @@ def show_examination(found: Examination, *, mends: bool = False) -> None:
 
 
 class _What(ProgressColumn):
-    """What goes on; in a narrow terminal it and the bar give way, and numbers stay whole."""
+    """What goes on; in a terminal too narrow for it, it stands above the bar."""
 
     def __init__(self) -> None:
         super().__init__(table_column=Column(min_width=16))
