@@ -101,7 +101,8 @@ def __getattr__(name: str) -> "Any":
 
 
 def __dir__() -> "list[str]":
-    return sorted({*globals(), *__all__})
+    inner = {name for name in globals() if name.startswith("_") and not name.startswith("__")}
+    return sorted({*globals(), *__all__} - inner - {"TYPE_CHECKING", "startup"})
 
 
 startup.redirect(_MOVED)

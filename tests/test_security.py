@@ -75,8 +75,8 @@ def test_beside_a_long_name_numbers_stay_whole(capsys, monkeypatch):
         move(200, 400)
     said = capsys.readouterr().err
     assert "200/400" in said
-    assert "Figures 2" in said
-    assert "…" in said
+    assert "Figures 2, 3, 13a, 16: Inversion from another image" in said
+    assert "…" not in said
 
 
 def test_a_bar_that_never_moved_leaves_no_trace(capsys):

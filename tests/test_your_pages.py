@@ -1,4 +1,4 @@
-"""docs/your-data.md and docs/your-network.md, block by block."""
+"""docs/your-data.md, docs/your-network.md and docs/your-figure.md, block by block."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 DOCS = Path(__file__).parents[1] / "docs"
+PAGES = ["your-data.md", "your-network.md", "your-figure.md"]
 BLOCK = re.compile(r"<!-- runs -->\n```(\w+)\n(.*?)```", flags=re.DOTALL)
 
 pytestmark = pytest.mark.usefixtures("undrawn")
@@ -45,7 +46,7 @@ def shell(text, command):
             assert status == 0, err
 
 
-@pytest.mark.parametrize("page", ["your-data.md", "your-network.md"])
+@pytest.mark.parametrize("page", PAGES)
 def test_every_block_runs(page, here, command):
     blocks = BLOCK.findall((DOCS / page).read_text("utf-8"))
     assert len(blocks) >= 3
@@ -56,7 +57,7 @@ def test_every_block_runs(page, here, command):
             exec(compile(text, page, "exec"), {})
 
 
-@pytest.mark.parametrize("page", ["your-data.md", "your-network.md"])
+@pytest.mark.parametrize("page", PAGES)
 def test_links_lead_somewhere(page):
     for link in re.findall(r"\]\(([^)#]+)\)", (DOCS / page).read_text("utf-8")):
         assert (DOCS / link).exists(), link

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from ..results.locks import rank_and_world
 from ..runtime.environment import __version__
@@ -35,6 +34,7 @@ from . import (
     store,
     study,
 )
+from .help import Command, Group
 from .own_images import with_repeated_flag
 
 __all__ = ["app", "main"]
@@ -43,7 +43,7 @@ INPUT_ERROR = 2
 USAGE_ERROR: Any = typer.BadParameter.__base__  # of the click that this Typer is built on
 
 
-class OneLine(TyperGroup):
+class OneLine(Group):
     """Commands, of whose usage errors one line is said, not Typer's box under the usage."""
 
     def make_context(self, *args: Any, **options: Any) -> Any:
@@ -79,7 +79,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,
 )
 
 
@@ -125,7 +125,7 @@ class Layout(str, Enum):
     folder = "folder"
 
 
-@app.command()
+@app.command(cls=Command)
 def critters(
     folder: Annotated[Path, typer.Argument(help="Folder to write.", metavar="DIR")],
     layout: Annotated[
@@ -162,7 +162,7 @@ def critters(
     print(folder)
 
 
-@app.command()
+@app.command(cls=Command)
 def preset(
     name: Annotated[str | None, typer.Argument(help="Which one; default: list them.")] = None,
 ) -> None:
@@ -177,16 +177,20 @@ def preset(
     print("\n".join(preset_names()) if name is None else preset_path(name))
 
 
-@app.command()
+@app.command(cls=Command)
 def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    mends: Annotated[
+        bool, typer.Option("--mends", help="List every mend of robustness and cox.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs: all of it.")] = False,
 ) -> None:
-    """Tell versions, device, every mend of robustness and cox, and what is missing.
+    """Tell versions, device, whether robustness and cox are mended, and what is missing.
 
     Ends with status 1 if a mend failed.
 
     \b
     robust-reps doctor
+    robust-reps doctor --mends
     """
     from .doctor import examine
 
@@ -194,14 +198,14 @@ def doctor(
     if as_json:
         print(json.dumps(asdict(found) | {"healthy": found.healthy}, indent=2))
     else:
-        console.show_examination(found)
+        console.show_examination(found, mends=mends)
     raise typer.Exit(0 if found.healthy else 1)
 
 
 for room in (inversion, features, evaluation, metamers, robust_data, paper, scorecard, study):
     for name, command in vars(room).items():
         if name in room.__all__:
-            app.command(name.replace("_", "-"))(command)
+            app.command(name.replace("_", "-"), cls=Command)(command)
 app.add_typer(models.models_app, name="models")
 app.add_typer(store.store, name="store")
 

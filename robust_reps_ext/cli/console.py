@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 __all__ = ["progress", "quiet", "show_examination", "show_table"]
 
+BESIDE, WITH_RATE = 58, 100
+"""Columns of a terminal that the numbers take, and from how many on the rate is among them."""
+
 
 @contextmanager
 def progress(
@@ -70,6 +73,7 @@ def progress(
     if value:
         columns.append(TextColumn(f"{value} {{task.fields[value]}}"))
     shown = Console(stderr=True, quiet=rank_and_world()[0] > 0)
+    above = len(what) > shown.width - BESIDE
     if not (shown.is_terminal or shown.quiet):
         lines = Lines(unit, what, runs=runs)
 
@@ -83,12 +87,16 @@ def progress(
             lines.close()
         return
     estimate = Estimate(runs=runs)
+    if shown.width < WITH_RATE:
+        columns = [one for one in columns if not isinstance(one, _Rate)]
     bar = Progress(*columns, console=shown)
-    task = bar.add_task(what, total=None, value="")
+    task = bar.add_task("" if above else what, total=None, value="")
 
     def move(done: int, in_all: int, now: float | None = None) -> None:
         number = "" if now is None else f"{now:.3f}"
         bar.update(task, completed=done, total=in_all, value=number)
+        if above and not bar.live.is_started:
+            shown.print(Text(what))
         bar.start()
         if told := estimate(done, in_all):
             bar.console.print(Text(f"{what}: {in_all} {unit}, {told}"), soft_wrap=True)
@@ -122,13 +130,14 @@ def show_table(header: Sequence[str], rows: Iterable[Sequence[object]], title: s
     Console().print(table)
 
 
-def show_examination(found: Examination) -> None:
-    """Print what the doctor found."""
+def show_examination(found: Examination, *, mends: bool = False) -> None:
+    """Print what the doctor found; of the mends those that failed or were left alone, or all."""
     sections = {"Versions": found.versions, "Runs on": found.device, "Hook": found.hook}
     for title, facts in sections.items():
         show_table(("", ""), facts.items(), title)
     console = Console(highlight=False)
-    for module, remedies in groupby(found.mends, lambda one: one.module):
+    shown = [one for one in found.mends if mends or one.failed or one.left_alone]
+    for module, remedies in groupby(shown, lambda one: one.module):
         console.print(Text(f"Mends of {module}", "bold"))
         for one in remedies:
             colour = "red" if one.failed else "yellow" if one.left_alone else "green"
@@ -140,11 +149,14 @@ def show_examination(found: Examination) -> None:
     failed = sum(one.failed for one in found.mends)
     left = sum(one.left_alone for one in found.mends)
     told = f", {left} modules left alone" if left else ""
-    console.print(f"{len(found.mends) - left} mends, {failed} failed{told}")
+    console.print(
+        f"{len(found.mends) - left} mends, {failed} failed{told}"
+        + ("" if mends else "; robust-reps doctor --mends lists them")
+    )
 
 
 class _What(ProgressColumn):
-    """What goes on; in a narrow terminal it and the bar give way, and numbers stay whole."""
+    """What goes on; in a terminal too narrow for it, it stands above the bar."""
 
     def __init__(self) -> None:
         super().__init__(table_column=Column(min_width=16))

@@ -32,11 +32,17 @@ class Fit(str, Enum):
     stretch = "stretch"
 
 
+TRAINED_ON = (
+    "Data set that the model was trained on: critters, critters_fine, folder, cifar, cinic, "
+    "imagenet, restricted_imagenet, tiny_imagenet, restricted_tiny_imagenet, webshards."
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class DataOptions:
     """Which images."""
 
-    dataset: Annotated[str, option("Data set that the model was trained on.", "NAME")]
+    dataset: Annotated[str, option(TRAINED_ON, "NAME")]
     data: Annotated[
         Path | None,
         option("Folder of the data set; critters do without one.", "DIR", callback=folder),

@@ -45,8 +45,8 @@ class Ball(str, Enum):
 
 @composed(
     helps={
-        "eps": "Radius; default: what the networks were trained against, else the paper's L2 radius "
-        "3 at 224 pixels, scaled.",
+        "eps": "Radius; default: what the networks were trained against, else L2 3 at 224 pixels, "
+        "scaled.",
         "step_size": "Of PGD; default: eps / 8.",
     },
     without=("iterations", "schedule", "paper", "save_interval"),

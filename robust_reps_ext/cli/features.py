@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from ..results.names import as_word
@@ -15,6 +16,7 @@ from .options import Steps, composed, option
 from .side_by_side import Made, Plan, side_by_side
 
 if TYPE_CHECKING:
+    from ..report.activations import Wall
     from ..results.figures import Panel
     from ..results.store import Part
     from ..results.synthesis import Synthesis
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["activations", "add_feature", "visualize"]
 
 FOUR = "random:4"
+AUTO = "else 100; auto: until the objective stops changing."
 
 Coordinates = Annotated[
     str,
@@ -43,7 +46,10 @@ class Parameterization(str, Enum):
     fourier = "fourier"
 
 
-@composed(defaults={"n": 2})
+@composed(
+    defaults={"n": 2},
+    helps={"iterations": "Default: 200 by schedule paper; " + AUTO},
+)
 def visualize(
     common: Coordinate,
     *,
@@ -146,7 +152,12 @@ def _rows_of(one: Made[Coordinate]) -> dict[int, list[int]]:
     return of
 
 
-@composed()
+@composed(
+    helps={
+        "iterations": "Default: 800 by schedule paper; " + AUTO,
+        "step_size": "Default: 0.1 at 224 pixels by schedule paper, scaled to the images.",
+    }
+)
 def add_feature(
     common: Coordinate,
     *,
@@ -213,18 +224,22 @@ def activations(
     coordinates: Coordinates = FOUR,
     k: Annotated[int, option("Images at each end.")] = 3,
     every: Annotated[bool, option("All coordinates, on a page to browse.", flag="--all")] = False,
+    raised: Annotated[
+        bool, option("With --all: beside them what raises each, from grey; takes minutes.")
+    ] = False,
     n: AllOrN = None,
 ) -> None:
     """Find the images that activate coordinates most and least (Fig. 8).
 
     Goes once through the validation set, or through --n of its images; beside them stands what
-    raises the coordinate from a grey image. With --all, every coordinate gets its images, without
-    what raises it, on a page that opens from the disk.
+    raises the coordinate from a grey image. With --all, every coordinate gets its images, on a page
+    that opens from the disk; what raises it only with --raised.
 
     \b
     robust-reps activations --model critters-robust --dataset critters_fine \\
       --coordinates 3,50 --out out
-    robust-reps activations --model critters-robust --dataset critters_fine --all --out out
+    robust-reps activations --model critters-robust --dataset critters_fine \\
+      --all --out out
     """
     import torch
 
@@ -240,9 +255,10 @@ def activations(
             raise InputError(
                 f"--all and --coordinates {coordinates} exclude each other: give one of them"
             )
-        for one in common.each():
-            _all_activations(one, k, n)
+        _all_activations([*common.each()], k, n, raised)
         return
+    if raised:
+        raise InputError("--raised goes with --all: without it, what raises coordinates is shown")
 
     def plan(one: Coordinate) -> Plan:
         images, positions = validation_images(one, n, one.seed)
@@ -308,17 +324,58 @@ def activations(
     )
 
 
-def _all_activations(common: Experiment, k: int, n: int | None) -> None:
-    """The images at both ends of every coordinate, found part by part, and a page of them."""
+def _all_activations(models: Sequence[Experiment], k: int, n: int | None, raised: bool) -> None:
+    """A page of every coordinate of each model, and of several models one of all side by side."""
+    from ..report.activations import write_activations
+
+    def page(path: Path, walls: Sequence[Wall]) -> Path:
+        images, _ = validation_images(models[0], n, models[0].seed)
+        return write_activations(
+            path,
+            walls,
+            lambda index: images[index][0],
+            names=models[0].label_names,
+            data=models[0].dataset,
+            channels=models[0].channels,
+        )
+
+    folders, walls = zip(*(_wall(one, k, n, raised) for one in models), strict=True)
+    pages = [
+        page(path / "activations.html", [wall]) for path, wall in zip(folders, walls, strict=True)
+    ]
+    if len(walls) > 1:
+        pages.append(page(models[0].out / "activations.html", walls))
+    for wall in walls:
+        print(f"{wall.name}: {len(wall.found.coordinates)} coordinates, {wall.found.seen} images")
+    for path in pages:
+        print(path)
+
+
+def _wall(common: Experiment, k: int, n: int | None, raised: bool) -> tuple[Path, Wall]:
+    """The images at both ends of every coordinate, found part by part; and their folder."""
+    import torch
+
     from ..experiments.activations import ALL
     from ..experiments.sweeps import all_activations
-    from ..report.activations import write_activations
+    from ..experiments.visualization import visualize as visualize_coordinates
+    from ..report.activations import Wall
     from ..results.activations import to_rows
 
     images, positions = validation_images(common, n, common.seed)
     words = f"n{len(images)}" + (f"-seed{common.seed}" if common.seed else "")
+    words += "-raised" if raised else ""
     name = f"activations-{as_word(common.short_name)}-all-k{k}-{words}"
-    with common.store("activations", name=name, coordinates=ALL, k=k, n=n) as store:
+    # Folders of earlier versions do not say that nothing is raised.
+    more = {"raised": True} if raised else {}
+
+    def make(part: Part, given: dict[str, Any]) -> tuple[Synthesis, Any]:
+        given["first"] = 0  # every part begins with the same grey
+        chosen = whole.coordinates[part.images].tolist()
+        grey = torch.full_like(images[0][0][None], 0.5)
+        found = visualize_coordinates(common.network, coordinates=chosen, seeds=grey, **given)
+        return found.synthesis, [{"coordinate": i} for i in chosen]
+
+    with common.store("activations", name=name, coordinates=ALL, k=k, n=n, **more) as store:
         whole = all_activations(
             store,
             common.network,
@@ -332,18 +389,10 @@ def _all_activations(common: Experiment, k: int, n: int | None) -> None:
         with store.parts("coordinates", size, size) as parts:
             for part in parts:
                 store.add_rows(part, _named(to_rows(whole), common.label_names, positions))
-        page = write_activations(
-            store.path / "activations.html",
-            whole,
-            lambda index: images[index][0],
-            names=common.label_names,
-            model=common.network.card,
-            name=common.short_name,
-            data=common.dataset,
-            channels=common.channels,
-        )
-    print(f"{size} coordinates, {whole.seen} images")
-    print(page)
+        up = None
+        if raised:
+            up = common.in_parts(store, "raised", make, said=("Raising", "value"), n=size)[0].images
+    return store.path, Wall(whole, common.short_name, common.network.card, up)
 
 
 def _named(

@@ -175,7 +175,14 @@ def pairs(common: Experiment) -> None:
     )
 
 
-@composed(defaults={"n": 4})
+@composed(
+    defaults={"n": 4},
+    helps={
+        "eps": "Is what --radii gives: left out here.",
+        "step_size": "Default: a tenth of the radius, at most 1 at 224 pixels, by schedule paper; "
+        "by the others half of the radius.",
+    },
+)
 def curve(
     common: Pairs,
     *,

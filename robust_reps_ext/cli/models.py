@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from ..runtime.errors import InputError
 from . import console
+from .help import Command, Group
 from .options import LoadOptions, composed, like
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["models_app"]
 
 
-class _NamesOrCommands(TyperGroup):
+class _NamesOrCommands(Group):
     """What is no command is the name of a model."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
@@ -34,6 +34,7 @@ class _NamesOrCommands(TyperGroup):
 
 models_app = typer.Typer(
     cls=_NamesOrCommands,
+    rich_markup_mode=None,
     help="List the models that can be loaded by name, or convert a checkpoint.\n\n\b\n"
     "robust-reps models\n"
     "robust-reps models resnet50_l2_eps3\n"
@@ -94,7 +95,7 @@ def _measured(accuracies: Mapping[str, float], dataset: str = "") -> tuple[str, 
     return found["clean"], found["PGD-20"]
 
 
-@models_app.command(hidden=True)
+@models_app.command(cls=Command, hidden=True)
 def show(
     name: Annotated[str, typer.Argument(help="A name that is listed.")],
     as_json: AsJson = False,
@@ -140,7 +141,7 @@ def _of_file(model: PublicModel) -> dict[str, str]:
     return {"size": size, "sha256": model.sha256 or "not stated"}
 
 
-@models_app.command()
+@models_app.command(cls=Command)
 @composed(without=("device",))
 def convert(
     loading: LoadOptions,

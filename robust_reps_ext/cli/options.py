@@ -39,6 +39,10 @@ __all__ = [
 ]
 
 BATCH = 32
+STEP = (
+    "Of the first step; default: 1 at 224 pixels by schedule paper, scaled to the images; by the "
+    "others 7% of the width of the box of images."
+)
 MODEL, DATA, PGD, RUN, OWN = "Model", "Data", "Optimisation", "Run", "Experiment"
 
 
@@ -144,15 +148,17 @@ class PgdOptions:
     usual: ClassVar[Steps] = Steps.lbfgs
 
     eps: Annotated[
-        float | None, option("L2 radius; default: the paper's.", "R", callback=_setting)
+        float | None,
+        option(
+            "L2 radius; default: 1000 at 224 pixels, scaled to the images.", "R", callback=_setting
+        ),
     ] = None
-    step_size: Annotated[float | None, option("Default: the paper's.", "R", callback=_setting)] = (
-        None
-    )
+    step_size: Annotated[float | None, option(STEP, "R", callback=_setting)] = None
     iterations: Annotated[
         Any,
         option(
-            "Steps; default: the schedule's; auto: until the objective stops changing.",
+            "Default: 10,000 by schedule paper, 24,000 by feather, else 100; auto: until the "
+            "objective stops changing.",
             "N|auto",
             parser=_whole_or_auto,
             callback=_setting,

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ..runtime.errors import InputError
+from .help import Command, Group
 from .options import composed, like
 
 __all__ = ["store"]
@@ -15,10 +16,12 @@ __all__ = ["store"]
 Results = Annotated[Path, typer.Argument(help="Folder of results, as given to --out.")]
 
 
-store = typer.Typer(help="Check, mend and merge results on the disk.")
+store = typer.Typer(
+    cls=Group, rich_markup_mode=None, help="Check, mend and merge results on the disk."
+)
 
 
-@store.command()
+@store.command(cls=Command)
 def check(out: Results) -> None:
     """Say whether what is finished is whole, and whether the cox stores hold it.
 
@@ -43,7 +46,7 @@ def check(out: Results) -> None:
     raise typer.Exit(1 if wrong else 0)
 
 
-@store.command()
+@store.command(cls=Command)
 def rebuild(out: Results) -> None:
     """Make the cox stores anew from what is finished, where they are not up to date.
 
@@ -61,7 +64,7 @@ def rebuild(out: Results) -> None:
         print(f"{path}: {'rebuilt' if before else 'was up to date'}")
 
 
-@store.command()
+@store.command(cls=Command)
 @composed()
 def merge(
     sources: Annotated[list[Path], typer.Argument(help="Folders of results.", metavar="DIR...")],

@@ -11,6 +11,7 @@ from ..models.loading import Model, Normalize, as_model, channels_of
 from ..models.representation import representation
 from ..results.synthesis import Synthesis
 from ..runtime.images import Images, as_images
+from ..runtime.signatures import keywords
 from ..synthesis import Progress, optimize
 from ..synthesis.objectives import CoordinateMaximization, check_coordinates
 from ..synthesis.settings import STEADY, Options, Settings
@@ -18,6 +19,7 @@ from ..synthesis.settings import STEADY, Options, Settings
 __all__ = ["add_feature", "outcomes"]
 
 
+@keywords(Options)
 def add_feature(
     model: Model,
     images: Images,

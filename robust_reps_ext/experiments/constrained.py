@@ -19,6 +19,7 @@ from ..results.synthesis import Synthesis
 from ..runtime.errors import InputError
 from ..runtime.images import Images, as_images
 from ..runtime.numbers import ascending
+from ..runtime.signatures import keywords
 from ..synthesis import Progress, optimize
 from ..synthesis.objectives import RepresentationMatching
 from ..synthesis.settings import FASTEST, Options, Settings, at_size
@@ -131,6 +132,7 @@ class Curve(Result):
             raise ValueError(f"{len(self.synthesis)} images at {len(self.radii)} radii")
 
 
+@keywords(Options)
 def invert_within(
     model: Model,
     targets: Images,

@@ -18,6 +18,7 @@ from ..results.synthesis import MOST_SHOWN, Synthesis
 from ..runtime.errors import InputError
 from ..runtime.images import Images, as_images
 from ..runtime.numbers import whole
+from ..runtime.signatures import keywords
 from ..synthesis import Progress, optimize
 from ..synthesis.objectives import InterpolationTarget
 from ..synthesis.settings import FASTEST, Options, Settings
@@ -94,6 +95,7 @@ class Interpolation(Result):
             raise ValueError(f"{len(self.synthesis)} images of {len(self.weights)} weights")
 
 
+@keywords(Options)
 def interpolate(
     model: Model,
     left: Images,

@@ -14,6 +14,7 @@ from ..models.representation import representation
 from ..results.synthesis import Synthesis
 from ..runtime.errors import InputError
 from ..runtime.images import Images, as_images
+from ..runtime.signatures import keywords
 from ..synthesis import Progress, noise, optimize
 from ..synthesis.objectives import RepresentationMatching
 from ..synthesis.settings import FASTEST, Options, Settings
@@ -24,6 +25,7 @@ NEAR = 0.01
 """Relative distance at which an image is left as it is, unless the steps are counted."""
 
 
+@keywords(Options)
 def invert(
     model: Model,
     targets: Images,

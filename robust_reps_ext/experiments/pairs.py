@@ -14,6 +14,7 @@ from ..results.result import Result, spread
 from ..results.synthesis import MOST_SHOWN, Synthesis, distances
 from ..runtime.errors import InputError
 from ..runtime.images import Images, as_images
+from ..runtime.signatures import keywords
 from ..synthesis import Progress
 from ..synthesis.settings import Options
 from .inversion import invert
@@ -98,6 +99,7 @@ class Pairs(Result):
             raise ValueError("its pairs are of several sizes")
 
 
+@keywords(Options)
 def near_pairs(
     model: Model,
     images: Images,

@@ -34,6 +34,7 @@ from ..results.records import plain
 from ..runtime.errors import InputError
 from ..runtime.files import remove_unfinished
 from ..runtime.randomness import another, check_seed, shuffled
+from ..runtime.signatures import keywords
 from ..synthesis import Progress, noise, synthesize
 from ..synthesis.objectives import RepresentationMatching
 from ..synthesis.settings import Options, Settings, recorded
@@ -49,6 +50,7 @@ STEPS = {"step_size": 0.1 * 224 / 32, "iterations": 1000}
 OF_NO_MOMENT = ("batch_size", "first", "frames")
 
 
+@keywords(Options)
 def robustify(
     model: Model,
     data_set: DataSet,

@@ -22,6 +22,7 @@ from ..runtime.errors import InputError, warn
 from ..runtime.images import Images, as_images
 from ..runtime.modules import evaluating
 from ..runtime.numbers import shown
+from ..runtime.signatures import keywords
 from ..synthesis import Progress, optimize
 from ..synthesis.objectives import CoordinateMaximization, check_coordinates
 from ..synthesis.settings import STEADY, Options, Settings
@@ -126,6 +127,7 @@ class _Transformed:
     training_target = CoordinateMaximization.training_target
 
 
+@keywords(Options)
 def visualize(
     model: Model,
     *,

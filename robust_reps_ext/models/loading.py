@@ -6,6 +6,7 @@ import inspect
 import logging
 import os
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, TypeAlias
 
@@ -325,23 +326,16 @@ def _card(model: AttackerModel, origin: str) -> dict[str, Any]:
 
 
 def _report(card: Mapping[str, Any]) -> None:
-    """One line on what has been loaded."""
-    accuracies = ", ".join(f"{name} {value:.2f}" for name, value in card["accuracies"].items())
-    epoch = "unknown" if card["epoch"] is None else card["epoch"]
-    logger.info(
-        "%s: %s of %s, %s classes, normaliser from %s, epoch %s, %s%s%s",
-        card["origin"],
-        card["format"],
-        card["arch"],
-        card["classes"],
-        card["normalizer"]["from"],
-        epoch,
-        accuracies or "no stored accuracy",
-        f"; representation: {card['representation']}" if "representation" in card else "",
-        f"; left out, for it would run code: {', '.join(card['left_out'])}"
-        if "left_out" in card
-        else "",
-    )
+    """One short line on what has been loaded."""
+    path = Path(card["origin"])
+    name = path.stem if path.suffix == ".safetensors" else "/".join(path.parts[-2:])
+    told = [f"{name}: {card['arch']}, {card['classes']} classes"]
+    told += [f"{what} {value:.2f}" for what, value in [*card["accuracies"].items()][:1]]
+    if card["normalizer"]["from"] != "the checkpoint":
+        told.append(f"normaliser from {card['normalizer']['from']}")
+    if "left_out" in card:
+        told.append(f"left out, for it would run code: {', '.join(card['left_out'])}")
+    logger.info("%s", ", ".join(told))
 
 
 # -- the parts -------------------------------------------------------------------------------------

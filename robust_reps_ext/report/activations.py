@@ -4,54 +4,78 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
 from torch import Tensor
 
-from ..results.activations import Activations
+from ..results.activations import Activations, Extreme
 from ..results.figures import Channels, as_colors
+from ..runtime.errors import InputError
 from ..runtime.files import writing
+from .cells import Images
 from .page import encoder, environment, script_digest
 
-__all__ = ["write_activations"]
+__all__ = ["Wall", "write_activations"]
 
 LARGEST = 28 * 2**20
 # Quality of WebP and the longest side in pixels, from the best down.
 QUALITIES = ((80, 96), (65, 72), (50, 64), (35, 48), (25, 32))
+ENDS = ("most", "least")
+
+
+@dataclass(frozen=True)
+class Wall:
+    """What is shown of one model.
+
+    Attributes
+    ----------
+    found
+        Its activations.
+    name, card
+        What it is called, and its card.
+    raised
+        (C, channels, H, W) in [0, 1], for each coordinate an image that raises it; default: none
+        are shown.
+    """
+
+    found: Activations
+    name: str
+    card: Mapping[str, Any]
+    raised: Tensor | None = None
 
 
 def write_activations(
     path: Path,
-    found: Activations,
+    walls: Sequence[Wall],
     image: Callable[[int], Tensor],
     *,
     names: Sequence[str],
-    model: Mapping[str, Any],
-    name: str,
     data: str,
     channels: Channels | None = None,
 ) -> Path:
-    """Write one self-contained HTML page of all coordinates.
+    """Write one self-contained HTML page of all coordinates, of several models side by side.
 
     It needs no network and no other file, and shows some coordinates at a time. Each image is in
     it once, as a thumbnail, however many coordinates it activates; thumbnails are made smaller
-    where the page would otherwise exceed 30 MB.
+    where the page would otherwise exceed 30 MB. ``#1-205`` at the end of its address leads to
+    coordinate 205 of the first model.
 
     Parameters
     ----------
     path
         The page.
-    found
-        What it shows.
+    walls
+        What it shows, of one model or more that looked at the same images.
     image
-        From an index in `found` to the image, (C, H, W) in [0, 1]. Images are asked for one at a
-        time.
+        From an index in the activations to the image, (C, H, W) in [0, 1]. Images are asked for
+        one at a time.
     names
         Of the labels; the labels themselves where there are none.
-    model, name, data
-        The model's card and its name, and the data set's.
+    data
+        What the data set is called.
     channels
         Those that are shown of images, see `robust_reps_ext.results.figures.image_grid`.
 
@@ -63,11 +87,21 @@ def write_activations(
     Raises
     ------
     InputError
-        If the page cannot be written.
+        If there is nothing to show, what raises coordinates are not as many as these, or the page
+        cannot be written.
     """
+    if not walls:
+        raise InputError("there is nothing to show: give at least one wall")
+    for wall in walls:
+        count = len(wall.found.coordinates)
+        if wall.raised is not None and len(wall.raised) != count:
+            raise InputError(
+                f"{len(wall.raised)} raised images for {count} coordinates: give one each"
+            )
     labels = {
         index: label
-        for end in (found.most, found.least)
+        for wall in walls
+        for end in (wall.found.most, wall.found.least)
         for index, label in zip(
             end.index.flatten().tolist(), end.label.flatten().tolist(), strict=True
         )
@@ -75,44 +109,53 @@ def write_activations(
     shown = sorted(labels)
     place = {index: k for k, index in enumerate(shown)}
     called = [_name(names, labels[index]) for index in shown]
-    ends: dict[str, dict[str, list[list[Any]]]] = {
-        end: {
-            "image": [[place[i] for i in row] for row in kept.index.tolist()],
-            "value": [[float(f"{v:.4g}") for v in row] for row in kept.value.tolist()],
-        }
-        for end, kept in (("most", found.most), ("least", found.least))
-    }
     said = as_colors(image(shown[0])[None], channels)[1] if shown else ""
     made = environment()
     script = made.get_template("activations.js").render()
     for quality, side in QUALITIES:
         encode = encoder(quality, side, channels)
-        thumbnails = [encode(image(index)[None])[0] for index in shown]
         facts = {
-            "coordinates": found.coordinates.tolist(),
-            "alike": [_alike([called[k] for k in row]) for row in ends["most"]["image"]],
+            "models": [_model(wall, place, called, encode) for wall in walls],
             "names": called,
             "index": shown,
-            "thumbnails": thumbnails,
-            **ends,
+            "thumbnails": [encode(image(index)[None])[0] for index in shown],
         }
         text = made.get_template("activations.html.j2").render(
             script=Markup(script),
             script_digest=script_digest(script),
             facts=facts,
-            name=name,
-            model=model,
+            walls=walls,
             data=f"{data}, {said}" if said else data,
-            seen=found.seen,
-            k=found.k,
-            size=len(found.coordinates),
+            seen=walls[0].found.seen,
+            k=walls[0].found.k,
             images=len(shown),
+            classes=sorted({*called} - {""}),
         )
         if len(text.encode()) < LARGEST:
             break
     with writing(path, "free some space") as file:
         file.write(text.encode())
     return path
+
+
+def _model(
+    wall: Wall, place: Mapping[int, int], called: Sequence[str], encode: Images
+) -> dict[str, Any]:
+    ends = {end: _end(getattr(wall.found, end), place) for end in ENDS}
+    return {
+        "name": wall.name,
+        "coordinates": wall.found.coordinates.tolist(),
+        "alike": [_alike([called[k] for k in row]) for row in ends["most"]["image"]],
+        "raised": [] if wall.raised is None else encode(wall.raised),
+        **ends,
+    }
+
+
+def _end(kept: Extreme, place: Mapping[int, int]) -> dict[str, list[list[Any]]]:
+    return {
+        "image": [[place[i] for i in row] for row in kept.index.tolist()],
+        "value": [[float(f"{v:.4g}") for v in row] for row in kept.value.tolist()],
+    }
 
 
 def _name(names: Sequence[str], label: int) -> str:

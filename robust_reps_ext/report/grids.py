@@ -8,11 +8,15 @@ from typing import Any
 
 __all__ = ["curve_chart"]
 
-WIDTH, HEIGHT = 640, 320
-LEFT, RIGHT, TOP, BOTTOM = 48, 16, 16, 40
+WIDTH, HEIGHT = 640, 340
+LEFT, RIGHT, TOP, BOTTOM = 64, 16, 16, 48
 
 
-def curve_chart(radii: Sequence[float], lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def curve_chart(
+    radii: Sequence[float],
+    lines: Sequence[Mapping[str, Any]],
+    mark: tuple[float, str] | None = None,
+) -> dict[str, Any]:
     """Lay out relative distance against radius, the radius on a logarithmic axis.
 
     Parameters
@@ -21,18 +25,22 @@ def curve_chart(radii: Sequence[float], lines: Sequence[Mapping[str, Any]]) -> d
         (R,), ascending; a radius of 0 stands at the left end.
     lines
         With ``name`` and R numbers each in ``y``, ``low`` and ``high``; the latter two may be None.
+    mark
+        A radius to draw, and what it is called; default: none.
 
     Returns
     -------
     dict
-        width, height, ticks of both axes, and for each line its points and its band.
+        width, height, ticks of both axes, the mark or None, and for each line its points and its
+        band.
     """
     positive = [radius for radius in radii if radius > 0] or [1.0]
-    first, last = math.log(positive[0]), math.log(positive[-1])
+    positive += [mark[0]] if mark else []
+    first, last = math.log(min(positive)), math.log(max(positive))
     top = max(1.0, *(max(line["high"] or line["y"]) for line in lines))
 
     def x(radius: float) -> float:
-        share = (math.log(max(radius, positive[0])) - first) / ((last - first) or 1.0)
+        share = (math.log(max(radius, min(positive))) - first) / ((last - first) or 1.0)
         return round(LEFT + share * (WIDTH - LEFT - RIGHT), 1)
 
     def y(value: float) -> float:
@@ -47,6 +55,8 @@ def curve_chart(radii: Sequence[float], lines: Sequence[Mapping[str, Any]]) -> d
         "left": LEFT,
         "right": WIDTH - RIGHT,
         "bottom": HEIGHT - BOTTOM,
+        "top": TOP,
+        "mark": mark and {"x": x(mark[0]), "text": mark[1], "left": x(mark[0]) > WIDTH / 2},
         "across": [{"x": x(radius), "text": f"{radius:.3g}"} for radius in radii],
         "up": [{"y": y(value), "text": f"{value:g}"} for value in _ticks(top)],
         "lines": [

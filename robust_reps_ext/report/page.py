@@ -19,6 +19,7 @@ from ..results.figures import Channels, as_colors
 from ..results.units import finished_units
 from ..runtime.errors import InputError
 from ..runtime.files import writing
+from .accuracy import accuracies, near_chance
 from .cells import Images, blocks
 from .sections import sections
 
@@ -34,8 +35,8 @@ def write_report(
 ) -> Path:
     """Write ``OUT/report/index.html`` of the units that `run_paper` has finished in `out`.
 
-    The page needs no network and no other file. Its pictures are made smaller where it would
-    otherwise exceed 15 MB.
+    The page needs no network and no other file; its links to pictures and data lead into `out`. Its
+    pictures are made smaller where it would otherwise exceed 15 MB.
 
     Parameters
     ----------
@@ -71,7 +72,8 @@ def write_report(
             sections=shown.sections,
             traces=shown.traces,
             newest=newest.manifest,
-            folders=[unit.path.name for unit in units],
+            accuracies=accuracies(units, newest.manifest["study"].get("models", {})),
+            near_chance=near_chance(units),
             finished=str(newest.manifest["finished"])[:16].replace("T", " "),
         )
         if len(text.encode()) < LARGEST:

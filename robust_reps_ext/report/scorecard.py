@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 __all__ = ["scorecard_rows"]
@@ -27,26 +27,34 @@ def scorecard_rows(metadata: Mapping[str, Any]) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        Of each claim its words and ``measures``: name, ``texts`` of the two models and their
-        difference, ``chance``, ``verdict``, and ``marks``: role -> low, value and high, as shares
-        of the width of the measure's axis.
+        Of each claim its words and ``measures``: name, ``meaning``, ``texts`` of the two models and
+        their difference, ``chance``, ``verdict``, ``n`` (seeds and images of each), and ``marks``:
+        role -> low, value and high, as shares of the width of an axis, which all measures of a unit
+        share.
     """
+    every = [one for claim in metadata["claims"] for one in claim["measures"]]
+    axes = {
+        unit: _axis(unit, [one for one in every if one["unit"] == unit])
+        for unit in {one["unit"] for one in every}
+    }
     return [
         {
             **{key: claim[key] for key in ("name", "section", "statement")},
-            "measures": [_measure(one) for one in claim["measures"]],
+            "measures": [_measure(one, axes[one["unit"]]) for one in claim["measures"]],
         }
         for claim in metadata["claims"]
     ]
 
 
-def _measure(one: Mapping[str, Any]) -> dict[str, Any]:
+def _measure(one: Mapping[str, Any], axis: tuple[float, float]) -> dict[str, Any]:
     show = FORMATS[one["unit"]]
-    low, high = _axis(one)
+    low, high = axis
     width = (high - low) or 1.0
     chance = one["chance"]
     return {
         "name": one["name"],
+        "meaning": one.get("meaning", ""),
+        "n": " × ".join(map(str, one.get("n", []))),
         "better": {True: "more is better", False: "less is better", None: ""}[one["larger"]],
         "texts": {
             **{role: _text(one[role], show) for role in ROLES},
@@ -74,12 +82,12 @@ def _text(estimate: Mapping[str, float], show: Callable[[float], str]) -> str:
     return f"{value} ({low} to {high})"
 
 
-def _axis(one: Mapping[str, Any]) -> tuple[float, float]:
-    """From 0 to 1 for shares, else as far as the intervals reach."""
-    if one["unit"] == "share":
+def _axis(unit: str, measures: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
+    """From 0 to 1 for shares, else as far as the intervals of all measures of the unit reach."""
+    if unit == "share":
         return 0.0, 1.0
-    ends = [one[role][key] for role in ROLES for key in ("low", "high")]
-    ends += [] if one["chance"] is None else [one["chance"]]
+    ends = [one[role][key] for one in measures for role in ROLES for key in ("low", "high")]
+    ends += [one["chance"] for one in measures if one["chance"] is not None]
     room = 0.08 * (max(ends) - min(ends))
     low = min(ends) - room
-    return max(0.0, low) if one["unit"] == "degrees" else low, max(ends) + room
+    return max(0.0, low) if unit == "degrees" else low, max(ends) + room

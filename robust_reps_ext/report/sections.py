@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 from safetensors.torch import load_file
 from torch import Tensor
 
 from ..results.figures import Channels, as_colors
 from ..results.layouts import panels
+from ..results.plots import attacked_at
 from ..results.synthesis import Synthesis
 from ..results.units import FinishedUnit
 from .cells import Images, shown, trace
 from .grids import curve_chart
 from .metamers import metamers_tables
+from .methods import method, outcome, unsettled
 from .scorecard import scorecard_rows
 
 __all__ = ["Sections", "sections"]
@@ -43,7 +46,7 @@ LEADS = {
         "Only R(x) of each target is known, and the search begins with noise. The paper: images "
         "with similar robust representations are semantically similar, also where the target is of "
         "no class that the network was trained on; a standard network's inverses mean nothing.",
-        "Look for the target's shape, colours and texture in the robust row, and play the descent.",
+        "Compare each row with the targets, in shape, colour and texture, and play the descent.",
     ),
     "fig2": (
         "From the image x1 the search looks for an image x1' with nearly the representation of x2. "
@@ -55,25 +58,25 @@ LEADS = {
         "The same from another image. The paper: the robust network's result is perceptually "
         "similar to the target in high-level features, though it does not match it exactly; the "
         "standard network's often looks more similar to the source.",
-        "Look for the source's outline in the standard row, for the target's in the robust row.",
+        "Look in both rows for the outline of the source, and for that of the target.",
     ),
     "fig14": (
         "Patterns unlike anything that either network was trained on. The paper: the reconstructed "
         "images consistently resemble the targets, so robust representations capture general "
         "features, and not only those of the task.",
-        "Look for their colours and bright fields.",
+        "Compare each row with the patterns, in colours and bright fields.",
     ),
     "fig14b": (
         "Images of things that no network here was trained on. The paper: the reconstructed images "
         "consistently resemble the targets.",
-        "Look for large shapes and colours in their place.",
+        "Compare each row with the targets: large shapes, and colours in their place.",
     ),
     "fig4": (
         "How near R(x) comes to R(target) within an L2 ball around the source. The paper: a robust "
         "network does not come close until the ball is very large, much larger than the "
         "perturbations it was trained against; a standard one does without moving far. Also where "
         "the ball is small, salient features of the target arise.",
-        "Look how late the robust line falls, and at what changes in the images as it does.",
+        "Look where each line falls, and at what changes in the images as it does.",
     ),
     "fig7": (
         "What raises a single coordinate of R(x): rows are the seeds it began from, columns the "
@@ -105,11 +108,11 @@ LEADS = {
         "Images that match a mixture of two representations, beside the mixture of pixels that "
         "they start from. The paper: a robust network's are perceptually plausible, without the "
         "ghosting of the pixels' mixture; a standard one's are visibly similar to that mixture.",
-        "Look for ghosts, both ends at once, as in the pixel blend.",
+        "Look in each row for ghosts, both ends at once, as in the pixel blend.",
     ),
     "scorecard": (
         "Each claim of the paper, told by numbers with 95% bootstrap intervals over seeds and "
-        "images. A claim separates where the intervals share no point.",
+        "images. A number separates the models where their intervals share no point.",
         "",
     ),
     "ladder": (
@@ -124,7 +127,22 @@ LEADS = {
         "",
     ),
 }
-"""What is done and what the paper says of it; and what to look for."""
+"""What is done and, from "The paper:" on, what the paper found; and what to look at."""
+THE_PAPER = " The paper: "
+
+
+CLAIMS = {
+    "fig6": "Inversion",
+    "fig2": "From another image",
+    "fig3": "From another image",
+    "fig4": "Distance",
+    "fig7": "Features",
+    "fig11": "Addition",
+    "fig12": "Interpolation",
+}
+"""Figure -> the claim of the scorecard that it shows."""
+
+SUFFIXES = (".png", ".pdf", ".svg", ".safetensors", ".csv", ".h5", ".json")
 
 
 @dataclass
@@ -155,10 +173,18 @@ def sections(
         for run, synthesis in runs.items():
             page.traces[f"{name}-{run}"] = trace(synthesis, encode)
         section = {key: about[key] for key in ("id", "kind", "numbers", "title", "metadata")}
-        section["lead"], section["look"] = LEADS.get(name.removeprefix("photographs-"), ("", ""))
+        lead, section["look"] = LEADS.get(name.removeprefix("photographs-"), ("", ""))
+        section["lead"], _, section["theirs"] = lead.partition(THE_PAPER)
         for synthesis in list(runs.values())[:1]:
             said = as_colors(synthesis.images, channels)[1]
             section["lead"] += f" Of the images {said} are shown." if said else ""
+        section |= {
+            "found": outcome(kind, runs, metadata),
+            "method": method(runs),
+            "unsettled": unsettled(runs),
+            "verdicts": _verdicts(units, unit),
+            "files": _files(unit),
+        }
         if "skipped" in metadata:
             section["kind"] = "skipped"
         elif kind == "scorecard":
@@ -170,13 +196,41 @@ def sections(
             section["frames"] = any(one.frames is not None for one in runs.values())
             section["distances"] = kind in DISTANCES and "captions" not in metadata
             if kind == "curve":
-                section["chart"] = curve_chart(metadata["radii"], metadata["lines"])
+                section["chart"] = curve_chart(
+                    metadata["radii"], metadata["lines"], attacked_at(metadata)
+                )
             elif kind == "metamers":
                 section["tables"] = metamers_tables(metadata)
             elif kind != "interpolation":
                 section["kind"] = "panels"
         page.sections.append(section)
     return page
+
+
+def _verdicts(units: Sequence[FinishedUnit], unit: FinishedUnit) -> list[tuple[str, str]]:
+    """What the scorecard of the same two networks says of the claim that a figure is about."""
+    claim = CLAIMS.get(str(unit.manifest["id"]))
+    return [
+        (measure["name"], measure["verdict"])
+        for other in units
+        if other.manifest["kind"] == "scorecard" and _pair(other) == _pair(unit)
+        for one in other.manifest["metadata"]["claims"]
+        if one["name"] == claim
+        for measure in one["measures"]
+        if measure["verdict"]
+    ]
+
+
+def _pair(unit: FinishedUnit) -> list[Any]:
+    models = unit.manifest["study"].get("models", {})
+    return [models.get(role, {}).get("weights") for role in ("robust", "standard")]
+
+
+def _files(unit: FinishedUnit) -> list[tuple[str, str]]:
+    """Its pictures and data: what they are called, and where they are from the page."""
+    found = [path for path in unit.path.iterdir() if path.suffix in SUFFIXES]
+    found.sort(key=lambda path: (SUFFIXES.index(path.suffix), path.name))
+    return [(path.name, quote(f"../{unit.path.name}/{path.name}")) for path in found]
 
 
 def _pictures(unit: FinishedUnit) -> dict[str, Tensor]:

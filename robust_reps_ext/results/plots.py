@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Line",
     "accuracy_figure",
+    "attacked_at",
     "curve_figure",
     "histogram_figure",
     "line_of_rows",
@@ -57,7 +58,22 @@ def line_of_rows(rows: Sequence[Mapping[str, Any]], label: str = "") -> Line:
     return Line(shares, low, high, label)
 
 
-def curve_figure(radii: Any, lines: Sequence[Line]) -> Figure:
+def attacked_at(metadata: Mapping[str, Any]) -> tuple[float, str] | None:
+    """The radius that a unit's metadata says to mark in its curve, and what it is called.
+
+    Examples
+    --------
+    >>> from robust_reps_ext.results.plots import attacked_at
+    >>> attacked_at({"mark": {"radius": 0.5, "is": "trained against"}})
+    (0.5, 'trained against, 0.5')
+    """
+    mark = metadata.get("mark")
+    return mark and (float(mark["radius"]), f"{mark['is']}, {mark['radius']:.3g}")
+
+
+def curve_figure(
+    radii: Any, lines: Sequence[Line], mark: tuple[float, str] | None = None
+) -> Figure:
     """Relative distance against radius, one line with its band for each model: Fig. 4.
 
     Parameters
@@ -66,6 +82,8 @@ def curve_figure(radii: Any, lines: Sequence[Line]) -> Figure:
         (R,), ascending; the axis is logarithmic, and linear below the first radius above 0.
     lines
         Each of R numbers.
+    mark
+        A radius above 0 to draw as a line, and what it is called; default: none.
 
     Raises
     ------
@@ -80,6 +98,21 @@ def curve_figure(radii: Any, lines: Sequence[Line]) -> Figure:
     'radius of the L2 ball around the source'
     """
     figure, axes = _banded(radii, lines)
+    if mark is not None:
+        axes.axvline(mark[0], color="0.35", linewidth=1.0, linestyle="--", zorder=0)
+        axes.annotate(
+            mark[1],
+            (mark[0], 0.02),
+            xycoords=("data", "axes fraction"),
+            xytext=(-3, 0),
+            textcoords="offset points",
+            rotation=90,
+            ha="right",
+            va="bottom",
+            fontsize="x-small",
+            color="0.35",
+            parse_math=False,
+        )
     tops = [line.y if line.high is None else line.high for line in lines]
     axes.set_ylim(0, max(1.0, 1.05 * max(float(np.asarray(top).max()) for top in tops)))
     axes.set_xlabel("radius of the L2 ball around the source")

@@ -133,6 +133,7 @@ INPUTS = (
     f"activations {FIXED} --all --k 0",
     f"activations {FIXED} --all --k 1000",
     f"activations {FIXED} --all --coordinates 3",
+    f"activations {FIXED} --raised",
     f"activations {FIXED} --layer nosuch",
     "activations --model good.pt --dataset cifar --out out",
     "evaluate --dataset critters --data critters --out out",

@@ -181,11 +181,27 @@ def test_activations_of_all_coordinates_are_a_page_to_browse(run, monkeypatch):
     assert set(results["seen"]) == {23}
     text = (directory / "activations.html").read_text()
     facts = json.loads(re.search(r'id="facts">(.*?)</script>', text, re.S)[1])
-    assert facts["coordinates"] == list(range(1024))
+    assert facts["models"][0]["coordinates"] == list(range(1024))
+    assert facts["models"][0]["raised"] == []
     (directory / "activations.html").unlink()
     monkeypatch.setattr("robust_reps_ext.experiments.activations.representation", None)
     assert run(*wanted)[2].equals(results)
     assert (directory / "activations.html").read_text() == text
+
+
+def test_what_raises_every_coordinate_stands_beside_its_images(run):
+    wanted = ("--all", "--raised", "--k", 1, "--n", 4, "--layer", "body.1:mean")
+    directory, metadata, results = run("activations", *wanted, "--iterations", 1)
+    facts = json.loads(
+        re.search(r'id="facts">(.*?)</script>', (directory / "activations.html").read_text(), re.S)[
+            1
+        ]
+    )
+    count = len(results)
+    assert metadata["raised"]
+    assert len(rr.Synthesis.load(directory / "raised.safetensors")) == count < 1024
+    assert len({*facts["models"][0]["raised"]}) > 1
+    assert len(facts["models"][0]["raised"]) == count
 
 
 def test_evaluate(run, checkpoint, tmp_path):

@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
 from collections import Counter
 from html.parser import HTMLParser
+from urllib.parse import unquote
 
 import pytest
 import torch
@@ -67,7 +69,12 @@ def test_nothing_is_loaded_from_elsewhere(written):
     path, text = written
     page = Page(text)
     assert page.sources
-    assert all(source.startswith(("data:", "#")) for source in page.sources)
+    loaded = [found["src"] for _, found in page.tags if "src" in found]
+    assert all(source.startswith("data:") for source in loaded)
+    files = [path.parent / unquote(one) for one in page.sources if one.startswith("../")]
+    assert all(file.resolve().is_file() for file in files)
+    assert {"fig4.png", "fig5.pdf", "robust.safetensors"} <= {file.name for file in files}
+    assert all(source.startswith(("data:", "#", "../")) for source in page.sources)
     assert not any(tag in ("link", "iframe", "object") and found.get("href") != "data:,"
                    for tag, found in page.tags)  # fmt: skip
     assert "url(" not in text
@@ -145,3 +152,25 @@ def test_the_chart_puts_values_where_they_are():
     assert y[1] - y[0] == pytest.approx(y[2] - y[1])
     assert y[2] == chart["bottom"]
     assert y[2] > y[0]
+    assert chart["mark"] is None
+
+
+@pytest.mark.parametrize("radius", [0.1, 3.0, 400.0])
+def test_the_radius_trained_against_is_drawn_where_it_is(radius):
+    line = {"name": "robust", "y": [1.0, 0.5, 0.0], "low": [1, 0.4, 0], "high": [1, 0.6, 0]}
+    chart = curve_chart([1, 10, 100], [line], (radius, "trained against"))
+    x = [tick["x"] for tick in chart["across"]]
+    mark = chart["mark"]["x"]
+    assert chart["left"] <= mark <= chart["right"]
+    assert (mark > x[0], mark > x[1], mark > x[2]) == (radius > 1, radius > 10, radius > 100)
+
+
+def test_accuracy_comes_first_with_what_was_found_and_how(written):
+    text = written[1]
+    names = re.findall(r'<section id="(\w+)"', text)
+    assert names[0] == "tables"
+    figure = text[text.index('<section id="fig4"') : text.index('<section id="fig7"')]
+    assert "2 steps of" in figure
+    assert "Half of the distance is gone" in figure
+    assert "attack of the table of accuracies, 0.857" in figure
+    assert "is right on" in text[: text.index("<main>")]  # untrained networks

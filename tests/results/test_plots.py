@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from robust_reps_ext.results.forest import Block, forest_figure
 from robust_reps_ext.results.plots import Line, accuracy_figure, curve_figure
 from robust_reps_ext.runtime.errors import InputError
 
@@ -44,3 +45,23 @@ def test_plots_refuse_lines_of_other_lengths(lines):
         curve_figure([1.0], lines)
     with pytest.raises(InputError):
         accuracy_figure(["clean"], lines)
+
+
+def test_a_radius_is_marked_in_the_curve():
+    line = Line([0.9, 0.5], [0.8, 0.4], [1.0, 0.6], "robust")
+    axes = curve_figure([2, 8], [line], (3.0, "trained against, 3")).axes[0]
+    assert [one.get_xdata()[0] for one in axes.lines if one.get_linestyle() == "--"] == [3.0]
+    assert "trained against, 3" in [text.get_text() for text in axes.texts]
+
+
+def test_a_forest_shows_every_row_on_the_axis_of_its_unit():
+    line = Line([0.5, 0.6], [0.4, 0.5], [0.6, 0.7], "robust")
+    wide = Line([20.0], [10.0], [30.0], "robust")
+    share = Block("share", ["class", "$x$"], [line], [0.1, None], "{:.1f}".format)
+    figure = forest_figure([share, Block("degrees", ["hue"], [wide], [None], "{:.0f}".format)])
+    first, second = figure.axes
+    names = [text.get_text() for axes in figure.axes for text in axes.get_yticklabels()]
+    assert names == ["class", "$x$", "hue"]
+    assert first.get_xlim()[1] < 1 < second.get_xlim()[0] < 10
+    with pytest.raises(InputError):
+        forest_figure([])

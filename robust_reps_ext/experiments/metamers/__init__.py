@@ -23,6 +23,7 @@ from ...runtime.images import Images, as_images
 from ...runtime.labels import as_labels
 from ...runtime.memory import in_batches
 from ...runtime.modules import evaluating
+from ...runtime.signatures import keywords
 from ...synthesis import Progress
 from ...synthesis.settings import Options
 from ..inversion import invert
@@ -50,6 +51,7 @@ ALL = "all"
 DEFAULT: Options = {"schedule": "lbfgs", "iterations": 200}
 
 
+@keywords(Options)
 def metamers(
     model: Model,
     images: Images,

@@ -11,7 +11,7 @@ from torch import Tensor
 from ...datasets.given_images import GivenImages
 from ...datasets.patterns import kaleidoscope
 from ...models.representation import representation
-from ...results.plots import curve_figure
+from ...results.plots import attacked_at, curve_figure
 from ...results.synthesis import Synthesis
 from ...results.units import Found
 from ...synthesis import Progress, noise
@@ -109,8 +109,14 @@ def within_radii(study: Study, progress: bool | Progress) -> Found:
     }
     curves = {name: Curve(radii, run) for name, run in runs.items()}
     lines = [curve.line(name) for name, curve in curves.items()]
+    against = getattr(study.models["robust"], "card", {}).get("attack", {})
+    known = against.get("constraint") == "2"
     metadata = {
         "radii": radii.tolist(),
+        "mark": {
+            "radius": against["eps"] if known else study.eps,
+            "is": "trained against" if known else "attack of the table of accuracies",
+        },
         "labels": list(targets.names),
         "shown": study.shown_radii(),
         "pairs": n,
@@ -126,7 +132,12 @@ def within_radii(study: Study, progress: bool | Progress) -> Found:
             for line in lines
         ],
     }
-    return Found(runs, metadata, plot=lambda: curve_figure(radii, lines), images_as="fig5")
+    return Found(
+        runs,
+        metadata,
+        plot=lambda: curve_figure(radii, lines, attacked_at(metadata)),
+        images_as="fig5",
+    )
 
 
 def interpolations(study: Study, progress: bool | Progress) -> Found:

@@ -51,6 +51,9 @@ def accuracies(study: Study, progress: bool | Progress) -> Found:
         "why": attack.why,
         "images": len(images),
         "columns": columns,
+        "classes": study.data_set.num_classes
+        if study.group is None
+        else 1 + int(study.group.max()),
         "rows": {
             name: [
                 {"share": row["accuracy"], "interval": (row["low"], row["high"])} for row in rows

@@ -83,10 +83,11 @@ FORMER = "fig14b"
 
 ORDER = (
     *(unit.id for unit in PHOTOGRAPHS),
+    UNITS[-1].id,
     *(unit.id for unit in UNITS[:4]),
     FORMER,
-    *(unit.id for unit in UNITS[4:]),
+    *(unit.id for unit in UNITS[4:-1]),
     "ladder",
     "scorecard",
 )
-"""In which the page shows them, and last what is not of the paper."""
+"""In which the page shows them: photographs, accuracy, the figures, what is not of the paper."""

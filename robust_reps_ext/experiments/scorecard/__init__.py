@@ -19,6 +19,7 @@ from ...datasets.samples import validation_samples, validation_set
 from ...models.loading import Model, as_model, weights_digest
 from ...results.records import plain
 from ...runtime.errors import InputError
+from ...runtime.signatures import keywords
 from ...synthesis.settings import paper_eps
 from .claims import CLAIMS, Measure
 from .judge import Judge, chance, judge_right, known_factors
@@ -33,6 +34,7 @@ __all__ = ["FEWEST_SEEDS", "scorecard"]
 FEWEST_SEEDS = 3
 
 
+@keywords(Amounts)
 def scorecard(
     robust: Model,
     standard: Model,
@@ -253,7 +255,7 @@ def _row(one: Measure, values: Mapping[str, Any], chance: float | None) -> dict[
     found = asdict(compare(ours, theirs, larger=one.larger is not False, paired=one.paired))
     verdict = None if one.larger is None else found.pop("verdict")
     return {
-        **{key: getattr(one, key) for key in ("name", "unit", "larger")},
+        **{key: getattr(one, key) for key in ("name", "unit", "larger", "meaning")},
         **{role: found[role] for role in (*PAIR, "difference")},
         "chance": chance,
         "n": list(ours.shape),

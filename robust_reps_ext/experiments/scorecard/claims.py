@@ -22,9 +22,12 @@ class Measure:
         Whether larger is better; None where the number only says how something came about.
     paired
         Whether the n-th number is about the same image for both models.
+    meaning
+        What is measured, in words.
     """
 
     name: str
+    meaning: str
     unit: str = "share"
     larger: bool | None = True
     paired: bool = True
@@ -54,12 +57,32 @@ CLAIMS = (
         "section 4.1, figure 6",
         "From noise, an image that matches R(x) of a target is semantically similar to it.",
         (
-            Measure("recovered, by the judge"),
-            Measure("recovered, from afar"),
-            Measure("class recovered"),
-            Measure("texture recovered"),
-            Measure("hue error", "degrees", larger=False),
-            Measure("distance reached", "number", larger=None),
+            Measure(
+                "recovered, by the judge",
+                "share of inversions nearest to their own target of the gallery, to the judge",
+            ),
+            Measure(
+                "recovered, from afar", "the same by the averages of 16 x 16 fields of the image"
+            ),
+            Measure(
+                "class recovered", "share of inversions in which the judge sees the target's class"
+            ),
+            Measure(
+                "texture recovered",
+                "share of inversions in which the judge sees the target's texture",
+            ),
+            Measure(
+                "hue error",
+                "angle on the colour wheel between the hue that the judge sees and the target's",
+                "degrees",
+                larger=False,
+            ),
+            Measure(
+                "distance reached",
+                "||R(x) - R(target)|| / ||R(target)|| at the end, from noise",
+                "number",
+                larger=None,
+            ),
         ),
     ),
     Claim(
@@ -68,9 +91,21 @@ CLAIMS = (
         "From another image too it is similar to the target in its high-level features; a standard "
         "network's often looks more similar to the image it began with.",
         (
-            Measure("class of the target"),
-            Measure("towards the target, from afar", "number"),
-            Measure("distance reached from an image", "number", larger=None),
+            Measure(
+                "class of the target",
+                "share of inversions from another image in which the judge sees the target's class",
+            ),
+            Measure(
+                "towards the target, from afar",
+                "cosine between the way that the image went and that to the target, from afar",
+                "number",
+            ),
+            Measure(
+                "distance reached from an image",
+                "||R(x) - R(target)|| / ||R(target)|| at the end, from another image",
+                "number",
+                larger=None,
+            ),
         ),
     ),
     Claim(
@@ -78,8 +113,15 @@ CLAIMS = (
         "section 4.1, figure 4",
         "To match another image's R(x), one has to go far beyond the radius trained against.",
         (
-            Measure("left at the radius trained against"),
-            Measure("halving radius", "radius"),
+            Measure(
+                "left at the radius trained against",
+                "share of the source's distance that is left within the radius trained against",
+            ),
+            Measure(
+                "halving radius",
+                "L2 radius, brought to 224 pixels, at which half of the source's distance is left",
+                "radius",
+            ),
         ),
     ),
     Claim(
@@ -87,8 +129,16 @@ CLAIMS = (
         "section 4.2, figure 7",
         "What raises a coordinate of R(x) shows consistently the same concept, from any start.",
         (
-            Measure("same from every start, from afar", paired=False),
-            Measure("same from every start, by the judge", paired=False),
+            Measure(
+                "same from every start, from afar",
+                "share of pairs of starts to which a coordinate adds the nearest of all, from afar",
+                paired=False,
+            ),
+            Measure(
+                "same from every start, by the judge",
+                "the same, to the judge",
+                paired=False,
+            ),
         ),
     ),
     Claim(
@@ -96,9 +146,21 @@ CLAIMS = (
         "appendix A.5, figure 12",
         "Between two representations lie perceptually plausible images, without ghosting.",
         (
-            Measure("class of an end"),
-            Measure("off the pixel blend", "number"),
-            Measure("evenness of steps", "number", larger=None),
+            Measure(
+                "class of an end",
+                "share of interpolates in which the judge sees the class of one of the two ends",
+            ),
+            Measure(
+                "off the pixel blend",
+                "distance of interpolates from the mixture of pixels, as a share of the ends'",
+                "number",
+            ),
+            Measure(
+                "evenness of steps",
+                "whether the steps from one end to the other are equally long; 1 where all are",
+                "number",
+                larger=None,
+            ),
         ),
     ),
     Claim(
@@ -106,8 +168,17 @@ CLAIMS = (
         "section 4.2.1, figure 11",
         "Raising a coordinate introduces its feature, and stopping early preserves the content.",
         (
-            Measure("feature added, class kept", paired=False),
-            Measure("feature added", larger=None, paired=False),
+            Measure(
+                "feature added, class kept",
+                "share of images whose class the judge still sees when the coordinate leads",
+                paired=False,
+            ),
+            Measure(
+                "feature added",
+                "share of images in which the coordinate comes to lead",
+                larger=None,
+                paired=False,
+            ),
         ),
     ),
 )

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...results.folder import digest_of, write_json
-from ...results.plots import Line, shares_figure
+from ...results.forest import Block, forest_figure
+from ...results.plots import Line
 from ...results.result import Result
 from ...results.units import FinishedUnit, Found, Heading, keep
 from ...runtime.errors import InputError, first_line, one_line
@@ -24,6 +25,12 @@ __all__ = ["PAIR", "Scorecard"]
 
 PAIR = ("robust", "standard")
 ESTIMATED, ENDS = (*PAIR, "difference"), ("value", "low", "high")
+UNITS: Mapping[str, tuple[str, Callable[[float], str]]] = {
+    "share": ("share of images", lambda value: f"{100 * value:.0f}%"),
+    "number": ("ratio or cosine", lambda value: f"{value:.2g}"),
+    "degrees": ("degrees", lambda value: f"{value:.0f}°"),
+    "radius": ("L2 radius at 224 pixels", lambda value: f"{2**value:.3g}"),
+}
 
 FILE = "scorecard.json"
 HEADING = Heading("scorecard", "scorecard", "Scorecard", "The claims, tested")
@@ -142,11 +149,17 @@ class Scorecard(Result):
             raise ValueError("it does not say how it was made")
 
     def figure(self) -> Figure:
-        """The shares of both models with their intervals."""
+        """Every number of both models with its interval; those of one unit share an axis."""
         rows = [one for claim in self.claims for one in claim["measures"]]
-        shares = [one for one in rows if one["unit"] == "share"]
-        lines = []
-        for role in PAIR:
-            y, low, high = ([one[role][end] for one in shares] for end in ("value", "low", "high"))
-            lines.append(Line(y, low, high, role))
-        return shares_figure([one["name"] for one in shares], lines)
+        blocks = []
+        for unit, (title, shown) in UNITS.items():
+            some = [one for one in rows if one["unit"] == unit]
+            lines = [
+                Line(*([one[role][end] for one in some] for end in ENDS), role) for role in PAIR
+            ]
+            if some:
+                names = [one["name"] for one in some]
+                chances = [one["chance"] for one in some]
+                blocks.append(Block(title, names, lines, chances, shown))
+        told = f"95% intervals over {self.made_with.get('seeds')} seeds; dotted: by chance"
+        return forest_figure(blocks, told)

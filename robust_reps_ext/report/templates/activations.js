@@ -1,14 +1,17 @@
 "use strict";
 const facts = JSON.parse(document.getElementById("facts").textContent);
-const [wall, where, order, asked, back, on] =
-  ["wall", "where", "order", "coordinate", "back", "on"].map(id => document.getElementById(id));
-const PAGE = 48, count = facts.coordinates.length, last = Math.ceil(count / PAGE) - 1;
+const [where, order, kind, which, asked, back, on] =
+  ["where", "order", "class", "model", "coordinate", "back", "on"].map(id =>
+    document.getElementById(id));
+const walls = [...document.querySelectorAll(".wall")];
+const PAGE = walls.length > 1 ? 24 : 48;
+let shown = [], page = 0, chosen = null;
+
 const rank = {
   number: () => 0,
-  alike: i => -facts.alike[i],
-  value: i => -facts.most.value[i][0],
+  alike: (model, i) => -model.alike[i],
+  value: (model, i) => -model.most.value[i][0],
 };
-let shown = [], page = 0, chosen = null;
 
 function made(tag, className, text) {
   const element = document.createElement(tag);
@@ -17,8 +20,8 @@ function made(tag, className, text) {
   return element;
 }
 
-function end(name, i) {
-  const row = made("div", "end " + name), { image, value } = facts[name];
+function end(model, name, i) {
+  const row = made("div", "end " + name), { image, value } = model[name];
   row.append(made("span", "", name));
   image[i].forEach((k, j) => {
     const cell = made("figure"), picture = made("img"), label = facts.names[k];
@@ -32,49 +35,93 @@ function end(name, i) {
   return row;
 }
 
-function common(i) {
-  const names = facts.most.image[i].map(k => facts.names[k]);
+function common(model, i) {
+  const names = model.most.image[i].map(k => facts.names[k]);
   const times = name => names.filter(other => other === name).length;
   const first = names.reduce((one, other) => times(other) > times(one) ? other : one);
   return first && times(first) > 1 ? `${times(first)} of ${names.length}: ${first}` : "";
 }
 
+function unit(m, i) {
+  const model = facts.models[m], number = model.coordinates[i], address = `${m + 1}-${number}`;
+  const item = made("li", chosen === address ? "chosen" : ""), title = made("h2");
+  const link = made("a", "", number), ends = made("div", "ends");
+  link.href = "#" + address;
+  title.append(link, made("small", "", common(model, i)));
+  ends.append(end(model, "most", i), end(model, "least", i));
+  if (model.raised.length) {
+    const raised = made("figure", "raised"), picture = made("img");
+    picture.src = model.raised[i];
+    picture.alt = "raises coordinate " + number;
+    raised.append(picture, made("figcaption", "caption", "raises it"));
+    ends.prepend(raised);
+    ends.classList.add("beside");
+  }
+  item.append(title, ends);
+  return item;
+}
+
+const last = () => Math.max(0, Math.ceil(Math.max(...shown.map(some => some.length)) / PAGE) - 1);
+
 function show() {
-  wall.replaceChildren(...shown.slice(page * PAGE, (page + 1) * PAGE).map(i => {
-    const item = made("li", i === chosen ? "chosen" : ""), title = made("h2");
-    title.append(made("span", "", facts.coordinates[i]), made("small", "", common(i)));
-    item.append(title, end("most", i), end("least", i));
-    return item;
-  }));
-  const first = page * PAGE + 1, stop = Math.min(count, first + PAGE - 1);
-  where.textContent = `${first} to ${stop} of ${count}`;
+  const first = page * PAGE;
+  walls.forEach((wall, m) => {
+    const some = shown[m].slice(first, first + PAGE);
+    wall.closest(".model").hidden = which !== null && which.value !== "" && Number(which.value) !== m;
+    wall.replaceChildren(...some.map(i => unit(m, i)));
+    if (!some.length) wall.append(made("li", "none", "none"));
+  });
+  const count = Math.max(...shown.map(some => some.length));
+  where.textContent = count ? `${first + 1} to ${Math.min(count, first + PAGE)} of ${count}` : "none";
   back.disabled = page === 0;
-  on.disabled = page === last;
+  on.disabled = page === last();
 }
 
 function sort() {
-  const by = rank[order.value];
-  shown = facts.coordinates.map((_, i) => i).sort((i, j) => by(i) - by(j) || i - j);
+  const by = rank[order.value], name = kind === null ? "" : kind.value;
+  shown = facts.models.map(model => model.coordinates.map((_, i) => i)
+    .filter(i => !name || model.most.image[i].some(k => facts.names[k] === name))
+    .sort((i, j) => by(model, i) - by(model, j) || i - j));
 }
 
 function turn(pages) {
-  const next = Math.min(last, Math.max(0, page + pages));
+  const next = Math.min(last(), Math.max(0, page + pages));
   if (next === page) return;
   page = next;
   show();
   window.scrollTo({ top: 0 });
 }
 
-order.addEventListener("change", () => { sort(); page = 0; show(); });
-asked.addEventListener("input", () => {
-  const found = facts.coordinates.indexOf(Number(asked.value));
-  chosen = asked.value === "" || found < 0 ? null : found;
-  asked.setCustomValidity(asked.value !== "" && found < 0 ? "no such coordinate" : "");
-  asked.reportValidity();
-  if (chosen !== null) page = Math.floor(shown.indexOf(chosen) / PAGE);
+function go(m, number) {
+  const i = facts.models[m] ? facts.models[m].coordinates.indexOf(number) : -1;
+  chosen = i < 0 ? null : `${m + 1}-${number}`;
+  if (chosen !== null) {
+    if (!shown[m].includes(i)) {
+      kind.value = "";
+      sort();
+    }
+    if (which !== null && which.value !== "") which.value = String(m);
+    page = Math.floor(shown[m].indexOf(i) / PAGE);
+  }
   show();
-  const item = wall.querySelector(".chosen");
+  const item = document.querySelector(".chosen");
   if (item) item.scrollIntoView({ block: "center" });
+  return chosen !== null;
+}
+
+function follow() {
+  const [, m, number] = /^#(\d+)-(\d+)$/.exec(location.hash) || [];
+  if (number !== undefined) go(Number(m) - 1, Number(number));
+}
+
+for (const select of [order, kind, which]) {
+  if (select) select.addEventListener("change", () => { sort(); page = 0; show(); });
+}
+asked.addEventListener("input", () => {
+  const m = which === null ? 0 : Number(which.value);
+  const found = asked.value === "" ? go(-1, 0) || true : go(m, Number(asked.value));
+  asked.setCustomValidity(found ? "" : "no such coordinate");
+  asked.reportValidity();
 });
 back.addEventListener("click", () => turn(-1));
 on.addEventListener("click", () => turn(1));
@@ -83,5 +130,7 @@ document.addEventListener("keydown", event => {
   if (event.key === "ArrowRight") turn(1);
   if (event.key === "ArrowLeft") turn(-1);
 });
+window.addEventListener("hashchange", follow);
 sort();
 show();
+follow();

@@ -141,6 +141,7 @@ def _command(words: list[str]) -> int:
     row = run_store.last_row
     if row is not None and not given(args, "eval_only", 0):
         print(_summary(args, row, f"after epoch {row['epoch']:.0f}"))
+        print(f"=> the network: {run_store.network}")
     return 0
 
 

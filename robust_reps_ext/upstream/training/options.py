@@ -53,6 +53,7 @@ OURS: dict[str, list[list[Any]]] = {
         ["nesterov", [0, 1], "Nesterov's momentum", 0],
         ["decay-norms", [0, 1], "weight decay on biases and normalisation layers, too", 1],
         ["eps-warmup", float, "share of the run over which eps and step size rise from 0", 0],
+        ["overwrite", [0, 1], "remove an earlier run of the same --exp-name, and begin anew", 0],
         ["image-sizes", str, "sizes in training: '[(share of the run, pixels), ...]'", None],
     ],
     "PGD_ARGS": [
@@ -79,6 +80,7 @@ _COMMAND_HELP = {
     "resume-optimizer": "whether to go on with optimizer, epoch and random state too (default: 1 "
     "if the checkpoint lies in --out-dir, else 0)",
 }
+_UPSTREAMS = ("cifar", "cinic", "imagenet")
 _HELP = {
     "step-lr": "number of epochs between step-lr-gamma x LR drops",
     "custom-lr-multiplier": "LR multiplier schedule: '[(epoch, multiplier), ...]', cyclic, or "
@@ -89,7 +91,7 @@ _HELP = {
     "save-ckpt-iters": "how frequently (in epochs) to keep a checkpoint (-1 for none, only saves "
     "best and last)",
     "config-path": "JSON file with values for options that are not given here",
-    "dataset": "name of the data set",
+    "dataset": f"name of the data set: {', '.join((*registry.DATA_SETS, *_UPSTREAMS))}",
     "arch": "name of the architecture",
     "random-start": "start the attack from a random perturbation",
 }
@@ -170,6 +172,8 @@ def _with_options(
             keywords |= {"type": type(kind[0]), "choices": kind}
         if name == "resume" and helps is not _HELP:
             keywords |= {"nargs": "?", "const": LATEST}
+        if name == "overwrite":
+            keywords |= {"nargs": "?", "const": 1}
         parser.add_argument(f"--{name}", **keywords)
     return parser
 

@@ -14,8 +14,10 @@ import torch
 from robustness.tools import constants
 
 from ...results.cox_export import bring_up_to_date
+from ...results.hdf5 import STORE_BASENAME
 from ...results.records import FOLDER, METADATA, write_record
 from ...runtime.environment import __version__
+from ...runtime.errors import InputError
 from .. import distributed
 from ..arguments import given, path_given
 from .resume import note_experiment
@@ -92,16 +94,44 @@ class RunStore:
         root = Path(out_dir)
         exp_name = path_given(self.args, "exp_name")
         directory = root if exp_name is None else root / exp_name
+        if exp_name is not None and not given(self.args, "eval_only", 0):
+            self._make_free(directory)
         self._made = [path for path in (directory, *directory.parents) if not path.exists()]
         self._store = make(self.args)
         experiment = Path(self._store.path)
         if exp_name is None:
             self._made.insert(0, experiment)
-        elif not self._made and _checkpoints(experiment) and not given(self.args, "resume"):
-            print(f"=> {experiment} holds checkpoints of an earlier run: they will be replaced")
         self._rows_before = _rows(self._store)
         note_experiment(experiment)
         return self._store
+
+    def _make_free(self, directory: Path) -> None:
+        """Refuse the place of an earlier run that does not go on, or with --overwrite clear it."""
+        earlier = _checkpoints(directory)
+        resume = path_given(self.args, "resume")
+        goes_on = resume is not None and Path(resume).resolve().parent == directory.resolve()
+        if not earlier or goes_on:
+            return
+        if not given(self.args, "overwrite", 0):
+            raise InputError(
+                f"{directory} holds checkpoints of an earlier run: give another --exp-name, "
+                "--resume to go on with it, or --overwrite to remove it"
+            )
+        for path in (*earlier, directory / STORE_BASENAME):
+            path.unlink(missing_ok=True)
+        from cox.store import TENSORBOARD_DIR
+
+        for folder in (FOLDER, TENSORBOARD_DIR):
+            shutil.rmtree(directory / folder, ignore_errors=True)
+
+    @property
+    def network(self) -> Path | None:
+        """The checkpoint that a run leaves: the best one, or the latest; None without any."""
+        if self._store is None:
+            return None
+        folder = Path(self._store.path)
+        names = (constants.CKPT_NAME_BEST, constants.CKPT_NAME_LATEST)
+        return next((folder / name for name in names if (folder / name).exists()), None)
 
     def how_to_go_on(self) -> str:
         """One line for someone who has interrupted the run."""

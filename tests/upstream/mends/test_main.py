@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import shutil
 import subprocess
 import sys
 import warnings
@@ -118,6 +119,27 @@ def test_a_finished_run_leaves_no_new_directory(tmp_path, capsys):
     said = command(words(tmp_path, resume=path), capsys)
     assert "nothing left to train" in said
     assert [p.name for p in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_second_run_of_a_name_is_refused_or_replaces_the_first(tmp_path, capsys):
+    said = command(words(tmp_path, exp_name="a"), capsys)
+    folder = tmp_path / "a"
+    assert said.splitlines()[-1] == f"=> the network: {folder.absolute() / 'checkpoint.pt.best'}"
+    before = (folder / LATEST).read_bytes()
+    error = command(words(tmp_path, exp_name="a"), capsys, status=2)
+    assert "holds checkpoints of an earlier run" in error
+    assert "--overwrite" in error
+    assert (folder / LATEST).read_bytes() == before
+    # Of another run's checkpoint it does not go on either.
+    (tmp_path / "b").mkdir()
+    shutil.copy(folder / LATEST, tmp_path / "b")
+    error = command(words(tmp_path, exp_name="a", resume=tmp_path / "b"), capsys, status=2)
+    assert "holds checkpoints of an earlier run" in error
+    (folder / "mine.txt").touch()
+    command([*words(tmp_path, exp_name="a", epochs=1), "--overwrite"], capsys)
+    assert read(tmp_path, "logs")["epoch"].tolist() == [1]
+    assert (folder / "mine.txt").exists()
+    assert torch.load(folder / LATEST, weights_only=True)["epoch"] == 1
 
 
 def test_resuming_elsewhere_takes_the_weights_alone(tmp_path, capsys):
