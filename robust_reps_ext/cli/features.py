@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from ..results.names import as_word
 from ..runtime.errors import InputError
 from . import console
 from .common import SHOWN, AllOrN, Experiment, validation_images
 from .options import Steps, composed, option
 from .side_by_side import Made, Plan, side_by_side
+from .wall import class_name, named, write_walls
 
 if TYPE_CHECKING:
-    from ..report.activations import Wall
     from ..results.figures import Panel
     from ..results.store import Part
     from ..results.synthesis import Synthesis
@@ -105,7 +102,7 @@ def visualize(
                 **given,
             )
             return found.synthesis, [
-                {"seed_image": start, "coordinate": i, "predicted": _class_name(classes, label)}
+                {"seed_image": start, "coordinate": i, "predicted": class_name(classes, label)}
                 for start, labels in zip(starts, found.predicted.tolist(), strict=True)
                 for i, label in zip(found.coordinates.tolist(), labels, strict=True)
             ]
@@ -255,7 +252,7 @@ def activations(
             raise InputError(
                 f"--all and --coordinates {coordinates} exclude each other: give one of them"
             )
-        _all_activations([*common.each()], k, n, raised)
+        write_walls([*common.each()], k, n, raised)
         return
     if raised:
         raise InputError("--raised goes with --all: without it, what raises coordinates is shown")
@@ -280,7 +277,7 @@ def activations(
                 seeds=torch.full_like(like, 0.5),
                 **given,
             )
-            return features.synthesis, _named(to_rows(found), one.label_names, positions)
+            return features.synthesis, named(to_rows(found), one.label_names, positions)
 
         return Plan(
             whole="activations",
@@ -322,90 +319,3 @@ def activations(
             (row["coordinate"], "; ".join(row["most"]), "; ".join(row["least"])) for row in one.rows
         ),
     )
-
-
-def _all_activations(models: Sequence[Experiment], k: int, n: int | None, raised: bool) -> None:
-    """A page of every coordinate of each model, and of several models one of all side by side."""
-    from ..report.activations import write_activations
-
-    def page(path: Path, walls: Sequence[Wall]) -> Path:
-        images, _ = validation_images(models[0], n, models[0].seed)
-        return write_activations(
-            path,
-            walls,
-            lambda index: images[index][0],
-            names=models[0].label_names,
-            data=models[0].dataset,
-            channels=models[0].channels,
-        )
-
-    folders, walls = zip(*(_wall(one, k, n, raised) for one in models), strict=True)
-    pages = [
-        page(path / "activations.html", [wall]) for path, wall in zip(folders, walls, strict=True)
-    ]
-    if len(walls) > 1:
-        pages.append(page(models[0].out / "activations.html", walls))
-    for wall in walls:
-        print(f"{wall.name}: {len(wall.found.coordinates)} coordinates, {wall.found.seen} images")
-    for path in pages:
-        print(path)
-
-
-def _wall(common: Experiment, k: int, n: int | None, raised: bool) -> tuple[Path, Wall]:
-    """The images at both ends of every coordinate, found part by part; and their folder."""
-    import torch
-
-    from ..experiments.activations import ALL
-    from ..experiments.sweeps import all_activations
-    from ..experiments.visualization import visualize as visualize_coordinates
-    from ..report.activations import Wall
-    from ..results.activations import to_rows
-
-    images, positions = validation_images(common, n, common.seed)
-    words = f"n{len(images)}" + (f"-seed{common.seed}" if common.seed else "")
-    words += "-raised" if raised else ""
-    name = f"activations-{as_word(common.short_name)}-all-k{k}-{words}"
-    # Folders of earlier versions do not say that nothing is raised.
-    more = {"raised": True} if raised else {}
-
-    def make(part: Part, given: dict[str, Any]) -> tuple[Synthesis, Any]:
-        given["first"] = 0  # every part begins with the same grey
-        chosen = whole.coordinates[part.images].tolist()
-        grey = torch.full_like(images[0][0][None], 0.5)
-        found = visualize_coordinates(common.network, coordinates=chosen, seeds=grey, **given)
-        return found.synthesis, [{"coordinate": i} for i in chosen]
-
-    with common.store("activations", name=name, coordinates=ALL, k=k, n=n, **more) as store:
-        whole = all_activations(
-            store,
-            common.network,
-            images,
-            k=k,
-            layer=common.layer,
-            batch_size=common.images_at_once,
-            watch=lambda what: console.progress(what, "images"),
-        )
-        size = len(whole.coordinates)
-        with store.parts("coordinates", size, size) as parts:
-            for part in parts:
-                store.add_rows(part, _named(to_rows(whole), common.label_names, positions))
-        up = None
-        if raised:
-            up = common.in_parts(store, "raised", make, said=("Raising", "value"), n=size)[0].images
-    return store.path, Wall(whole, common.short_name, common.network.card, up)
-
-
-def _named(
-    rows: list[dict[str, Any]], classes: Sequence[str], positions: Sequence[int]
-) -> list[dict[str, Any]]:
-    """The rows with the names of labels, and indices that count the whole validation set."""
-    for row in rows:
-        for end in ("most", "least"):
-            row[end] = [_class_name(classes, label) for label in row.pop(f"{end}_label")]
-            row[f"{end}_index"] = [positions[i] for i in row[f"{end}_index"]]
-    return rows
-
-
-def _class_name(classes: Sequence[str], label: int) -> str:
-    """The name of a label, or its number where the data set has no names."""
-    return classes[label] if label < len(classes) else str(label)

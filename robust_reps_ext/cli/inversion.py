@@ -12,7 +12,7 @@ from .options import DATA, composed, option
 from .side_by_side import Made, Plan, side_by_side
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterator
 
     from ..datasets.samples import Samples
     from ..results.store import Part
@@ -262,7 +262,7 @@ def curve(
     banded = next(iter(lines.values())).low is not None
     heads = ("radius", "mean distance", *(("from", "to") if banded else ()))
 
-    def columns(one: Made[Pairs]) -> Iterable[Iterable[object]]:
+    def columns(one: Made[Pairs]) -> Iterator[tuple[object, ...]]:
         line = lines[one.name]
         known = [part for part in (line.y, line.low, line.high) if part is not None]
         return zip(lengths, *(part.tolist() for part in known), strict=True)

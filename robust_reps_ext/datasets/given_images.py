@@ -27,7 +27,7 @@ class _Rows(Dataset[Any]):
         return self.images[place], place
 
 
-class GivenImages(DataSet):  # type: ignore[misc]
+class GivenImages(DataSet):
     """Images without classes; the label of each is its place.
 
     Parameters

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...results.accuracies import Accuracy, line_of
 from ...results.folder import digest_of
 from ...results.plots import shares_figure
 from ...results.units import FinishedUnit, Found, Heading, finished_units, keep
-from ..accuracy import Accuracy, line_of
 from .likeness import MEASURES
 from .recognition import Recognition
 from .result import Metamers

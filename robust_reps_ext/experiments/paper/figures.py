@@ -44,8 +44,8 @@ def inversion_from_noise(study: Study, progress: bool | Progress) -> Found:
     n = study.scale.images
     known = study.samples(n)
     if isinstance(study.data_set, GivenImages):  # of which nobody says what is like them
-        metadata = {"labels": list(known.names), "start": "noise"}
-        return _inversions(study, known.images, "noise", metadata, progress, frames=12)
+        told = {"labels": list(known.names), "start": "noise"}
+        return _inversions(study, known.images, "noise", told, progress, frames=12)
     strange, kind = study.strangers(n)
     targets = torch.cat([known.images, strange.images])
     metadata = {

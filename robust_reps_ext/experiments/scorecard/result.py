@@ -155,7 +155,8 @@ class Scorecard(Result):
         for unit, (title, shown) in UNITS.items():
             some = [one for one in rows if one["unit"] == unit]
             lines = [
-                Line(*([one[role][end] for one in some] for end in ENDS), role) for role in PAIR
+                Line(*([one[role][end] for one in some] for end in ENDS), label=role)
+                for role in PAIR
             ]
             if some:
                 names = [one["name"] for one in some]

@@ -127,7 +127,7 @@ def _silent(name: str) -> Iterator[None]:
 
 def _facts_of_bundled(name: str) -> dict[str, Any]:
     known = card(name)
-    facts = {name: known[name] for name in ("epoch", "data_set") if name in known}
+    facts: dict[str, Any] = {name: known[name] for name in ("epoch", "data_set") if name in known}
     facts["accuracies"] = percentages(known)
     if known.get("trained_against"):
         facts["attack"] = known["trained_against"]
