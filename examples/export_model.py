@@ -110,10 +110,10 @@ def accuracies(
     if data.ds_name == "critters_fine":
         groups["critters"] = images, critters.coarse_labels()
     elif data.ds_name == "tiny_imagenet" and (animals := data.super_classes()):
-        group = torch.full((data.num_classes,), len(animals))
+        group = torch.full((data.num_classes,), -1)
         for number, labels in enumerate(animals.values()):
             group[labels] = number
-        of_animals = [i for i, label in enumerate(images.targets) if group[label] < len(animals)]
+        of_animals = [i for i, label in enumerate(images.targets) if group[label] >= 0]
         groups["restricted_tiny_imagenet"] = Subset(images, of_animals), group
     found = {}
     for labels, (some, group) in groups.items():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from . import console
 from .common import Experiment, leave_to_first, tell, tell_page
-from .options import Steps, composed, like, option
+from .options import composed, like, option
 
 if TYPE_CHECKING:
     from ..results.store import Part
@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 __all__ = ["metamers"]
 
 
-@composed(defaults={"schedule": Steps.lbfgs, "iterations": 200})
+@composed(
+    defaults={"iterations": 200},
+    helps={"model": "Checkpoint file, or name of a bundled model."},
+    without=("name", "paper"),
+)
 def metamers(
     common: Experiment,
     *,

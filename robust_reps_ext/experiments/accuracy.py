@@ -86,7 +86,9 @@ def evaluate(
     group
         Coarse label of each class, (num_classes,) of int64: accuracy is then that of the coarse
         labels, and so is what the attack aims at. The probability of a coarse label is the sum
-        over its classes. Of critters' fine classes: ``critters.coarse_labels()``.
+        over its classes. A class of label -1 belongs to none: it counts neither as a prediction
+        nor for the attack, and no image may be of it. Of critters' fine classes:
+        ``critters.coarse_labels()``.
     precision
         ``"float32"``, ``"bfloat16"`` or ``"auto"``, for the attack, see
         `robust_reps_ext.synthesis.settings.Options`; predictions are always in full float32.
@@ -168,6 +170,12 @@ def evaluate(
                 _check_group(group, scores.shape[1])
                 fine = as_labels(given, len(images), scores.shape[1])
                 labels = fine if group is None else group.to(fine.device)[fine]
+                if group is not None and bool((labels < 0).any()):
+                    left_out = int(fine[labels < 0][0])
+                    raise InputError(
+                        f"an image has label {left_out}, which belongs to no coarse label (-1 in "
+                        "group=): give images of the others only"
+                    )
                 if network is None or within is None:
                     within = attack_of(
                         {"it": model},
@@ -241,7 +249,12 @@ def _group(group: Any) -> Tensor | None:
     if group is None:
         return None
     try:
-        return as_labels(group, len(group))
+        given = torch.as_tensor(group)
+        found = as_labels(given.where(given != -1, 0), len(group))
+        found[given.flatten() == -1] = -1
+        if bool((found < 0).all()):
+            raise InputError("no class has a coarse label")
+        return found
     except (InputError, TypeError) as error:
         raise InputError(
             f"group={shown(group)} ({error}): give the coarse label of each class, (classes,)"

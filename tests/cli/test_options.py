@@ -32,6 +32,7 @@ OWN_WORDS = {
     "seed": {"critters", "study"},
     "size": {"critters"},
     "dataset": {"models convert"},
+    "data": {"demo"},
 }
 REQUIRED = {
     "--model": "good.pt",

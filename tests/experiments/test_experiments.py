@@ -193,6 +193,14 @@ def test_accuracy_of_a_linear_rule_is_known(pixels):
     far = rr.evaluate(pixels, [(x, labels)], eps=3.0, attack_steps=[50], group=group)
     assert [accuracy.correct for accuracy in far] == [10, 0]
     assert [(len(one.by_class), one.by_class[0]) for one in far] == [(6, (10, 10)), (6, (0, 10))]
+    # With the second pixel in no group, too.
+    without = [0, -1, *range(1, 11)]
+    left = rr.evaluate(pixels, [(x, labels)], eps=eps, attack_steps=[50], group=without)
+    assert [accuracy.correct for accuracy in left] == [10, 10]
+    with pytest.raises(InputError, match="label 1, which belongs to no coarse label"):
+        rr.evaluate(pixels, [(x, labels + 1)], group=without)
+    with pytest.raises(InputError, match="no class has a coarse label"):
+        rr.evaluate(pixels, [(x, labels)], group=[-1] * 12)
 
 
 def test_accuracy_by_class_counts_each_class_as_much_as_the_others(pixels):

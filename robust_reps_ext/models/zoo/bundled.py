@@ -18,8 +18,9 @@ def bundled() -> dict[str, Path]:
     Examples
     --------
     >>> from robust_reps_ext.models.zoo.bundled import bundled
-    >>> sorted(bundled())
-    ['critters-robust', 'critters-standard', 'critters-vgg']
+    >>> sorted(bundled())  # doctest: +NORMALIZE_WHITESPACE
+    ['critters-robust', 'critters-standard', 'critters-vgg', 'photographs-judge',
+     'photographs-robust', 'photographs-standard']
     """
     folder = Path(str(resources.files(__package__) / _FOLDER))
     return {path.stem: path for path in sorted(folder.glob("*.safetensors"))}
