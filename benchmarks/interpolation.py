@@ -20,15 +20,15 @@ from robust_reps_ext.synthesis import noise
 from robust_reps_ext.synthesis.run import optimize
 from robust_reps_ext.synthesis.settings import Settings
 
-WEIGHTS = (0.25, 0.5, 0.75)
+# Start, schedule, and how many times `--steps`.
 RUNS = (
-    ("pixel blend", "paper", 1000),
-    ("pixel blend", "lbfgs", 100),
-    ("pixel blend", "lbfgs", 1000),
-    ("left image", "lbfgs", 300),
-    ("right image", "lbfgs", 300),
-    ("noise", "lbfgs", 300),
-    ("nearest real image", "lbfgs", 300),
+    ("pixel blend", "paper", 2.0),
+    ("pixel blend", "lbfgs", 0.5),
+    ("pixel blend", "lbfgs", 2.0),
+    ("left image", "lbfgs", 1.0),
+    ("right image", "lbfgs", 1.0),
+    ("noise", "lbfgs", 1.0),
+    ("nearest real image", "lbfgs", 1.0),
 )
 
 
@@ -64,7 +64,8 @@ def main() -> None:
     parser.add_argument("--data", help="folder of the data set")
     parser.add_argument("--pairs", type=int, default=8)
     parser.add_argument("--real", type=int, default=500, help="other images to compare with")
-    parser.add_argument("--steps", type=int, default=1000, help="of Adam without bounds")
+    parser.add_argument("--weights", type=float, nargs="+", default=(0.25, 0.5, 0.75))
+    parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     data = open_data_set(given.dataset, given.data)
@@ -74,7 +75,7 @@ def main() -> None:
     images, real = every[:pairs], every[pairs:]
     left, right = images.chunk(2)
     ends = [rr.representation(model, one) for one in (left, right)]
-    shares = torch.tensor(WEIGHTS)
+    shares = torch.tensor(given.weights)
     target = torch.cat([one * ends[0] + (1 - one) * ends[1] for one in shares])
     print(f"{machine()}; {given.model}, {given.pairs} pairs, seed {given.seed}")
     print(f"{target.shape[1]} coordinates, {left[0].numel()} pixel values an image")
@@ -84,7 +85,7 @@ def main() -> None:
     both = torch.cat(ends)
     others = torch.cdist(both, known) / both.norm(dim=1, keepdim=True)
     blend = torch.cat([one * left + (1 - one) * right for one in shares])
-    apart = torch.stack([relative(one.repeat(3, 1), target) for one in ends])
+    apart = torch.stack([relative(one.repeat(len(shares), 1), target) for one in ends])
     told("targets, from the nearer end", apart.amin(0))
     told(
         "targets, from the R of the pixel blend", relative(rr.representation(model, blend), target)
@@ -94,8 +95,8 @@ def main() -> None:
 
     starts = {
         "pixel blend": blend,
-        "left image": left.repeat(3, 1, 1, 1),
-        "right image": right.repeat(3, 1, 1, 1),
+        "left image": left.repeat(len(shares), 1, 1, 1),
+        "right image": right.repeat(len(shares), 1, 1, 1),
         "noise": noise(blend),
         "nearest real image": real[away.argmin(1)],
     }
@@ -108,7 +109,8 @@ def main() -> None:
         return found.objective, rr.representation(model, found.images)
 
     reached, where = [], []
-    for name, schedule, steps in RUNS:
+    for name, schedule, times in RUNS:
+        steps = round(times * given.steps)
         distance, found = sought(starts[name], target, schedule, steps)
         told(f"targets, from the {name}, {schedule}, {steps} steps", distance)
         reached.append(distance)
@@ -116,13 +118,13 @@ def main() -> None:
     told("targets, the best of all of these", torch.stack(reached).amin(0))
     spread = torch.stack([relative(one, other) for i, one in enumerate(where[3:])
                           for other in where[3 + i + 1 :]])  # fmt: skip
-    told("R of what two starts with 300 steps found, from each other", spread)
+    told("R of what two starts found, from each other", spread)
     told(f"targets, from the pixel blend, no bounds, Adam, {given.steps} steps",
          unbounded(model, blend, target, given.steps))  # fmt: skip
-    told("ends' own R, from noise, lbfgs, 300 steps",
-         sought(noise(images), both, "lbfgs", 300)[0])  # fmt: skip
-    told("ends' own R, from the other end, lbfgs, 300 steps",
-         sought(torch.cat([right, left]), both, "lbfgs", 300)[0])  # fmt: skip
+    told(f"ends' own R, from noise, lbfgs, {given.steps} steps",
+         sought(noise(images), both, "lbfgs", given.steps)[0])  # fmt: skip
+    told(f"ends' own R, from the other end, lbfgs, {given.steps} steps",
+         sought(torch.cat([right, left]), both, "lbfgs", given.steps)[0])  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -50,10 +50,12 @@ CORE = (
     "models/representation.py", "datasets/restricted_imagenet.py",
 )  # fmt: skip
 TESTS = (
-    "synthesis", "experiments/test_experiments.py", "experiments/test_inversion.py",
+    "synthesis/test_run.py", "synthesis/test_guards.py", "synthesis/test_snapshot.py",
+    "synthesis/test_trace.py", "experiments/test_experiments.py", "experiments/test_inversion.py",
     "experiments/test_accuracy.py", "experiments/test_activations.py",
     "experiments/test_regularizers.py", "experiments/scorecard/test_scorecard.py",
-    "upstream/attack", "models/test_representation.py", "datasets/test_restricted_imagenet.py",
+    "upstream/attack/test_pgd.py", "upstream/attack/test_network_copy.py",
+    "models/test_representation.py", "datasets/test_restricted_imagenet.py",
     "results/test_result.py", "runtime/test_randomness.py", "test_channels.py",
     "test_paper_constants.py",
 )  # fmt: skip
@@ -121,7 +123,8 @@ class Tests:
         for item in session.items:
             items[item.nodeid.split("::")[0]].append(item)
         for name, its in items.items():
-            content = b"".join([(self.copy / name).read_bytes(), *self.core])
+            names = [item.nodeid.encode() for item in its]
+            content = b"".join([(self.copy / name).read_bytes(), *names, *self.core])
             digest = hashlib.sha256(content).hexdigest()
             if digest not in rows:
                 status, told = fork(partial(self._run, session, its))
@@ -315,6 +318,8 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=300, help="Mutants that are drawn.")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("mutants.jsonl"))
+    parser.add_argument("--files", nargs="+", default=CORE, choices=CORE, metavar="FILE")
+    parser.add_argument("--tests", nargs="+", default=TESTS, help="Files, or ids of tests.")
     parser.add_argument("--again", action="store_true", help="Try survivors again.")
     parser.add_argument("--copy", type=Path, help="The copy; for the script's own use.")
     given = parser.parse_args()
@@ -331,7 +336,7 @@ def main() -> None:
         os.execv(sys.executable, [sys.executable, *own])
     every = [
         mutant
-        for name in CORE
+        for name in given.files
         for mutant in mutants(name, (given.copy / PACKAGE / name).read_text("utf-8"))
     ]
     drawn = random.Random(given.seed).sample(every, min(given.n, len(every)))
@@ -341,12 +346,15 @@ def main() -> None:
     options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
     given.out.parent.mkdir(parents=True, exist_ok=True)
     mutation = Mutation(given.copy, drawn, given.out, given.again)
-    if pytest.main([*options, *(f"tests/{name}" for name in TESTS)], plugins=[mutation]):
+    if pytest.main([*options, *(f"tests/{name}" for name in given.tests)], plugins=[mutation]):
         raise SystemExit(1)
     ran = [mutation.rows[mutant.id] for mutant in drawn if mutant.id in mutation.rows]
     count = Counter(row["status"] for row in ran)
     seen = 100 * (1 - count["survived"] / max(1, len(ran)))
-    print(f"{len(every)} mutants in {len(CORE)} files, {len(drawn)} drawn with seed {given.seed}")
+    print(
+        f"{len(every)} mutants in {len(given.files)} files, "
+        f"{len(drawn)} drawn with seed {given.seed}"
+    )
     print(f"{len(ran)} have run: {dict(count)}, {seen:.1f}% seen")
     for row in ran:
         if row["status"] == "survived":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,14 @@ def numbers(word):
     return found
 
 
+@cache
+def defined(file):
+    """The functions of a file of tests; its name, with a folder where there are two, is enough."""
+    [path] = HERE.rglob(file)
+    tree = ast.parse(path.read_text("utf-8"))
+    return {one.name for one in ast.walk(tree) if isinstance(one, ast.FunctionDef)}
+
+
 @pytest.mark.parametrize("row", ROWS, ids=[f"{row[0]}: {row[1][:30]}" for row in ROWS])
 def test_a_row_names_tests_that_are_there(row):
     _, _, told = row
@@ -37,9 +46,7 @@ def test_a_row_names_tests_that_are_there(row):
     assert named
     assert NAME.sub("", told).strip(", ") == ""
     for file, name in named:
-        [path] = HERE.rglob(file)
-        tree = ast.parse(path.read_text("utf-8"))
-        assert name in {one.name for one in ast.walk(tree) if isinstance(one, ast.FunctionDef)}
+        assert name in defined(file)
 
 
 def test_every_equation_table_and_figure_has_a_row():

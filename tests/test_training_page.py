@@ -39,7 +39,8 @@ def test_the_adversary_of_restricted_imagenet_aims_at_the_representation(
     line = line.replace("IMAGENET", str(imagenet)).replace("runs", str(tmp_path / "runs"))
     program, *words = shlex.split(line)
     assert [program, *words[:2]] == ["python", "-m", "robustness.main"]
-    small = {"arch": "resnet18", "epochs": 1, "batch-size": 3, "attack-steps": 1, "workers": 0}
+    small = {"arch": "resnet18", "epochs": 1, "batch-size": 9, "attack-steps": 1, "workers": 0}
+    small |= {"image-sizes": "[(0, 32)]"}
     for name, value in small.items():
         words += [f"--{name}", str(value)]
     attacks = []
@@ -54,11 +55,11 @@ def test_the_adversary_of_restricted_imagenet_aims_at_the_representation(
     with pytest.raises(SystemExit) as ended:
         run(words[2:])
     assert not ended.value.code
-    assert len(attacks) == 3
-    for objective, target, eps, moved in attacks:
+    assert len(attacks) == 2  # a batch of training, and one of evaluation at the full size
+    for (objective, target, eps, moved), size in zip(attacks, (32, 224), strict=True):
         assert objective.name == "representation_matching"
-        assert target.shape == (3, 512)  # representations, not labels
-        assert eps == 3
-        assert 0 < float(moved.flatten(1).norm(dim=1).max()) <= 3 + 1e-3
+        assert target.shape == (9, 512)  # representations, not labels
+        assert eps == pytest.approx(3 * size / 224)
+        assert 0 < float(moved.flatten(1).norm(dim=1).max()) <= eps + 1e-3
     saved = torch.load(tmp_path / "runs/matching/checkpoint.pt.latest", weights_only=True)
     assert saved["epoch"] == 1

@@ -23,6 +23,7 @@ from ...datasets.samples import (
     validation_set,
 )
 from ...datasets.targets import held_out_samples, left_out, target_samples
+from ...datasets.wordnet import named, wordnet_ids
 from ...models.representation import representation, shuffled_coordinates
 from ...results.accuracies import Attack
 from ...results.synthesis import Synthesis
@@ -304,5 +305,10 @@ class Study:
         return {"selected": (first, why), "random": ((able or order)[0], "random")}
 
     def predicted(self, model: AttackerModel, images: Tensor) -> list[str]:
-        """The class that the model gives each image."""
-        return self.names(predicted_labels(model, images))
+        """The class that the model gives each image; a GoogLeNet may know others than the data."""
+        labels = predicted_labels(model, images)
+        known = getattr(model, "card", {}).get("classes", self.data_set.num_classes)
+        if known == self.data_set.num_classes:
+            return self.names(labels)
+        folders = wordnet_ids() if known == len(wordnet_ids()) else [*map(str, range(known))]
+        return [named(folders)[label] for label in labels.tolist()]

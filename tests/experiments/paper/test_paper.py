@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import shutil
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 import torch
 from PIL import Image
+from robustness.attacker import AttackerModel
 from robustness.datasets import DATASETS
 
 import robust_reps_ext as rr
+from robust_reps_ext.datasets.critters.networks import CrittersResNet
+from robust_reps_ext.datasets.wordnet import named, wordnet_ids
 from robust_reps_ext.experiments.paper import run_paper
+from robust_reps_ext.experiments.paper.study import SCALES
 from robust_reps_ext.experiments.paper.units import ORDER, UNITS
 from robust_reps_ext.results.reader import read_results
 from robust_reps_ext.results.units import finished_units
@@ -209,6 +214,25 @@ def test_figures_9_and_10_have_the_coordinates_of_the_paper(interrupted):
         ["no regulariser", "jitter, rotation, scale, Fourier"],
         ["no regulariser", "jitter, rotation"],
     ]
+
+
+def test_the_network_of_figure_9_may_know_other_classes(command, tmp_path, monkeypatch):
+    imagenet = AttackerModel(CrittersResNet(1000), DATASETS["imagenet"](""))
+    state = {f"module.{name}": value for name, value in imagenet.state_dict().items()}
+    torch.save({"model": state, "arch": "critters_resnet"}, tmp_path / "net.pt")
+    monkeypatch.setitem(SCALES, "quick", replace(SCALES["quick"], feature_iterations=1))
+    chosen = [unit for unit in UNITS if unit.id == "fig9"]
+    monkeypatch.setattr("robust_reps_ext.experiments.paper.UNITS", chosen)
+    status, _, told = command(
+        "paper", "--robust", "critters-robust", "--standard", "critters-standard",
+        "--googlenet", tmp_path / "net.pt", "--dataset", "critters_fine", "--quick",
+        "--out", tmp_path / "out",
+    )  # fmt: skip
+    assert status == 0, told
+    [unit] = finished_units(tmp_path / "out", ["fig9"])
+    _, ninth, tenth = unit.manifest["metadata"]["panels"]
+    assert {one for row in ninth["rows"] for one in row["predicted"]} <= {*named(wordnet_ids())}
+    assert all(", " in one for row in tenth["rows"] for one in row["predicted"])
 
 
 def test_one_coordinate_is_added_to_all_images(interrupted, pair):

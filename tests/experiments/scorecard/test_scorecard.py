@@ -87,6 +87,17 @@ class TestStatistics:
         found = compare(np.full((3, 4), ours), np.zeros((3, 4)), larger=larger)
         assert found.verdict == verdict
 
+    def test_the_difference_is_that_of_the_means_and_larger_is_better(self):
+        found = compare(np.full((3, 4), 3.0), np.full((3, 4), 1.0))
+        assert (found.robust.value, found.standard.value, found.difference.value) == (3, 1, 2)
+        assert found.verdict == "separates"
+
+    def test_the_seed_draws_and_is_0(self):
+        values = np.random.default_rng(3).normal(size=(3, 20))
+        found = compare(values, values)
+        assert found == compare(values, values, seed=0)
+        assert found != compare(values, values, seed=1)
+
     @pytest.mark.parametrize(
         "values", [np.ones((3, 5)), np.ones(4), np.ones((0, 4)), np.full((3, 4), np.nan)]
     )
