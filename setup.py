@@ -122,6 +122,7 @@ setup(
         "typing_extensions>=4.12",
     ],
     extras_require={
+        "metrics": ["torchmetrics>=1.4"],
         "photographs": ["scikit-image>=0.22"],
         "timm": ["timm>=1.0.11"],
         "test": [
@@ -139,6 +140,7 @@ setup(
             "scikit-image>=0.22",
             "setuptools>=77",
             "timm>=1.0.11",
+            "torchmetrics>=1.4",
             "webdataset>=0.2.100",
         ],
     },

@@ -7,6 +7,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from ..runtime.errors import InputError
+from . import console
 from .common import SHOWN, Experiment, numbers, tell
 from .options import DATA, composed, option
 
@@ -68,6 +69,7 @@ def invert(
     """
     from ..datasets.targets import target_samples
     from ..experiments.inversion import invert as invert_images
+    from ..experiments.resemblance import resembling
     from ..results.figures import panel_figure
     from ..results.layouts import inversions
 
@@ -93,11 +95,17 @@ def invert(
         about = {"labels": [row["label"] for row in rows[:SHOWN]], "start": start.value}
         shown = inversions({"result": found[:SHOWN]}, about)
         picture = store.add_figure("inversion", panel_figure(shown, channels=common.channels))
+        alike = resembling(found)
+        if alike is not None:
+            alike.to_frame().to_csv(store.path / "resemblance.csv", index=False)
     tell(
         ("image", "label", "distance"),
         ((row["index"], row["label"], row["objective"]) for row in rows),
         [store.path, *store.tensors()[:1], picture],
     )
+    if alike is not None:
+        titles = ("looks like its target", "mean", "by chance", "a JPEG copy")
+        console.show_table(titles, alike.rows())
 
 
 @composed(defaults={"n": 4})
