@@ -123,6 +123,7 @@ setup(
     ],
     extras_require={
         "hf": ["datasets>=3.0"],
+        "metrics": ["torchmetrics>=1.4"],
         "photographs": ["scikit-image>=0.22"],
         "timm": ["timm>=1.0.11"],
         "test": [
@@ -140,6 +141,7 @@ setup(
             "scikit-image>=0.22",
             "setuptools>=77",
             "timm>=1.0.11",
+            "torchmetrics>=1.4",
             "webdataset>=0.2.100",
         ],
     },

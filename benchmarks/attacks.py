@@ -25,7 +25,7 @@ from robust_reps_ext.datasets import critters
 from robust_reps_ext.experiments.attacks import attacked_network, check_attack
 
 OF_AUTOATTACK = ("apgd-ce", "apgd-t")
-RADII = {"critters-robust": {"2": 4.0, "inf": 0.06}, "critters-standard": {"2": 0.6, "inf": 0.01}}
+RADII = {"critters-robust": {"2": 5.0, "inf": 0.08}, "critters-standard": {"2": 0.8, "inf": 0.01}}
 NORMS = {"2": "L2", "inf": "Linf"}
 
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from .experiments.inversion import invert as invert
     from .experiments.metamers import Metamers as Metamers
     from .experiments.metamers import metamers as metamers
+    from .experiments.resemblance import Resemblance as Resemblance
+    from .experiments.resemblance import resemblance as resemblance
     from .experiments.robust_data import robustify as robustify
     from .experiments.scorecard import scorecard as scorecard
     from .experiments.visualization import visualize as visualize
@@ -45,6 +47,8 @@ _WHERE = {
     "Metamers": "experiments.metamers",
     "metamers": "experiments.metamers",
     "most_activating": "experiments.activations",
+    "Resemblance": "experiments.resemblance",
+    "resemblance": "experiments.resemblance",
     "robustify": "experiments.robust_data",
     "scorecard": "experiments.scorecard",
     "visualize": "experiments.visualization",

@@ -7,6 +7,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from ..runtime.errors import InputError
+from . import console
 from .common import SHOWN, Experiment, numbers
 from .options import DATA, composed, option
 from .side_by_side import Made, Plan, side_by_side
@@ -91,6 +92,7 @@ def invert(common: Inversion) -> None:
       --targets photographs --n 3 --out out
     """
     from ..experiments.inversion import invert as invert_images
+    from ..experiments.resemblance import resembling
     from ..results.figures import panel_figure
     from ..results.layouts import inversions
 
@@ -117,10 +119,19 @@ def invert(common: Inversion) -> None:
         about = {"labels": [row["label"] for row in rows], "start": start.value}
         shown = inversions(found.runs(lambda one: one.run[:SHOWN]), about)
         found.add("inversion", panel_figure(shown, channels=common.channels))
+        alike = {one.name: resembling(one.run) for one in found}
+        for one in found:
+            likeness = alike[one.name]
+            if likeness is not None:
+                likeness.to_frame().to_csv(one.store.path / "resemblance.csv", index=False)
     found.tell(
         ("image", "label", "distance"),
         lambda one: ((row["index"], row["label"], row["objective"]) for row in one.rows),
     )
+    for name, likeness in alike.items():
+        if likeness is not None:
+            titles = ("looks like its target", "mean", "by chance", "a JPEG copy")
+            console.show_table(titles, likeness.rows(), name if len(alike) > 1 else "")
 
 
 @composed(defaults={"n": 4})

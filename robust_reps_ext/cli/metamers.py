@@ -120,6 +120,7 @@ def metamers(
                 store.add_figure(f"null{end}", one.null_figure()),
             ]
             one.to_frame().to_csv(store.path / f"metamers{end}.csv", index=False)
+            one.resemblance_frame().to_csv(store.path / f"resemblance{end}.csv", index=False)
             if others:
                 told = recognition(one, others, batch_size=common.images_at_once)
                 told.to_frame().to_csv(store.path / f"recognition{end}.csv", index=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+import pandas
 import pytest
 from robustness.datasets import DATASETS
 
@@ -41,6 +42,9 @@ def test_a_pair_stands_side_by_side_on_the_page(command, tmp_path, monkeypatch):
         for layer, histograms in zip(made.layers, one["null"], strict=True):
             finite = made.null.of(layer).isfinite().sum(0).tolist()
             assert [sum(histogram["counts"]) for histogram in histograms] == finite
+        looks = pandas.read_csv(store / f"resemblance{'' if role == 'robust' else '-standard'}.csv")
+        assert looks["layer"].tolist() == [layer for layer in made.layers for _ in range(2)]
+        assert {"from afar", "from afar by chance", "from afar ceiling"} <= {*looks.columns}
     page = (out / "report" / "index.html").read_text()
     assert str(out / "report" / "index.html") in said
     assert page.count('aria-label="snr') == page.count('aria-label="pearson') == 2 * 2

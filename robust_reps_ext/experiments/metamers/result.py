@@ -13,6 +13,7 @@ from ...results.figures import Channels, Row, image_grid
 from ...results.plots import histogram_figure, shares_figure
 from ...results.result import Result
 from ...results.synthesis import Synthesis
+from ..resemblance import resembling
 from .likeness import MEASURES
 from .null import Null
 
@@ -168,6 +169,24 @@ class Metamers(Result):
             for k in range(len(self.wanted))
         ]
         return pandas.DataFrame(rows)
+
+    def resemblance_frame(self) -> pandas.DataFrame:
+        """A row for each layer and image: how much the metamer looks like its target.
+
+        See `robust_reps_ext.resemblance`; without rows where there are no two images.
+        """
+        import pandas
+
+        n = len(self.wanted)
+        found = [resembling(self.synthesis[i * n : (i + 1) * n]) for i in range(len(self.layers))]
+        return pandas.concat(
+            [
+                one.to_frame().assign(layer=layer)
+                for layer, one in zip(self.layers, found, strict=True)
+                if one is not None
+            ]
+            or [pandas.DataFrame()]
+        )
 
     def _told(self) -> tuple[str, str]:
         shares = ", ".join(f"{one.name} {one.correct}/{one.n}" for one in self.shares())
