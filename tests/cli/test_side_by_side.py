@@ -53,7 +53,7 @@ def rows(picture):
     """How many rows of images a picture has: stretches of lines that are not white."""
     with Image.open(picture) as image:
         grey = np.asarray(image.convert("L"))
-    tall = (grey < 250).mean(1) > 0.15
+    tall = (grey < 250).mean(1) > 0.5
     return int((tall[1:] & ~tall[:-1]).sum())
 
 
