@@ -86,11 +86,15 @@ def loader(images):
 
 
 RUNS = {
-    "invert": lambda m, x, n: rr.invert(m, x, iterations=n),
-    "invert in bfloat16": lambda m, x, n: rr.invert(m, x, iterations=n, precision="bfloat16"),
+    "invert": lambda m, x, n: rr.invert(m, x, iterations=n, schedule="paper"),
+    "invert in bfloat16": lambda m, x, n: rr.invert(
+        m, x, iterations=n, schedule="paper", precision="bfloat16"
+    ),
     "invert by cosine": lambda m, x, n: rr.invert(m, x, iterations=n, schedule="cosine-momentum"),
     "invert by lbfgs": lambda m, x, n: rr.invert(m, x, iterations=n, schedule="lbfgs"),
-    "invert while telling": lambda m, x, n: rr.invert(m, x, iterations=n, progress=lambda *_: None),
+    "invert while telling": lambda m, x, n: rr.invert(
+        m, x, iterations=n, schedule="paper", progress=lambda *_: None
+    ),
     "patience": by_patience,
     "visualize": lambda m, x, n: rr.visualize(m, coordinates=[0, 3], seeds=x, iterations=n),
     "visualize what is moved": lambda m, x, n: rr.visualize(

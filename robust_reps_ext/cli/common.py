@@ -71,7 +71,8 @@ class Experiment(RunOptions, FigureOptions, PgdOptions, ImagesOptions, DataOptio
         """Count the images, and find out which data a bundled model was trained on."""
         if self.name and len(self.name) != len(self.model):
             raise InputError(
-                f"--name: {len(self.name)} for {len(self.model)} networks: give one for each"
+                f"--name is given {len(self.name)} times and --model {len(self.model)}: give a "
+                "name for each network"
             )
         from ..datasets.samples import DRAWN
 

@@ -108,7 +108,7 @@ def test_invert(command, checkpoint, few_critters, tmp_path):
         assert str(store / file) in out
     for distance in result.objective.tolist():
         assert f"{distance:.3f}" in out
-    assert "4/4" in err
+    assert "Inverting: 4/4 steps in " in err
 
     model = rr.load_model(checkpoint, dataset="critters")
     samples = validation_samples(open_data_set("critters", few_critters), 3, seed=5)

@@ -53,7 +53,7 @@ def rows(picture):
     """How many rows of images a picture has: stretches of lines that are not white."""
     with Image.open(picture) as image:
         grey = np.asarray(image.convert("L"))
-    tall = (grey < 250).mean(1) > 0.15
+    tall = (grey < 250).mean(1) > 0.5
     return int((tall[1:] & ~tall[:-1]).sum())
 
 
@@ -106,7 +106,10 @@ def test_names_that_are_given(call, tmp_path):
     call("invert", "--iterations", 1, "--name", "eps 3", "--name", "eps 0")
     assert names(tmp_path)[0] == "invert-eps-0-noise-n2"
     status, _, err = call("invert", "--name", "a")
-    assert (status, err) == (2, "error: --name: 1 for 2 networks: give one for each\n")
+    assert (status, err) == (
+        2,
+        "error: --name is given 1 times and --model 2: give a name for each network\n",
+    )
 
 
 def test_only_a_collision_is_refused_and_says_what_differs(call, two, tmp_path):

@@ -12,6 +12,7 @@ from torch import nn
 import robust_reps_ext as rr
 from robust_reps_ext.datasets.critters.networks import critters_resnet
 from robust_reps_ext.results.accuracies import added_up
+from robust_reps_ext.runtime.errors import InputError
 
 
 @pytest.fixture
@@ -86,7 +87,7 @@ def test_the_ends_of_an_interpolation_are_the_images_themselves(network, precisi
 def test_a_step_size_that_is_not_given_is_a_tenth_of_the_radius(pixels, images):
     for given in ({}, {"step_size": None}):
         curve = rr.invert_within(
-            pixels, images, images.flip(0), radii=(0.05,), iterations=1, **given
+            pixels, images, images.flip(0), radii=(0.05,), schedule="paper", iterations=1, **given
         )
         moved = (curve.images[0] - images.flip(0)).flatten(1).norm(dim=1)
         torch.testing.assert_close(moved[[0, 2]], torch.full((2,), 0.005), atol=1e-5, rtol=0)
@@ -141,15 +142,14 @@ def test_a_transform_sees_every_step_and_repeats_under_a_seed(network):
 
 
 def test_a_feature_is_added_until_it_leads_and_no_further(pixels, images):
-    full = rr.add_feature(
-        pixels, images, 4, iterations=60, step_size=0.02, early_stop=False
-    )  # fmt: skip
+    steps = {"schedule": "paper", "iterations": 60, "step_size": 0.02}
+    full = rr.add_feature(pixels, images, 4, early_stop=False, **steps)
     torch.testing.assert_close(full.objective, torch.ones(3))
-    added = rr.add_feature(pixels, images, coordinate=4, iterations=60, step_size=0.02)
+    added = rr.add_feature(pixels, images, coordinate=4, **steps)
     largest_other = images.flatten(1)[:, [j for j in range(12) if j != 4]].amax(1)
     assert (added.objective > largest_other).all()
     assert (added.objective <= torch.maximum(largest_other + 0.021, images.flatten(1)[:, 4])).all()
-    each = rr.add_feature(pixels, images, [0, 1, 2], iterations=60, step_size=0.02)
+    each = rr.add_feature(pixels, images, [0, 1, 2], **steps)
     latent = rr.representation(pixels, each.images)
     assert latent.argmax(1).tolist() == [0, 1, 2]
 

@@ -35,7 +35,8 @@ def targets():
 @pytest.mark.parametrize("start", ["noise", "grey", "images"])
 def test_the_inverse_of_the_identity_is_the_target(identity, targets, start):
     begin = targets.flip(0) if start == "images" else start
-    result = rr.invert(identity, targets, start=begin, step_size=0.02, iterations=400)
+    steps = {"schedule": "paper", "step_size": 0.02, "iterations": 400}
+    result = rr.invert(identity, targets, start=begin, **steps)
     error = (result.images - targets).flatten(1).norm(dim=1)
     if start == "images":
         assert error[1] == 0  # it started at its own target
@@ -72,7 +73,7 @@ def test_objective_is_the_relative_distance_of_the_images_returned(model, target
 
 
 def test_the_papers_numbers_scale_with_the_number_of_pixels(model):
-    small = rr.invert(model, torch.rand(1, 3, 56, 56), iterations=1)
+    small = rr.invert(model, torch.rand(1, 3, 56, 56), schedule="paper", iterations=1)
     assert small.settings["eps"] == pytest.approx(250)
     assert small.settings["step_size"] == pytest.approx(0.25)
     paper = Settings.paper(torch.empty(1, 3, 224, 224), {})

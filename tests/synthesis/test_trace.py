@@ -41,7 +41,7 @@ def test_frames_are_dense_at_first_and_hold_both_ends(frames, iterations):
 
 
 def test_frames_are_the_iterates_of_shorter_runs(model, targets):
-    options = {"step_size": 0.1, "seed": 1, "batch_size": 2}
+    options = {"schedule": "paper", "step_size": 0.1, "seed": 1, "batch_size": 2}
     result = rr.invert(model, targets, iterations=9, frames=4, **options)
     assert result.frames.shape == (4, *targets.shape)
     assert result.frames.dtype == torch.uint8

@@ -149,7 +149,7 @@ def test_files_of_a_unit(interrupted, pair):
         assert (unit.path / f"{name}.pdf").read_bytes().startswith(b"%PDF")
         assert (unit.path / "fig5.png").exists() is (name == "fig4")
     inversion = rr.Synthesis.load(units[0].path / "robust.safetensors")
-    again = rr.invert(pair[0], inversion.target_images, iterations=2)
+    again = rr.invert(pair[0], inversion.target_images, schedule="paper", iterations=2)
     assert torch.equal(inversion.images, again.images)
     assert len(inversion) == 4
     assert {one.metadata["experiment"] for one in read_results(out)} == {u.id for u in UNITS}

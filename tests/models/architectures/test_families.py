@@ -53,9 +53,10 @@ def try_family(name):
     if isinstance(model.model, RepresentationModel):
         assert (model.model.site(x).relu is not None) is relu
 
-    inverted = rr.invert(model, x, iterations=4, step_size=0.3)
+    steps = {"schedule": "paper", "iterations": 4, "step_size": 0.3}
+    inverted = rr.invert(model, x, **steps)
     assert inverted.objective[0] < 0.95 * inverted.trace[0, 0]
-    raised = rr.visualize(model, coordinates=[3], seeds=x, iterations=4, step_size=0.3).synthesis
+    raised = rr.visualize(model, coordinates=[3], seeds=x, **steps).synthesis
     assert raised.objective[0] > raised.trace[0, 0]
 
     assert set(network.state_dict()) == names

@@ -215,7 +215,8 @@ def without_copies(monkeypatch):
 @pytest.mark.parametrize("layer", [None, "body.5", "body.5:mean"])
 def test_inversions_on_the_copy_have_the_same_iterates(small, layer, monkeypatch):
     targets = torch.rand(3, 3, 32, 32)
-    options = {"iterations": 6, "step_size": 0.1, "layer": layer, "frames": 7, "batch_size": 2}
+    options = {"schedule": "paper", "iterations": 6, "step_size": 0.1, "batch_size": 2}
+    options |= {"layer": layer, "frames": 7}
     ours = rr.invert(small, targets, **options)
     without_copies(monkeypatch)
     plain = rr.invert(small, targets, **options)
