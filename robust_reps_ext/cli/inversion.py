@@ -210,7 +210,8 @@ def curve(
         labels = [rows[i]["target"] for i in order[:pairs].tolist()]
         shown = radii_of({"": found.synthesis[chosen]}, found.radii.tolist(), labels)
         store.add_figure("images", panel_figure(shown, channels=common.channels))
-        pictures = [store.add_figure(f"curve.{kind}", plot) for kind in ("png", "svg")]
+        kinds = store.printing.kinds(("png", "svg"))
+        pictures = [store.add_figure(f"curve.{kind}", plot) for kind in kinds]
     columns = {"radius": found.radii, "mean distance": line.y, "from": line.low, "to": line.high}
     known = {name: one.tolist() for name, one in columns.items() if one is not None}
     tell([*known], zip(*known.values(), strict=True), [store.path, *pictures])

@@ -16,6 +16,7 @@ from typer.models import OptionInfo
 
 from .data_options import DataOptions, ImagesOptions
 from .flags import folder, option
+from .print_options import PrintOptions
 
 if TYPE_CHECKING:
     from robustness.attacker import AttackerModel
@@ -183,7 +184,7 @@ class FigureOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunOptions:
+class RunOptions(PrintOptions):
     """Where results go, and what is drawn at random."""
 
     out: Annotated[Path, option("Folder of the results.", "DIR", callback=folder)]
@@ -202,13 +203,15 @@ class RunOptions:
         """Go on with an experiment on the disk, or begin it."""
         from ..results.store import ExperimentStore
 
-        return ExperimentStore.resume(
+        store = ExperimentStore.resume(
             self.out,
             experiment=experiment,
             settings=settings,
             provenance=provenance,
             overwrite=self.overwrite,
         )
+        store.printing = self.printing
+        return store
 
 
 def _hints(group: type, panel: str) -> dict[str, Any]:

@@ -26,7 +26,7 @@ class Start(str, Enum):
         "iterations": "Steps; default: 1000; auto: until the objective stops changing.",
     },
     # An image that cannot be read stops the run, or shards would differ; no snapshots are written.
-    without=("on_bad_image", "save_interval", "images"),
+    without=("on_bad_image", "save_interval", "images", "figure_format", "width", "dpi"),
     required=("dataset",),
 )
 def robustify(
