@@ -88,10 +88,8 @@ class Activations(Result):
         rows = []
         for i, coordinate in enumerate(self.coordinates.tolist()):
             values = {"most": self.most.value[i].tolist(), "least": self.least.value[i].tolist()}
-            told = [
-                (end, two_digits(one, zeros=True)) for end, some in values.items() for one in some
-            ]
-            captions = [f"{end}: {value}" for end, value in told]
+            told = [(end, one) for end, some in values.items() for one in some]
+            captions = [f"{end}: {two_digits(one, zeros=True)}" for end, one in told]
             images = torch.cat([self.most.images[i], self.least.images[i]])
             rows.append(Row(images, f"coordinate {coordinate}", captions))
         return image_grid(rows, columns=len(rows[0].images), channels=channels)

@@ -238,6 +238,7 @@ def features(
                     torch.cat([start[None], synthesis.images[chosen]]),
                     captions=["" if seeds is None else seeds[s], *(under[j] for j in chosen)],
                     heads=None if rows else ["seed", *(str(coordinates[i]) for i in part)],
+                    below="" if rows else "value" if predicted is None else "class",
                     run=run,
                     positions=[-1, *chosen],
                 )
@@ -271,6 +272,7 @@ def extremes(
                 f"activation\n{coordinate}",
                 [_values(synthesis)[i], *(said for end in words for said in captions[end][part])],
                 heads=None if rows else heads,
+                below="" if rows else "value",
                 run=run,
                 positions=[i, *[-1] * (2 * k)],
             )
