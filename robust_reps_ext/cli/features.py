@@ -244,6 +244,7 @@ def activations(
     from ..experiments.sweeps import watched
     from ..experiments.visualization import visualize as visualize_coordinates
     from ..results.activations import to_rows
+    from ..results.captions import two_digits
     from ..results.figures import panel_figure
     from ..results.layouts import extremes
 
@@ -293,7 +294,7 @@ def activations(
         some = one.rows[:SHOWN]
         seen = {
             end: [
-                (images[positions.index(index)][0], f"{value:.3g}: {label}")
+                (images[positions.index(index)][0], f"{two_digits(value, zeros=True)}: {label}")
                 for row in some
                 for label, value, index in zip(
                     row[end], row[f"{end}_value"], row[f"{end}_index"], strict=True

@@ -268,7 +268,7 @@ def curve(
         )
         found.add("images", panel_figure(shown, channels=common.channels))
         plot = curve_figure(first.radii, list(lines.values()))
-        for kind in ("png", "svg"):
+        for kind in common.printing.kinds(("png", "svg")):
             found.add(f"curve.{kind}", plot)
     banded = next(iter(lines.values())).low is not None
     heads = ("radius", "mean distance", *(("from", "to") if banded else ()))

@@ -18,6 +18,7 @@ from ..runtime.errors import InputError
 from ..upstream.registry import is_folder
 from .data_options import DataOptions, ImagesOptions
 from .flags import folder, option
+from .print_options import PrintOptions
 
 if TYPE_CHECKING:
     from robustness.attacker import AttackerModel
@@ -219,7 +220,7 @@ class FigureOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunOptions:
+class RunOptions(PrintOptions):
     """Where results go, and what is drawn at random."""
 
     out: Annotated[Path, option("Folder of the results.", "DIR", callback=folder)]
@@ -242,7 +243,7 @@ class RunOptions:
         """Go on with an experiment on the disk, or begin it; of one network, in that folder."""
         from ..results.store import ExperimentStore
 
-        return ExperimentStore.resume(
+        store = ExperimentStore.resume(
             self.out,
             experiment=experiment,
             settings=settings,
@@ -250,6 +251,8 @@ class RunOptions:
             overwrite=self.overwrite,
             name=name,
         )
+        store.printing = self.printing
+        return store
 
 
 def _hints(group: type, panel: str) -> dict[str, Any]:

@@ -203,6 +203,7 @@ def _run(
             seed=run.seed,
             names=names,
             overwrite=run.overwrite,
+            printing=run.printing,
             watch=_watch(run.out, tell),
         )
         leave_to_first()

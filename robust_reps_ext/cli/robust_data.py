@@ -27,7 +27,16 @@ class Start(str, Enum):
         "iterations": "Steps; default: 1000; auto: until the objective stops changing.",
     },
     # An image that cannot be read stops the run, or shards would differ; no snapshots are written.
-    without=("on_bad_image", "save_interval", "images", "name", "paper"),
+    without=(
+        "on_bad_image",
+        "save_interval",
+        "images",
+        "name",
+        "paper",
+        "figure_format",
+        "width",
+        "dpi",
+    ),
     defaults={"schedule": Steps.paper},
     required=("dataset",),
 )

@@ -97,7 +97,7 @@ def scorecard(
             progress=progress,
         )
         leave_to_first()
-        found.save(run.out)
+        found.save(run.out, run.printing)
         page = write_report(run.out, ORDER)
     _show(found)
     tell_page(page, began)

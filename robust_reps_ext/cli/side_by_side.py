@@ -82,15 +82,18 @@ class SideBySide(Generic[One]):
 
     def add(self, name: str, figure: Figure) -> None:
         """Keep a picture of them all; a name may end in .pdf or .svg."""
-        from ..results.figures import save_figure
-
         if len(self.made) == 1:
             self.pictures.append(self.made[0].store.add_figure(name, figure))
             return
-        stem, dot, ending = name.partition(".")
-        path = self._out / f"{self._together}.{stem}.{ending if dot else 'png'}"
-        save_figure(figure, path)
-        self.pictures.append(path)
+        printing = self.made[0].common.printing
+        stem, _, ending = name.partition(".")
+        paths = [
+            self._out / f"{self._together}.{stem}.{kind}"
+            for kind in ([ending] if ending else printing.kinds(("png",)))
+        ]
+        for path in paths:
+            printing.write(figure, path)
+        self.pictures.append(paths[0])
 
     def tell(
         self, header: Sequence[str], rows: Callable[[Made[One]], Iterator[tuple[object, ...]]]

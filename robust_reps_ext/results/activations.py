@@ -80,6 +80,7 @@ class Activations(Result):
         InputError
             If the images were not kept.
         """
+        from .captions import two_digits
         from .figures import Row, image_grid
 
         if self.most.images.dim() != 5:
@@ -87,7 +88,8 @@ class Activations(Result):
         rows = []
         for i, coordinate in enumerate(self.coordinates.tolist()):
             values = {"most": self.most.value[i].tolist(), "least": self.least.value[i].tolist()}
-            captions = [f"{end}: {value:.3g}" for end, some in values.items() for value in some]
+            told = [(end, one) for end, some in values.items() for one in some]
+            captions = [f"{end}: {two_digits(one, zeros=True)}" for end, one in told]
             images = torch.cat([self.most.images[i], self.least.images[i]])
             rows.append(Row(images, f"coordinate {coordinate}", captions))
         return image_grid(rows, columns=len(rows[0].images), channels=channels)

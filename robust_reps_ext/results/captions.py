@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 
-__all__ = ["fitted", "lines_of", "width_of"]
+__all__ = ["fitted", "lines_of", "two_digits", "width_of"]
 
 
 @lru_cache(maxsize=4096)
@@ -39,6 +39,21 @@ def fitted(texts: Sequence[str], width: float, size: float) -> tuple[list[str], 
     ]
     longest = max((width_of(text, size) for text in broken), default=0.0)
     return broken, size * min(1.0, width / longest) if longest else size
+
+
+def two_digits(value: float, *, zeros: bool = False) -> str:
+    """A number to two significant digits, as one reads it; with `zeros`, also where they are 0.
+
+    Examples
+    --------
+    >>> [two_digits(value) for value in (0.01234, 2.0, 36.57, 1234.5)]
+    ['0.012', '2', '37', '1200']
+    >>> two_digits(0.1, zeros=True)
+    '0.10'
+    """
+    rounded = float(f"{value:.2g}")
+    padded = zeros and 1e-4 <= abs(rounded) < 10
+    return f"{rounded:{'#.2g' if padded else 'g'}}".replace("-", "−")
 
 
 def _broken(line: str, width: float, size: float) -> list[str]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ import numpy as np
 
 from ..runtime.errors import InputError
 from ..runtime.files import writing
-from .sheets import IMAGE_HEIGHT, LINE_HEIGHT, Block, Line, Sheet
+from .sheets import LINE_HEIGHT, Block, Line, Sheet, fitting
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -50,6 +51,8 @@ class Row:
     captions, heads
         One text under and one above each image, (N,); default none. They are broken between words
         where they are wider than an image.
+    below
+        What the captions are, such as ``"distance"``; stands under the label.
     run, positions
         Which synthesis made the images, and which of its images each is (-1: none of them); default
         none, and the first N.
@@ -59,6 +62,7 @@ class Row:
     label: str = ""
     captions: Sequence[str] | None = None
     heads: Sequence[str] | None = None
+    below: str = ""
     run: str = ""
     positions: Sequence[int] | None = None
 
@@ -144,14 +148,26 @@ def panel_figure(
     >>> [text.get_text() for text in figure.texts]
     ['robust', 'standard']
     """
-    from matplotlib.figure import Figure
-
     if not panels:
         raise InputError("there is nothing to show: give at least one panel")
-    sheet = Sheet([_block(panel, columns, channels) for panel in panels])
+
+    def blocks(columns: int) -> list[Block]:
+        return [_block(panel, columns, channels) for panel in panels]
+
+    return _drawn(blocks, columns)
+
+
+def _drawn(
+    blocks: Callable[[int], Sequence[Block]], columns: int, width: float | None = None
+) -> Figure:
+    """A figure of blocks, so many inches wide; it can be drawn anew as wide as is asked for."""
+    from matplotlib.figure import Figure
+
+    sheet = Sheet(blocks(columns)) if width is None else fitting(blocks, columns, width)
     figure = Figure(figsize=(sheet.width, sheet.height), dpi=sheet.dpi, facecolor="white")
+    vars(figure)["at_width"] = partial(_drawn, blocks, columns)
     for box, image in sheet.images:
-        _draw(figure, image, box, sheet.dpi * IMAGE_HEIGHT / image.shape[0])
+        _draw(figure, image, box, sheet.dpi * sheet.image_height / image.shape[0])
     for text in sheet.texts:
         # parse_math: a dollar sign in a file's name is a dollar sign.
         figure.text(
@@ -173,7 +189,8 @@ def _block(panel: Panel, columns: int, channels: Channels | None) -> Block:
     lines = []
     for row in panel.rows:
         images, left_out = _checked(row, channels)
-        label = "\n".join(part for part in (row.label, left_out) if part)
+        below = row.below and f"below: {row.below}"
+        label = "\n".join(part for part in (row.label, below, left_out) if part)
         lines.append(Line(images, label, row.captions, row.heads))
     counts = {len(line.images) for line in lines}
     if len(counts) != 1 or counts == {0}:
@@ -194,10 +211,11 @@ def png(figure: Figure) -> bytes:
     return drawn.getvalue()
 
 
-def save_figure(figure: Figure, path: str | os.PathLike[str]) -> Path:
+def save_figure(figure: Figure, path: str | os.PathLike[str], *, dpi: float | None = None) -> Path:
     """Write a figure as PNG, PDF or SVG, whole or not at all.
 
-    Equal figures give equal bytes: the file holds no date and no version.
+    Equal figures give equal bytes: the file holds no date and no version. `dpi` are the dots per
+    inch of pixels; default: the figure's own.
 
     Raises
     ------
@@ -218,7 +236,7 @@ def save_figure(figure: Figure, path: str | os.PathLike[str]) -> Path:
     drawn = io.BytesIO()
     # Text stays text in a PDF; the names inside an SVG do not change from run to run.
     with matplotlib.rc_context({"pdf.fonttype": 42, "svg.hashsalt": "robust_reps_ext"}):
-        figure.savefig(drawn, format=kind, dpi=figure.dpi, metadata=undated[kind])
+        figure.savefig(drawn, format=kind, dpi=dpi or figure.dpi, metadata=undated[kind])
     with writing(path, "choose another place") as file:
         file.write(drawn.getbuffer())
     return path

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .captions import two_digits
 from .figures import Panel, Row
 from .synthesis import Synthesis
 
@@ -127,6 +128,7 @@ def inversions(runs: Runs, metadata: Metadata) -> list[Panel]:
                     synthesis.images[part],
                     label,
                     captions[part],
+                    below="" if run in metadata.get("captions", {}) else "distance",
                     run=run,
                     positions=range(begin, begin + count),
                 )
@@ -166,7 +168,7 @@ def pairs(
     """Fig. 2: for each pair where the search began, x1' and x2."""
     rows = [
         Row(synthesis.start, "start x1", sources),
-        Row(synthesis.images, "x1'", _values(synthesis), run=run),
+        Row(synthesis.images, "x1'", _values(synthesis), below="distance", run=run),
     ]
     if synthesis.target_images is not None:
         rows.append(Row(synthesis.target_images, "x2", labels))
@@ -185,7 +187,8 @@ def radii(
     """
     places = range(len(lengths)) if shown is None else shown
     n = len(labels)
-    heads = ["source", *(f"constraint = {lengths[place]:.3g}" for place in places), "target"]
+    between = [f"constraint = {two_digits(lengths[place])}" for place in places]
+    heads = ["source", *between, "target"]
     found = []
     for run, synthesis in runs.items():
         values = _values(synthesis)
@@ -199,6 +202,7 @@ def radii(
                     torch.stack(images),
                     captions=["", *(values[j] for j in chosen), labels[i]],
                     heads=None if rows else heads,
+                    below="" if rows else "distance",
                     run=run,
                     positions=[-1, *chosen, -1],
                 )
@@ -225,7 +229,7 @@ def interpolations(
         for run, synthesis in runs.items():
             values = _values(synthesis)
             shown, said = synthesis.images[chosen], [values[k] for k in chosen]
-            rows.append(Row(shown, run, said, run=run, positions=chosen))
+            rows.append(Row(shown, run, said, below="distance", run=run, positions=chosen))
         found.append(Panel(rows, f"{one} → {other}"))
     return found
 
@@ -256,6 +260,7 @@ def features(
                     torch.cat([start[None], synthesis.images[chosen]]),
                     captions=["" if seeds is None else seeds[s], *(under[j] for j in chosen)],
                     heads=None if rows else ["seed", *(str(coordinates[i]) for i in part)],
+                    below="" if rows else "value" if predicted is None else "class",
                     run=run,
                     positions=[-1, *chosen],
                 )
@@ -289,6 +294,7 @@ def extremes(
                 f"activation\n{coordinate}",
                 [_values(synthesis)[i], *(said for end in words for said in captions[end][part])],
                 heads=None if rows else heads,
+                below="" if rows else "value",
                 run=run,
                 positions=[i, *[-1] * (2 * k)],
             )
@@ -335,11 +341,11 @@ def regularized(runs: Runs, described: Sequence[Mapping[str, Any]]) -> list[Pane
 
 def _valued(metadata: Metadata, picture: str) -> list[str]:
     both = zip(metadata["values"][picture], metadata["labels"][picture], strict=True)
-    return [f"{value:.2f}: {label}" for value, label in both]
+    return [f"{two_digits(value, zeros=True)}: {label}" for value, label in both]
 
 
 def _values(synthesis: Synthesis) -> list[str]:
-    return [f"{value:.2f}" for value in synthesis.objective.tolist()]
+    return [two_digits(value, zeros=True) for value in synthesis.objective.tolist()]
 
 
 def _evenly(count: int, most: int) -> Iterator[range]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,8 +25,12 @@ __all__ = [
     "shares_figure",
 ]
 
-# Told apart by every common kind of sight (Okabe and Ito).
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+ROLES = {"robust": "#0b6e62", "standard": "#b24a1e", "vgg": "#4a57a8"}
+"""The colours of the page, in print."""
+
+# Those, and three more of Okabe and Ito; with a mark each, told apart without colours.
+COLORS = (*ROLES.values(), "#CC79A7", "#E69F00", "#56B4E9")
+MARKS = ("o", "s", "^", "D", "v", "P")
 BAR_HEIGHT = 0.8
 
 
@@ -156,16 +161,18 @@ def _banded(radii: Any, lines: Sequence[Line]) -> tuple[Figure, Any]:
     """Lines with their bands against radii; the legend names them."""
     from matplotlib.ticker import FixedLocator, NullLocator
 
+    from .ticks import apart
+
     x = np.asarray(radii, dtype=float)
     figure, axes = _empty(width=4.6, height=3.2)
-    for line, color in _colored(lines, len(x)):
+    for (line, color), mark in zip(_colored(lines, len(x)), cycle(MARKS), strict=False):
         if line.low is not None:
             low, high = np.asarray(line.low), np.asarray(line.high)
             axes.fill_between(x, low, high, color=color, alpha=0.2, linewidth=0)
         axes.plot(
             x,
             np.asarray(line.y),
-            "o-",
+            f"{mark}-",
             color=color,
             markersize=3.5,
             linewidth=1.6,
@@ -174,7 +181,7 @@ def _banded(radii: Any, lines: Sequence[Line]) -> tuple[Figure, Any]:
     if (x > 0).any():
         axes.set_xscale("symlog", linthresh=x[x > 0].min())
     axes.xaxis.set_major_locator(FixedLocator(list(x)))
-    axes.xaxis.set_major_formatter("{x:.3g}")
+    axes.xaxis.set_major_formatter(apart())
     axes.xaxis.set_minor_locator(NullLocator())
     axes.grid(alpha=0.25, linewidth=0.6)
     _legend(axes, lines)
@@ -220,7 +227,7 @@ def accuracy_figure(names: Sequence[str], lines: Sequence[Line], attack: str = "
         )
     axes.set_xlim(0, 1)
     axes.xaxis.set_major_formatter(lambda share, _: f"{100 * share:.0f}%")
-    axes.set_xlabel(f"accuracy, 95% Wilson intervals{attack and f'; attack: {attack}'}")
+    axes.set_xlabel("accuracy, 95% Wilson intervals" + (attack and f"\nattack: {attack}"))
     axes.set_axisbelow(True)
     _legend(axes, lines, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)
     return figure
@@ -285,6 +292,9 @@ def histogram_figure(
     if not rows or not columns:
         raise InputError("there is nothing to plot: give at least one row and one column")
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    from .ticks import apart
 
     size = (2.4 * len(columns), 0.5 + 1.1 * len(rows))
     figure = Figure(figsize=size, dpi=160, facecolor="white", layout="constrained")
@@ -300,6 +310,8 @@ def histogram_figure(
             axes.spines[["top", "right", "left"]].set_visible(False)
             axes.set_yticks([])
             axes.tick_params(labelsize=6)
+            axes.xaxis.set_major_locator(MaxNLocator(4))
+            axes.xaxis.set_major_formatter(apart())
             if not i:
                 axes.set_title(columns[j], fontsize=7)
     return figure
@@ -353,4 +365,5 @@ def _colored(lines: Sequence[Line], n: int) -> list[tuple[Line, str]]:
                 f"line {line.label!r} has {len(line.y)} values, {len(low)} lower and "
                 f"{len(high)} upper ends: give {n} of each"
             )
-    return [(line, COLORS[i % len(COLORS)]) for i, line in enumerate(lines)]
+    rest = cycle([one for one in COLORS if one not in {ROLES.get(line.label) for line in lines}])
+    return [(line, ROLES.get(line.label) or next(rest)) for line in lines]

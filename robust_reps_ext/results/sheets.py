@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from .captions import fitted, lines_of, width_of
 
-__all__ = ["IMAGE_HEIGHT", "LINE_HEIGHT", "Block", "Line", "Sheet", "Text"]
+__all__ = ["IMAGE_HEIGHT", "LINE_HEIGHT", "Block", "Line", "Sheet", "Text", "fitting"]
 
 # In inches; the size of text is in points, of which an inch has 72.
 IMAGE_HEIGHT = 1.1
+# Of a figure whose width is given: smaller ones go on in blocks below, where they may.
+LEAST_HEIGHT = 0.5
 GAP = 0.045
 MARGIN = 0.08
 LABEL_GAP = 0.1
@@ -72,26 +74,36 @@ class Sheet:
     ----------
     width, height, dpi
         In inches, and dots for each.
+    image_height
+        In inches: `IMAGE_HEIGHT`, or less where all is to be no wider than `most_wide`.
     images
         Where each image stands, and the image, block by block and column by column.
     texts
         Everything that is written.
     """
 
-    def __init__(self, blocks: Sequence[Block]) -> None:
+    def __init__(self, blocks: Sequence[Block], most_wide: float | None = None) -> None:
         lines = [line for block in blocks for line in block.lines]
         largest = max(line.images.shape[1] for line in lines)
         times = max(1, round(FULL_SIZE / largest))
-        self.dpi = min(MOST_DOTS_PER_INCH, times * largest / IMAGE_HEIGHT)
         widest = max(line.images.shape[2] / line.images.shape[1] for line in lines)
-        self._cell = self._whole(IMAGE_HEIGHT * widest)
+        labels = max(width_of(line.label, LABEL_SIZE) for line in lines)
+        most = max(block.columns for block in blocks)
+        self.image_height, self._title = IMAGE_HEIGHT, TITLE_SIZE
+        if most_wide is not None:
+            room = most_wide - 2 * MARGIN - (labels + LABEL_GAP if labels else 0.0)
+            # Each cell and gap may be a dot wider than it is meant.
+            cell = room / most - GAP - 2 / MOST_DOTS_PER_INCH
+            self.image_height = min(IMAGE_HEIGHT, max(0.05, cell / widest))
+            title = max(width_of(block.title, TITLE_SIZE) for block in blocks)
+            self._title *= min(1.0, (most_wide - 3 * MARGIN) / title) if title else 1.0
+        self.dpi = min(MOST_DOTS_PER_INCH, times * largest / self.image_height)
+        self._cell = self._whole(self.image_height * widest)
         self._gap = self._whole(GAP)
         self._margin = self._whole(MARGIN)
-        labels = max(width_of(line.label, LABEL_SIZE) for line in lines)
         self._left = self._margin + (self._whole(labels + LABEL_GAP) if labels else 0.0)
-        most = max(block.columns for block in blocks)
         content = self._left + most * (self._cell + self._gap) - self._gap
-        titles = max(width_of(block.title, TITLE_SIZE) for block in blocks)
+        titles = max(width_of(block.title, self._title) for block in blocks)
         self.width = max(content, self._margin + self._whole(titles)) + self._margin
         self.images: list[tuple[Box, np.ndarray]] = []
         self.texts: list[Text] = []
@@ -106,8 +118,8 @@ class Sheet:
 
     def _place(self, block: Block) -> None:
         if block.title:
-            self._write(block.title, self._margin, TITLE_SIZE)
-            self._down += self._whole(TITLE_SIZE * LINE_HEIGHT * 1.25 / 72)
+            self._write(block.title, self._margin, self._title)
+            self._down += self._whole(self._title * LINE_HEIGHT * 1.25 / 72)
         count = len(block.lines[0].images)
         texts = [
             {
@@ -125,11 +137,13 @@ class Sheet:
             for column, index in enumerate(shown):
                 for line, written, top in zip(block.lines, texts, places, strict=True):
                     left = self._left + column * (self._cell + self._gap)
-                    self.images.append(((left, top, self._cell, IMAGE_HEIGHT), line.images[index]))
+                    self.images.append(
+                        ((left, top, self._cell, self.image_height), line.images[index])
+                    )
                     self._under_and_over(written, index, left, top)
             for line, top in zip(block.lines, places, strict=True):
                 if line.label:
-                    at = top + IMAGE_HEIGHT / 2
+                    at = top + self.image_height / 2
                     self.texts.append(
                         Text(self._left - LABEL_GAP, at, line.label, LABEL_SIZE, ha="right",
                              va="center")
@@ -142,13 +156,13 @@ class Sheet:
                 self._down += self._whole(_height(written["heads"][0]))
             yield self._down
             under = _height(written["captions"][0]) if "captions" in written else 0.0
-            self._down += self._whole(IMAGE_HEIGHT + under) + self._gap
+            self._down += self._whole(self.image_height + under) + self._gap
 
     def _under_and_over(self, written: Written, index: int, left: float, top: float) -> None:
         room = 0.25 * CAPTION_SIZE / 72
         for name, (words, size) in written.items():
             under = name == "captions"
-            at = top + IMAGE_HEIGHT + room if under else top - room
+            at = top + self.image_height + room if under else top - room
             self.texts.append(
                 Text(
                     left + self._cell / 2,
@@ -175,6 +189,27 @@ class Sheet:
 
     def _whole(self, inches: float) -> float:
         return math.ceil(inches * self.dpi - 1e-6) / self.dpi
+
+
+def fitting(blocks: Callable[[int], Sequence[Block]], columns: int, most_wide: float) -> Sheet:
+    """The blocks on a sheet that is no wider, with as many columns as leave images visible.
+
+    Parameters
+    ----------
+    blocks
+        From the number of columns of what wraps.
+    columns
+        The most.
+    most_wide
+        In inches.
+    """
+    best = Sheet(blocks(columns), most_wide)
+    for fewer in range(columns - 1, 0, -1):
+        if best.image_height >= LEAST_HEIGHT:
+            break
+        other = Sheet(blocks(fewer), most_wide)
+        best = other if other.image_height > best.image_height else best
+    return best
 
 
 def _height(texts: Sequence[str]) -> float:

@@ -14,9 +14,9 @@ from uuid import uuid4
 from ..runtime.errors import InputError
 from ..runtime.files import missing_folders, remove_empty
 from .cox_export import bring_up_to_date
-from .figures import save_figure
 from .folder import WorkFolder, digest_of, remove
 from .parts import Part, begun, shared_parts, snapshot_of
+from .printing import Printing
 from .records import (
     METADATA,
     RESULTS,
@@ -37,8 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ExperimentStore", "Part", "trusting"]
 
-# The cox store is written anew no more often than in 1/20 of the time.
-SHARE = 20
+SHARE = 20  # the cox store is written anew no more often than in 1/20 of the time
 
 
 class ExperimentStore:
@@ -66,6 +65,8 @@ class ExperimentStore:
         The directory of the experiment.
     id
         Its name.
+    printing
+        How its pictures are written.
 
     Examples
     --------
@@ -87,6 +88,7 @@ class ExperimentStore:
         self.path = path.absolute()
         self.id = path.name
         self._made: Sequence[Path] = ()
+        self.printing = Printing()
         self._figures: set[str] = set()
         self._next_view = 0.0
 
@@ -324,9 +326,9 @@ class ExperimentStore:
         self._finish(part, rows, table=table)
 
     def add_figure(self, name: str, figure: Figure) -> Path:
-        """Store a picture as ``<name>.png``, or as PDF or SVG if `name` ends so.
+        """Store a picture as ``<name>.png``, or in the formats of `printing`; its first file.
 
-        A picture of the name that an earlier process has left is replaced.
+        A `name` that ends in .png, .pdf or .svg is one file; what an earlier process left goes.
 
         Raises
         ------
@@ -334,13 +336,15 @@ class ExperimentStore:
             If `name` is in use or cannot name a file, or there is no space left.
         """
         check_name("name", name)
-        suffix = "" if Path(name).suffix in (".png", ".pdf", ".svg") else ".png"
-        path = self.path / f"{name}{suffix}"
-        if path.name in self._figures:
-            raise InputError(f"{path} exists already: give another name")
-        save_figure(figure, path)
-        self._figures.add(path.name)
-        return path
+        own = Path(name).suffix in (".png", ".pdf", ".svg")
+        kinds = [""] if own else [f".{kind}" for kind in self.printing.kinds(("png",))]
+        paths = [self.path / f"{name}{kind}" for kind in kinds]
+        for path in paths:
+            if path.name in self._figures:
+                raise InputError(f"{path} exists already: give another name")
+            self.printing.write(figure, path)
+            self._figures.add(path.name)
+        return paths[0]
 
     @cached_property
     def tensorboard(self) -> Any:

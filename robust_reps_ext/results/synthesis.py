@@ -22,6 +22,13 @@ __all__ = ["MOST_SHOWN", "Synthesis", "distances"]
 MOST_SHOWN = 32
 """Images of a run that a notebook shows."""
 
+# What stands below the images of an objective.
+BELOW = {
+    "representation_matching": "distance",
+    "interpolation_target": "distance",
+    "coordinate_maximization": "value",
+}
+
 _IMAGE_AXIS = {"trace": 1, "frames": 1}
 
 
@@ -96,10 +103,13 @@ class Synthesis(Result):
 
         `channels` are those that are shown, see `robust_reps_ext.results.figures.image_grid`.
         """
+        from .captions import two_digits
         from .figures import Row, image_grid
 
-        values = [f"{value:.3g}" for value in self.objective.tolist()]
-        rows = [Row(self.start, "start"), Row(self.images, "result", captions=values)]
+        values = [two_digits(value, zeros=True) for value in self.objective.tolist()]
+        objective = str(self.settings.get("objective", "objective"))
+        below = BELOW.get(objective, objective.replace("_", " "))
+        rows = [Row(self.start, "start"), Row(self.images, "result", values, below=below)]
         if self.target_images is not None:
             rows.insert(0, Row(self.target_images, "target"))
         return image_grid(rows, channels=channels)

@@ -16,6 +16,7 @@ from ..runtime.files import writing
 from .figures import panel_figure
 from .folder import write_json
 from .layouts import panels
+from .printing import Printing
 from .records import check_name, plain
 from .store import ExperimentStore
 from .synthesis import Synthesis
@@ -147,9 +148,16 @@ def _check(manifest: Mapping[str, Any]) -> None:
 
 
 def keep(
-    out: str | Path, unit: Heading, found: Found, made_with: Mapping[str, Any]
+    out: str | Path,
+    unit: Heading,
+    found: Found,
+    made_with: Mapping[str, Any],
+    printing: Printing | None = None,
 ) -> FinishedUnit:
-    """Write a unit; its manifest, which says that it is finished, comes last."""
+    """Write a unit; its manifest, which says that it is finished, comes last.
+
+    Figures are written as PNG and PDF, and in other formats that `printing` names.
+    """
     from datetime import datetime, timezone
 
     with ExperimentStore.create(
@@ -164,8 +172,9 @@ def keep(
         if found.runs:
             shown = panels(unit.kind, found.runs, found.metadata, found.pictures)
             figures[found.images_as or unit.id] = panel_figure(shown)
+        store.printing = printing or Printing()
         for name, figure in figures.items():
-            for suffix in ("png", "pdf"):
+            for suffix in dict.fromkeys(("png", "pdf", *store.printing.kinds(()))):
                 store.add_figure(f"{name}.{suffix}", figure)
         pictures = store.path / "pictures"
         pictures.mkdir()

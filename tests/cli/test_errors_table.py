@@ -210,6 +210,9 @@ INPUTS = (
     "study results --kind nosuch",
     "study results --milliseconds 0",
     "study results --choices nosuch",
+    f"invert {FIXED} --format gif",
+    f"evaluate {FIXED} --width wide".replace(" --iterations 1", ""),
+    f"paper {PAPER} --dpi 1",
 )
 
 

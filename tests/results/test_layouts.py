@@ -90,7 +90,7 @@ def test_sources_stand_under_targets_with_their_own_names():
     about = {"labels": ["dog"], "sources": ["cat"], "start": "images"}
     [panel] = layouts.inversions({"robust": synthesis(1, targets=True)}, about)
     assert [(row.label, row.captions) for row in panel.rows] == [
-        ("target", ["dog"]), ("source", ["cat"]), ("robust", ["0.00"]),
+        ("target", ["dog"]), ("source", ["cat"]), ("robust", ["0"]),
     ]  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from ...datasets.samples import class_names, validation_set
 from ...models.loading import weights_digest
 from ...models.representation import representation
 from ...results.folder import WorkFolder, digest_of, read_json, remove, write_json
+from ...results.printing import Printing
 from ...results.records import plain
 from ...results.units import FinishedUnit, finished_units, keep
 from ...runtime.errors import InputError
@@ -50,6 +51,7 @@ def run_paper(
     seed: int = 0,
     names: Mapping[str, str] | None = None,
     overwrite: bool = False,
+    printing: Printing | None = None,
     watch: Callable[[Unit], AbstractContextManager[Progress | bool]] | None = None,
     units: Sequence[Unit] = UNITS,
     classes: Sequence[str] | None = None,
@@ -88,6 +90,8 @@ def run_paper(
     overwrite
         Remove what `out` holds of figures and tables that were made with other settings; without
         it, they are an error.
+    printing
+        How figures are written that are made now, beside PNG and PDF.
     watch
         ``with watch(unit) as progress`` is put around each unit.
     units
@@ -174,7 +178,7 @@ def run_paper(
                 (unfinished / f"{unit.id}-places").rename(snapshots)
             with nullcontext(False) if watch is None else watch(unit) as progress:
                 found = unit.compute(replace(study, snapshots=snapshots), progress)
-                keep(out, unit, found, {"digest": digest, "study": made_with})
+                keep(out, unit, found, {"digest": digest, "study": made_with}, printing)
             shutil.rmtree(snapshots, ignore_errors=True)
     made = done()
     return [made[unit.id] for unit in units]

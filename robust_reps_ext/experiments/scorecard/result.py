@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ...results.folder import digest_of, write_json
 from ...results.forest import Block, forest_figure
 from ...results.plots import Line
+from ...results.printing import Printing
 from ...results.result import Result
 from ...results.units import FinishedUnit, Found, Heading, keep
 from ...runtime.errors import InputError, first_line, one_line
@@ -65,7 +66,9 @@ class Scorecard(Result):
         }
 
     # A folder, for the page.
-    def save(self, out: str | os.PathLike[str]) -> FinishedUnit:  # type: ignore[override]
+    def save(  # type: ignore[override]
+        self, out: str | os.PathLike[str], printing: Printing | None = None
+    ) -> FinishedUnit:
         """Write ``OUT/scorecard.json``, and what `report.page.write_report` makes a page of.
 
         Raises
@@ -77,7 +80,8 @@ class Scorecard(Result):
         study = dict(self.made_with)
         told = {key: study[key] for key in ("seeds", "judge_right")}
         found = Found(metadata={**metadata, **told}, plot=self.figure)
-        unit = keep(Path(out), HEADING, found, {"digest": digest_of(study), "study": study})
+        made_with = {"digest": digest_of(study), "study": study}
+        unit = keep(Path(out), HEADING, found, made_with, printing)
         write_json(Path(out, FILE), {**metadata, "made_with": study})
         return unit
 
