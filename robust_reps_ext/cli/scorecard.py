@@ -43,7 +43,7 @@ def scorecard(
         like(
             "eps",
             "L2 radius that the robust one was trained against; default: a bundled model's own, "
-            "else the paper's, scaled to the images.",
+            "else 3 at 224 pixels, scaled to the images.",
         ),
     ] = None,
     seeds: Annotated[int, option("3 or more.")] = 3,

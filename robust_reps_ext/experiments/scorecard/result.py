@@ -158,10 +158,10 @@ class Scorecard(Result):
         blocks = []
         for unit, (title, shown) in UNITS.items():
             some = [one for one in rows if one["unit"] == unit]
-            lines = [
-                Line(*([one[role][end] for one in some] for end in ENDS), label=role)
-                for role in PAIR
-            ]
+            lines = []
+            for role in PAIR:
+                y, low, high = ([one[role][end] for one in some] for end in ENDS)
+                lines.append(Line(y, low, high, role))
             if some:
                 names = [one["name"] for one in some]
                 chances = [one["chance"] for one in some]

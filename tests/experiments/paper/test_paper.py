@@ -113,9 +113,9 @@ def test_a_unit_without_its_manifest_is_not_finished(interrupted):
     manifest = units[0].path / "unit.json"
     aside = manifest.rename(manifest.with_suffix(".aside"))
     try:
-        assert [unit.path for unit in finished_units(out, ORDER)] == [
+        assert {unit.path for unit in finished_units(out, ORDER)} == {
             unit.path for unit in units[1:]
-        ]
+        }
     finally:
         aside.rename(manifest)
 
