@@ -18,16 +18,9 @@ from .folder import WorkFolder, digest_of, remove
 from .parts import Part, begun, shared_parts, snapshot_of
 from .printing import Printing
 from .records import (
-    METADATA,
-    RESULTS,
-    Record,
-    begun_as,
-    check_name,
-    metadata_of,
-    read_records,
-    record_path,
-    write_record,
-)
+    METADATA, RESULTS, Record, begun_as, check_name,
+    metadata_of, read_records, record_path, write_record,
+)  # fmt: skip
 from .safe_pickle import trusting
 from .synthesis import Synthesis
 from .tensorboard import check_space, show
