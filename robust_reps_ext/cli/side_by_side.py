@@ -86,11 +86,7 @@ class SideBySide(Generic[One]):
             self.pictures.append(self.made[0].store.add_figure(name, figure))
             return
         printing = self.made[0].common.printing
-        stem, _, ending = name.partition(".")
-        paths = [
-            self._out / f"{self._together}.{stem}.{kind}"
-            for kind in ([ending] if ending else printing.kinds(("png",)))
-        ]
+        paths = printing.files(self._out, f"{self._together}.{name}")
         for path in paths:
             printing.write(figure, path)
         self.pictures.append(paths[0])

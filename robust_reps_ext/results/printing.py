@@ -67,6 +67,12 @@ class Printing:
         """The formats to write a figure in that has `own` by itself."""
         return tuple(self.formats or own)
 
+    def files(self, folder: Path, name: str) -> list[Path]:
+        """Where a figure of that name goes: one file if it ends in a format, else as `formats`."""
+        if Path(name).suffix[1:] in FORMATS:
+            return [folder / name]
+        return [folder / f"{name}.{kind}" for kind in self.kinds(("png",))]
+
     def write(self, figure: Figure, path: Path) -> None:
         """Write a figure, see `robust_reps_ext.results.figures.save_figure`."""
         if self.width is not None:

@@ -18,9 +18,16 @@ from .folder import WorkFolder, digest_of, remove
 from .parts import Part, begun, shared_parts, snapshot_of
 from .printing import Printing
 from .records import (
-    METADATA, RESULTS, Record, begun_as, check_name,
-    metadata_of, read_records, record_path, write_record,
-)  # fmt: skip
+    METADATA,
+    RESULTS,
+    Record,
+    begun_as,
+    check_name,
+    metadata_of,
+    read_records,
+    record_path,
+    write_record,
+)
 from .safe_pickle import trusting
 from .synthesis import Synthesis
 from .tensorboard import check_space, show
@@ -78,8 +85,7 @@ class ExperimentStore:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path.absolute()
-        self.id = path.name
+        self.path, self.id = path.absolute(), path.name
         self._made: Sequence[Path] = ()
         self.printing = Printing()
         self._figures: set[str] = set()
@@ -329,10 +335,7 @@ class ExperimentStore:
             If `name` is in use or cannot name a file, or there is no space left.
         """
         check_name("name", name)
-        own = Path(name).suffix in (".png", ".pdf", ".svg")
-        kinds = [""] if own else [f".{kind}" for kind in self.printing.kinds(("png",))]
-        paths = [self.path / f"{name}{kind}" for kind in kinds]
-        for path in paths:
+        for path in (paths := self.printing.files(self.path, name)):
             if path.name in self._figures:
                 raise InputError(f"{path} exists already: give another name")
             self.printing.write(figure, path)
