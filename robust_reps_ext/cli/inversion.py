@@ -99,6 +99,7 @@ def invert(
         rows = found.made[0].rows[:SHOWN]
         about = {"labels": [row["label"] for row in rows], "start": start.value}
         shown = inversions(found.runs(lambda one: one.run[:SHOWN]), about)
+        found.paths += [path for one in found for path in one.store.tensors()[:1]]
         found.add("inversion", panel_figure(shown, channels=common.channels))
     found.tell(
         ("image", "label", "distance"),

@@ -66,7 +66,7 @@ class SideBySide(Generic[One]):
     """
 
     def __init__(self, made: Sequence[Made[One]], out: Path, together: str) -> None:
-        self.made, self.pictures = made, [one.store.path for one in made]
+        self.made, self.paths = made, [one.store.path for one in made]
         self._out, self._together = out, together
 
     def __iter__(self) -> Iterator[Made[One]]:
@@ -85,12 +85,12 @@ class SideBySide(Generic[One]):
         from ..results.figures import save_figure
 
         if len(self.made) == 1:
-            self.pictures.append(self.made[0].store.add_figure(name, figure))
+            self.paths.append(self.made[0].store.add_figure(name, figure))
             return
         stem, dot, ending = name.partition(".")
         path = self._out / f"{self._together}.{stem}.{ending if dot else 'png'}"
         save_figure(figure, path)
-        self.pictures.append(path)
+        self.paths.append(path)
 
     def tell(
         self, header: Sequence[str], rows: Callable[[Made[One]], Iterator[tuple[object, ...]]]
@@ -100,7 +100,7 @@ class SideBySide(Generic[One]):
         tell(
             ("model", *header) if several else header,
             [(one.name, *row) if several else row for one in self.made for row in rows(one)],
-            self.pictures,
+            self.paths,
         )
 
 
