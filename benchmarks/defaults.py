@@ -6,8 +6,8 @@
 
 Inversions from noise, in float32, of the same images from the same noise for every row.
 `--network` is a bundled model or a file; one of torchvision's names with `--images` is that
-network with random weights (seed 0), at 224 pixels. Seconds are of the processor, as a busy machine
-tells them, and those of a run alone.
+network with random weights (seed 0), at 224 pixels. Seconds are this process' own on a
+processor, which a busy machine tells, too.
 """
 
 from __future__ import annotations

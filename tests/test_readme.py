@@ -18,9 +18,9 @@ def blocks(language):
 def test_the_first_python_block_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     code = blocks("python")[0]
-    call = "rr.invert(model, targets"
-    assert call in code
-    exec(compile(code.replace(call, f"{call}, iterations=2"), "README.md", "exec"), {})
+    assert "rr.invert(model, targets)" in code
+    short = code.replace("rr.invert(model, targets)", "rr.invert(model, targets, iterations=2)")
+    exec(compile(short, "README.md", "exec"), {})
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "inversion.png",
         "inversion.safetensors",

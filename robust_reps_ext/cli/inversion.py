@@ -118,6 +118,7 @@ def invert(common: Inversion) -> None:
         rows = found.made[0].rows[:SHOWN]
         about = {"labels": [row["label"] for row in rows], "start": start.value}
         shown = inversions(found.runs(lambda one: one.run[:SHOWN]), about)
+        found.paths += [path for one in found for path in one.store.tensors()[:1]]
         found.add("inversion", panel_figure(shown, channels=common.channels))
         alike = {one.name: resembling(one.run) for one in found}
         for one in found:

@@ -66,7 +66,7 @@ class SideBySide(Generic[One]):
     """
 
     def __init__(self, made: Sequence[Made[One]], out: Path, together: str) -> None:
-        self.made, self.pictures = made, [one.store.path for one in made]
+        self.made, self.paths = made, [one.store.path for one in made]
         self._out, self._together = out, together
 
     def __iter__(self) -> Iterator[Made[One]]:
@@ -83,13 +83,13 @@ class SideBySide(Generic[One]):
     def add(self, name: str, figure: Figure) -> None:
         """Keep a picture of them all; a name may end in .pdf or .svg."""
         if len(self.made) == 1:
-            self.pictures.append(self.made[0].store.add_figure(name, figure))
+            self.paths.append(self.made[0].store.add_figure(name, figure))
             return
         printing = self.made[0].common.printing
         paths = printing.files(self._out, f"{self._together}.{name}")
         for path in paths:
             printing.write(figure, path)
-        self.pictures.append(paths[0])
+        self.paths.append(paths[0])
 
     def tell(
         self, header: Sequence[str], rows: Callable[[Made[One]], Iterator[tuple[object, ...]]]
@@ -99,7 +99,7 @@ class SideBySide(Generic[One]):
         tell(
             ("model", *header) if several else header,
             [(one.name, *row) if several else row for one in self.made for row in rows(one)],
-            self.pictures,
+            self.paths,
         )
 
 
