@@ -42,7 +42,7 @@ def scorecard(
         float | None,
         like(
             "eps",
-            "L2 radius that the robust one was trained against; default: a bundled model's own, "
+            "L2 radius that the robust one was trained against; default: as its checkpoint tells, "
             "else the paper's, scaled to the images.",
         ),
     ] = None,
