@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = ["scorecard"]
 
-BUNDLED_JUDGE = "critters-vgg"
 NOBODY = "none"
 TRIALS = "scorecard-trials"
 
@@ -34,7 +33,7 @@ def scorecard(
         like(
             "model",
             "A third one that says what images show; default: critters-vgg for critters_fine, "
-            "else none.",
+            "photographs-judge for bundled models of photographs, else none.",
         ),
     ] = None,
     n: Annotated[int | None, like("n", "Inverted images of each seed; default: 18.", min=1)] = None,
@@ -42,7 +41,7 @@ def scorecard(
         float | None,
         like(
             "eps",
-            "L2 radius that the robust one was trained against; default: a bundled model's own, "
+            "L2 radius that the robust one was trained against; default: as its checkpoint tells, "
             "else 3 at 224 pixels, scaled to the images.",
         ),
     ] = None,
@@ -66,7 +65,7 @@ def scorecard(
 
     began = time.monotonic()
     names = {"robust": model, "standard": against}
-    referee = judge or (BUNDLED_JUDGE if data.dataset == "critters_fine" else NOBODY)
+    referee = judge or _bundled_judge(model, data.dataset)
     if referee != NOBODY:
         names["judge"] = referee
     models = {role: loading.load(name, data) for role, name in names.items()}
@@ -101,6 +100,16 @@ def scorecard(
         page = write_report(run.out, ORDER)
     _show(found)
     tell_page(page, began)
+
+
+def _bundled_judge(model: str, dataset: str) -> str:
+    """The judge that the package has for a data set, or for the classes of a bundled model."""
+    from ..models.zoo.bundled import bundled
+
+    if dataset == "critters_fine":
+        return "critters-vgg"
+    known = model in bundled() and model.startswith("photographs-")
+    return "photographs-judge" if known and dataset == "tiny_imagenet" else NOBODY
 
 
 def _show(found: Scorecard) -> None:

@@ -20,7 +20,7 @@ from ...models.loading import Model, as_model, weights_digest
 from ...results.records import plain
 from ...runtime.errors import InputError
 from ...runtime.signatures import keywords
-from ...synthesis.settings import paper_eps
+from ..threat import attack_of
 from .claims import CLAIMS, Measure
 from .judge import Judge, chance, judge_right, known_factors
 from .result import PAIR, Scorecard
@@ -68,8 +68,8 @@ def scorecard(
         Coarse label of each class, by which classes are compared; default the animals of
         critters' fine classes, else the classes themselves.
     eps
-        L2 radius that the robust model was trained against; default the paper's 3 at 224 pixels,
-        brought to the size of the images.
+        L2 radius that the robust model was trained against; default what its card tells, else the
+        paper's 3 at 224 pixels, brought to the size of the images.
     seeds
         How many times everything is made, with other images, noise and coordinates; 3 or more.
     seed
@@ -120,7 +120,8 @@ def scorecard(
     found = validation_set(data_set)
     amounts.check(len(found))
     images = validation_samples(data_set, 1).images
-    eps = paper_eps(images) if eps is None else eps
+    if eps is None:
+        eps = attack_of({"robust": robust}, images, constraint="2").eps
     if eps <= 0:
         raise InputError(f"eps={eps}: give the radius that the robust model was trained against")
     models = {
