@@ -60,7 +60,6 @@ def scorecard(
     from ..experiments.paper.units import ORDER
     from ..experiments.scorecard import scorecard as test_claims
     from ..experiments.scorecard.settings import QUICK, Amounts
-    from ..models.zoo.bundled import bundled, card
     from ..report.page import write_report
 
     began = time.monotonic()
@@ -78,8 +77,6 @@ def scorecard(
                 f"{data.dataset!r} has {there} images; give {there // 2} or fewer"
             )
         amounts = replace(amounts, images=n, gallery=max(amounts.gallery, 2 * n))
-    if eps is None and model in bundled():
-        eps = card(model)["eps"]
     with console.quiet(), console.progress("Scorecard", "parts") as progress:
         found = test_claims(
             models["robust"],
