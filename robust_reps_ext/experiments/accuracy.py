@@ -255,7 +255,7 @@ def _group(group: Any) -> Tensor | None:
         if bool((found < 0).all()):
             raise InputError("no class has a coarse label")
         return found
-    except (InputError, TypeError) as error:
+    except (InputError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(
             f"group={shown(group)} ({error}): give the coarse label of each class, (classes,)"
         ) from error

@@ -16,12 +16,12 @@ from PIL import Image
 from torch import Tensor
 
 from ..results.figures import Channels, as_colors
-from ..results.units import finished_units
+from ..results.units import FinishedUnit, finished_units
 from ..runtime.errors import InputError
 from ..runtime.files import writing
 from .accuracy import accuracies, near_chance
 from .cells import Images, blocks
-from .sections import sections
+from .sections import pair_of, sections
 
 __all__ = ["encoder", "environment", "script_digest", "write_report"]
 
@@ -62,7 +62,6 @@ def write_report(
         raise InputError(f"{out} holds no finished figure: give the --out of robust-reps paper")
     made = environment()
     script = made.get_template("page.js").render()
-    newest = max(units, key=lambda unit: str(unit.manifest["finished"]))
     for quality, side in QUALITIES:
         shown = sections(units, encoder(quality, side, channels), channels)
         text = made.get_template("page.html.j2").render(
@@ -71,10 +70,11 @@ def write_report(
             script_digest=script_digest(script),
             sections=shown.sections,
             traces=shown.traces,
-            newest=newest.manifest,
-            accuracies=accuracies(units, newest.manifest["study"].get("models", {})),
+            studies=[
+                study | {"accuracies": accuracies(units, study["study"].get("models", {}))}
+                for study in _studies(units)
+            ],
             near_chance=near_chance(units),
-            finished=str(newest.manifest["finished"])[:16].replace("T", " "),
         )
         if len(text.encode()) < LARGEST:
             break
@@ -83,6 +83,17 @@ def write_report(
     with writing(folder / "index.html", "free some space") as file:
         file.write(text.encode())
     return folder / "index.html"
+
+
+def _studies(units: Sequence[FinishedUnit]) -> list[dict[str, Any]]:
+    """The newest unit of each pair of networks, as they come."""
+    found: dict[str, dict[str, Any]] = {}
+    for unit in units:
+        pair = repr(pair_of(unit))
+        known = found.get(pair)
+        if known is None or known["finished"] < unit.manifest["finished"]:
+            found[pair] = dict(unit.manifest)
+    return list(found.values())
 
 
 def script_digest(script: str) -> str:

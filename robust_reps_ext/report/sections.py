@@ -21,7 +21,7 @@ from .metamers import metamers_tables
 from .methods import method, outcome, unsettled
 from .scorecard import scorecard_rows
 
-__all__ = ["Sections", "sections"]
+__all__ = ["Sections", "pair_of", "sections"]
 
 PAPER = {
     "Restricted ImageNet": {
@@ -213,7 +213,7 @@ def _verdicts(units: Sequence[FinishedUnit], unit: FinishedUnit) -> list[tuple[s
     return [
         (measure["name"], measure["verdict"])
         for other in units
-        if other.manifest["kind"] == "scorecard" and _pair(other) == _pair(unit)
+        if other.manifest["kind"] == "scorecard" and pair_of(other) == pair_of(unit)
         for one in other.manifest["metadata"]["claims"]
         if one["name"] == claim
         for measure in one["measures"]
@@ -221,7 +221,8 @@ def _verdicts(units: Sequence[FinishedUnit], unit: FinishedUnit) -> list[tuple[s
     ]
 
 
-def _pair(unit: FinishedUnit) -> list[Any]:
+def pair_of(unit: FinishedUnit) -> list[Any]:
+    """The weights of the two networks that a unit compares; None where it does not say."""
     models = unit.manifest["study"].get("models", {})
     return [models.get(role, {}).get("weights") for role in ("robust", "standard")]
 
