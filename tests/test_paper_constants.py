@@ -195,7 +195,7 @@ def test_the_start_is_gaussian_noise_of_a_twentieth(made):
 def test_the_curve_has_the_radii_of_fig_5(made):
     runs, scale = made
     curve = runs["curve"]
-    assert curve.found.radii.tolist() == [2, 8, 32, 128]
+    assert curve.found.radii.tolist() == pytest.approx([scale * r for r in (2, 8, 32, 128)])
     radii = torch.tensor(curve["eps"])
     assert torch.equal(radii, curve.found.radii.repeat_interleave(2))
     # A step of 1 would overshoot a ball of radius 2: there it is a tenth of the radius.

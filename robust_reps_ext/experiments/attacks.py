@@ -320,6 +320,8 @@ def check_attack(
     if attack != "pgd" and step_size is not None:
         raise InputError(f"step_size={step_size}: {attack!r} finds its own: leave it out")
     constraint = "2" if constraint is None else constraint
+    if not isinstance(constraint, (str, int)):
+        raise InputError(f"constraint={shown(constraint)}: give '2', or 'inf' with eps")
     if attack != "pgd" and str(constraint) not in ("2", "inf"):
         raise InputError(f"constraint={shown(constraint)}: {attack!r} is for '2' and 'inf'")
     constraint = str(constraint) if attack != "pgd" else constraint
