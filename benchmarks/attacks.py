@@ -25,7 +25,7 @@ from robust_reps_ext.datasets import critters
 from robust_reps_ext.experiments.attacks import attacked_network, check_attack
 
 OF_AUTOATTACK = ("apgd-ce", "apgd-t")
-RADII = {"critters-robust": {"2": 5.0, "inf": 0.08}, "critters-standard": {"2": 0.8, "inf": 0.01}}
+RADII = {"critters-robust": {"2": 4.0, "inf": 0.06}, "critters-standard": {"2": 0.8, "inf": 0.01}}
 NORMS = {"2": "L2", "inf": "Linf"}
 
 
@@ -81,6 +81,7 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=100)
     parser.add_argument("--models", default="critters-robust,critters-standard")
     parser.add_argument("--norms", default="2,inf")
+    parser.add_argument("--eps", type=float, help="default: one for each network and norm")
     parser.add_argument("--full", action="store_true", help="pyautoattack's other two, too")
     parser.add_argument("--out", type=Path, help="a JSON file with the verdict on every image")
     given = parser.parse_args()
@@ -89,7 +90,7 @@ def main() -> None:
         model = rr.load_model(name)
         images, labels = right_images(model, given.n)
         for norm in given.norms.split(","):
-            eps = RADII[name][norm]
+            eps = RADII[name][norm] if given.eps is None else given.eps
             begun = time.perf_counter(), time.process_time()
             mine = ours(model, images, labels, norm, eps)
             between = time.perf_counter(), time.process_time()

@@ -208,7 +208,7 @@ def without_copies(monkeypatch):
         "robust_reps_ext.synthesis.network.fast_network", lambda network, *_, **__: network
     )
     monkeypatch.setattr(
-        "robust_reps_ext.experiments.accuracy.fast_network", lambda network, *_, **__: network
+        "robust_reps_ext.experiments.attacks.fast_network", lambda network, *_, **__: network
     )
 
 
