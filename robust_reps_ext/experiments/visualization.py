@@ -195,7 +195,8 @@ def visualize(
     """
     model = as_model(model, normalize)
     seeds = as_images("seeds", seeds, channels_of(model))
-    schedule = STEADY if str(parameterization) == "pixels" else "paper"
+    of_pixels = not isinstance(parameterization, str) or parameterization == "pixels"
+    schedule = STEADY if of_pixels else "paper"
     settings = Settings.paper(seeds, options, schedule=schedule, iterations=200)
     if not (transform is None or isinstance(transform, str) or callable(transform)):
         raise InputError(

@@ -141,7 +141,8 @@ def test_float32_once_fallen_back_to_stays(tmp_path, monkeypatch):
     x = images(4)
 
     def run(progress=False, **snapshot):
-        options = {"iterations": 6, "batch_size": 2, "precision": "auto", **snapshot}
+        options = {"schedule": "paper", "iterations": 6, "batch_size": 2, "precision": "auto"}
+        options |= snapshot
         return rr.invert(model, x, start=x.flip(0), progress=progress, **options)
 
     with pytest.warns(UserWarning, match="computing in float32"):

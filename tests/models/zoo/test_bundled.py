@@ -61,7 +61,7 @@ def test_inverses_of_the_robust_model_show_the_target_to_a_third(models, drawn):
     recovered = {}
     judge = models["critters-vgg"]
     for name in ("critters-robust", "critters-standard"):
-        found = rr.invert(models[name], images, iterations=100, step_size=1.0, precision="auto")
+        found = rr.invert(models[name], images, precision="auto")
         with torch.no_grad():
             scores = judge(found.images)[0].softmax(dim=1)
         animals = torch.stack([scores[:, a == ANIMAL].sum(1) for a in range(9)], dim=1)
