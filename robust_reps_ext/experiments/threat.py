@@ -57,7 +57,9 @@ def attack_of(
     Attack(constraint='2', eps=4.0, step_size=0.5, why='what robust was trained against')
     """
     if eps is not None:
-        return _attack(constraint or L2, eps, step_size, "given")
+        return _attack(L2 if constraint is None else constraint, eps, step_size, "given")
+    if constraint is not None and not isinstance(constraint, str):
+        raise InputError(f"constraint={shown(constraint)}: give eps with it, or one of 2 and inf")
     against: dict[tuple[str, float], str] = {}
     for name, model in models.items():
         known = getattr(model, "card", {}).get("attack")
