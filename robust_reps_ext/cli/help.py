@@ -12,6 +12,8 @@ __all__ = ["Command", "Group"]
 
 # Ends that no one reaches, such as the 19 digits of the largest seed.
 ENDLESS = re.compile(r";? ?-?\d*<=?x<=?\d{10,}")
+# At which no line is broken; what is shown has plain ones.
+HYPHEN = "\N{NON-BREAKING HYPHEN}"
 ORDER = ("Arguments", "Model", "Data", "Experiment", "Optimisation", "Run", "Options")
 
 
@@ -55,7 +57,9 @@ def _write(command: Any, ctx: Any, formatter: Any) -> None:
     for name in sorted(groups, key=ORDER.index):
         with formatter.section(name):
             formatter.write_dl(groups[name])
+    formatter.buffer = [part.replace(HYPHEN, "-") for part in formatter.buffer]
 
 
 def _short(text: str) -> str:
-    return ENDLESS.sub("", text).replace("  [", " [").replace(" []", "")
+    """Without ranges that say nothing, and with hyphens at which no line is broken."""
+    return ENDLESS.sub("", text).replace("  [", " [").replace(" []", "").replace("-", HYPHEN)

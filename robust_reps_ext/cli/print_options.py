@@ -50,7 +50,8 @@ class PrintOptions:
         option("Of figures: 3.5 or 7 inches; default: as wide as they come."),
     ] = None
     dpi: Annotated[
-        int | None, option("Dots per inch of figures' pixels.", "N", min=10, max=2400)
+        int | None,
+        option("Dots per inch of figures' pixels, 10 to 2400; default: the figure's.", "N"),
     ] = None
 
     @property

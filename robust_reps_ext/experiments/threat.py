@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..results.accuracies import NORMS, Attack
 from ..runtime.errors import InputError
+from ..runtime.numbers import shown
 from ..synthesis.settings import paper_eps
 
 __all__ = ["attack_of"]
