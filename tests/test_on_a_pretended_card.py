@@ -103,7 +103,9 @@ RUNS = {
     "visualize by Fourier": lambda m, x, n: rr.visualize(
         m, coordinates=[0, 3], seeds=x, iterations=n, parameterization="fourier"
     ),
-    "add_feature": lambda m, x, n: rr.add_feature(m, x, coordinate=1, iterations=n),
+    "add_feature": lambda m, x, n: rr.add_feature(
+        m, x, coordinate=1, iterations=n, schedule="paper"
+    ),
     "evaluate": lambda m, x, n: rr.evaluate(m, loader(x), eps=0.5, attack_steps=[n]),
     "evaluate groups": lambda m, x, n: rr.evaluate(
         m, loader(x), eps=0.5, attack_steps=[n], group=GROUP.to(x.device)
@@ -124,7 +126,7 @@ RUNS = {
 }
 
 # Where a step does not run without a wait of the host: how many.
-WAITS = {"invert while telling": 0.2, "patience": 0.1}
+WAITS = {"invert while telling": 0.2, "patience": 0.1, "add_feature": 0.1}
 # Launches a step of a network of a convolution, a batch norm, a ReLU and a linear layer.
 LAUNCHES = {"invert by lbfgs": 205, "visualize what is moved": 115}
 MOST_LAUNCHES = 80
