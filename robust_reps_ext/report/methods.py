@@ -46,7 +46,7 @@ def _made(run: Synthesis) -> str:
 
 def _bound(run: Synthesis) -> str:
     """The ball that holds the images, where it is smaller than the box of all images."""
-    constraint = str(run.settings["constraint"])
+    constraint = str(run.settings.get("constraint", "2"))  # as all of version 0.1
     if constraint not in NORMS:
         return f"constraint {constraint}"
     box = math.sqrt(run.images[0].numel()) if constraint == "2" else 1.0

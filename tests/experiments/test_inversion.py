@@ -160,8 +160,8 @@ def test_a_figure_shows_targets_starts_results_and_distances(model):
     figure = result.figure()
     assert sum(len(axes.images) for axes in figure.axes) == 6
     shown = {text.get_text() for text in figure.findobj(lambda artist: hasattr(artist, "get_text"))}
-    assert {f"{value:.3g}" for value in result.objective.tolist()} <= shown
-    assert {"target", "start", "result"} <= shown
+    assert {f"{value:.2g}" for value in result.objective.tolist()} <= shown
+    assert {"target", "start", "result\nbelow: distance"} <= shown
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from robust_reps_ext.experiments.metamers import Metamers
 from robust_reps_ext.experiments.metamers.null import Null
 from robust_reps_ext.experiments.metamers.recognition import Recognition, recognition
 from robust_reps_ext.experiments.pairs import Pairs, near_pairs
+from robust_reps_ext.experiments.resemblance import Resemblance
 from robust_reps_ext.experiments.scorecard.result import PAIR, Scorecard
 from robust_reps_ext.experiments.visualization import Visualization
 from robust_reps_ext.results.activations import Activations
@@ -77,6 +78,10 @@ RESULTS = {
         *(Activations, 2 * 2 * 3),
     ),
     "evaluate": (lambda m: rr.evaluate(m, DATA, eps=0.1, attack_steps=[1, 2]), Accuracies, 3),
+    "resemblance": (
+        lambda m: rr.resemblance(torch.rand(4, 3, 32, 32), torch.rand(4, 3, 32, 32)),
+        *(Resemblance, 4),
+    ),
     "scorecard": (scorecard, Scorecard, 2),
     "metamers": (lambda m: ladder(m), Metamers, 4),
     "null": (lambda m: ladder(m).null, Null, 3),

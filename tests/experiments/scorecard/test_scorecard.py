@@ -307,7 +307,7 @@ class TestTrials:
 
     def test_kept_numbers_are_the_measured_ones(self, resumed, fine, three):
         judge = Judge(three[2], coarse_labels(), known_factors(fine))
-        eps = 3.0 * 64 / 224
+        eps = three[0].card["attack"]["eps"]
         again = measure(three[1], fine, judge, TINY, eps=eps, seed=0)
         kept = json.loads((resumed[1]["trials"] / "standard-0.json").read_text("utf-8"))
         assert kept == {name: one.float().tolist() for part in again for name, one in part.items()}
