@@ -172,7 +172,8 @@ def sections(
         runs = {run: Synthesis.load(unit.path / f"{run}.safetensors") for run in about["runs"]}
         for run, synthesis in runs.items():
             page.traces[f"{name}-{run}"] = trace(synthesis, encode)
-        section = {key: about[key] for key in ("id", "kind", "numbers", "title", "metadata")}
+        kept = ("id", "kind", "numbers", "title", "metadata", "study")
+        section = {key: about[key] for key in kept}
         lead, section["look"] = LEADS.get(name.removeprefix("photographs-"), ("", ""))
         section["lead"], _, section["theirs"] = lead.partition(THE_PAPER)
         for synthesis in list(runs.values())[:1]:
