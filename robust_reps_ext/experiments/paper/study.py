@@ -307,8 +307,9 @@ class Study:
     def predicted(self, model: AttackerModel, images: Tensor) -> list[str]:
         """The class that the model gives each image; a GoogLeNet may know others than the data."""
         labels = predicted_labels(model, images)
-        known = getattr(model, "card", {}).get("classes", self.data_set.num_classes)
-        if known == self.data_set.num_classes:
+        there = len(self.classes) or self.data_set.num_classes
+        known = getattr(model, "card", {}).get("classes", there)
+        if known == there:
             return self.names(labels)
         folders = wordnet_ids() if known == len(wordnet_ids()) else [*map(str, range(known))]
         return [named(folders)[label] for label in labels.tolist()]
