@@ -162,10 +162,12 @@ def evaluate(
                 eps=made.radii[-1],
             )
             write_robustbench(store.path / "robustbench" / f"{Path(name).stem}.json", entry)
-    told = "" if attack is not Attacks.pgd else f", steps of {within.step_size:.4g}"
-    if len(made.radii) > 1:
-        told = f", and {', '.join(f'{one:.4g}' for one in made.radii[:-1])}{told}"
-    print(f"attack: {attack.value}, {within}{told} ({within.why})")
+    told = str(within)
+    if lengths is not None:  # by the longest
+        told = f"{told.partition(' eps ')[0]} eps {', '.join(f'{one:.4g}' for one in made.radii)}"
+    if attack is Attacks.pgd:
+        told += ", steps of eps / 8" if pgd.step_size is None else f", steps of {pgd.step_size:.4g}"
+    print(f"attack: {attack.value}, {told} ({within.why})")
     columns = [name for name in rows[0] if name != "by_class"]
     tell(columns, ([row[name] for name in columns] for row in rows), [store.path, picture])
 

@@ -26,7 +26,7 @@ def test_a_curve_of_the_worst_case_and_an_entry_for_robustbench(command, tmp_pat
     how = ("--attack", "standard", "--constraint", "inf", "--radii", "0.001,0.05", "--out", out)
     status, said, err = command(*GIVEN, *how)
     assert status == 0, err
-    assert "L-infinity eps 0.001, 0.05" in said
+    assert "Linf eps 0.001, 0.05" in said
     table = read(out, "results")
     fine = table[table["labels"] == "162 classes"]
     assert fine["attack"].tolist() == ["clean", *["APGD-2", "standard-2"] * 2]
@@ -51,7 +51,7 @@ def test_a_curve_of_the_worst_case_and_an_entry_for_robustbench(command, tmp_pat
     [
         (("--attack", "apgd", "--step-size", 0.1), "step_size=0.1: 'apgd' finds its own"),
         (("--radii", "1,0.5"), "radii=(1.0, 0.5) are not ascending"),
-        (("--constraint", "inf"), "--constraint inf: the paper has no radius for it"),
+        (("--constraint", "inf"), "constraint='inf' has no radius by default"),
         (("--eps", 1, "--radii", "1,2"), "--eps is what --radii give here"),
     ],
 )

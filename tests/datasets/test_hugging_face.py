@@ -19,7 +19,10 @@ CLASSES = ["cat", "../dog"]
 
 @pytest.fixture(scope="module")
 def library():
-    return pytest.importorskip("datasets", reason="the extra [hf] is not installed")
+    found = pytest.importorskip("datasets", reason="the extra [hf] is not installed")
+    if not hasattr(found, "load_dataset"):  # the folder of these tests, not the library
+        pytest.skip("the extra [hf] is not installed")
+    return found
 
 
 @pytest.fixture(autouse=True)

@@ -53,7 +53,7 @@ def run_paper(
     overwrite: bool = False,
     printing: Printing | None = None,
     watch: Callable[[Unit], AbstractContextManager[Progress | bool]] | None = None,
-    units: Sequence[Unit] = UNITS,
+    units: Sequence[Unit] | None = None,
     classes: Sequence[str] | None = None,
     **changes: Any,
 ) -> list[FinishedUnit]:
@@ -95,7 +95,7 @@ def run_paper(
     watch
         ``with watch(unit) as progress`` is put around each unit.
     units
-        Which figures and tables: `UNITS`, or `PHOTOGRAPHS`, which stand beside them in `out`.
+        Which figures and tables: `UNITS` (default), or `PHOTOGRAPHS`, which stand beside them in `out`.
     classes
         Names of the classes that the networks know; default: those of the data.
     **changes
@@ -155,7 +155,8 @@ def run_paper(
     made_with = _made_with(study, scale, first.shape[-1], names or {})
     digest = digest_of(made_with)
     unfinished = Path(out, UNFINISHED)
-    if units is UNITS:
+    if units is None:
+        units = UNITS
         with suppress(OSError):  # there is none of version 0.1, or another process has renamed it
             Path(out, ".claims").rename(unfinished)
     else:

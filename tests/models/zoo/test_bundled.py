@@ -12,12 +12,13 @@ import robust_reps_ext as rr
 from robust_reps_ext.datasets import critters
 from robust_reps_ext.models.zoo.bundled import bundled, card
 
+NAMES = ("critters-robust", "critters-standard", "critters-vgg")
 ANIMAL = critters.coarse_labels()
 
 
 @pytest.fixture(scope="module")
 def models():
-    return {name: rr.load_model(name, dataset="critters_fine") for name in bundled()}
+    return {name: rr.load_model(name, dataset="critters_fine") for name in NAMES}
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +26,7 @@ def drawn():
     return critters.draw(54, seed=2027)
 
 
-@pytest.mark.parametrize("name", ["critters-robust", "critters-standard", "critters-vgg"])
+@pytest.mark.parametrize("name", NAMES)
 def test_files_are_those_of_the_cards(name):
     data = Path(bundled()[name]).read_bytes()
     assert hashlib.sha256(data).hexdigest() == card(name)["sha256"]
