@@ -32,6 +32,12 @@ def _formats(text: str) -> tuple[str, ...]:
     return found
 
 
+def _dots(value: int | None) -> int | None:
+    if value is not None and not 10 <= value <= 2400:
+        raise typer.BadParameter(f"{value} is not in the range 10<=x<=2400.")
+    return value
+
+
 @dataclass(frozen=True, kw_only=True)
 class PrintOptions:
     """How figures are written."""
@@ -51,7 +57,11 @@ class PrintOptions:
     ] = None
     dpi: Annotated[
         int | None,
-        option("Dots per inch of figures' pixels, 10 to 2400; default: the figure's.", "N"),
+        option(
+            "Dots per inch of figures' pixels, 10 to 2400; default: the figure's.",
+            "N",
+            callback=_dots,
+        ),
     ] = None
 
     @property

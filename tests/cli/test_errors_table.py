@@ -289,7 +289,8 @@ def try_input(say, folder, line):
     assert status == 2
     assert "Traceback" not in said
     assert str(folder) not in said
-    *above, message = [one for one in shown if one.strip() and BAR not in one]
+    gone_by = re.compile(rf"{BAR}|: \d+/\d+ images in \d+ s$")  # what ran before, in a pipe
+    *above, message = [one for one in shown if one.strip() and not gone_by.search(one)]
     assert not above
     assert message.startswith("error: ")
     message = re.sub(r"-[0-9a-f]{8}\b", "-...", message.removeprefix("error: "))

@@ -95,7 +95,7 @@ def run_paper(
     watch
         ``with watch(unit) as progress`` is put around each unit.
     units
-        Which figures and tables: `UNITS` (default), or `PHOTOGRAPHS`, which stand beside them in `out`.
+        Which figures and tables: `UNITS` (default), or `PHOTOGRAPHS`, which stand beside them.
     classes
         Names of the classes that the networks know; default: those of the data.
     **changes
