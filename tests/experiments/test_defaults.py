@@ -79,4 +79,4 @@ def test_on_the_bundled_network_the_default_is_past_300_steps_of_the_papers():
 
     model, images = rr.load_model("critters-robust"), critters.draw(4, seed=1).images / 255
     found = rr.invert(model, images).objective.mean()
-    assert found < 0.5 * rr.invert(model, images, schedule="paper", iterations=300).objective.mean()
+    assert found < 0.7 * rr.invert(model, images, schedule="paper", iterations=300).objective.mean()

@@ -94,7 +94,7 @@ def test_lambda_moves_the_images(page):
         seen.append(sources(page, images))
     assert len(seen[0]) == 6
     assert all(a != b for a, b in zip(seen[0], seen[2], strict=True))
-    assert page.locator(".paths output").inner_text() == "1.00"
+    assert page.locator(".paths output").inner_text() == "0.00"
     page.locator(slider).press("ArrowLeft")
     assert page.locator(".paths output").inner_text() == "0.50"
     assert sources(page, images) == seen[1]
