@@ -149,7 +149,7 @@ class Accuracies(Result, tuple[Accuracy, ...]):
 
     @classmethod
     def _of(cls, parts: dict[str, Any]) -> Accuracies:
-        attack = dict(parts.pop("attack"))
+        attack = dict(parts.pop("attack", {}))  # files of earlier versions do not say
         return cls(
             (
                 Accuracy(**{**one, "by_class": tuple((hits, n) for hits, n in one["by_class"])})

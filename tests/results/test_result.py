@@ -131,6 +131,15 @@ def test_a_result_is_shown_counted_told_and_kept(name, results, tmp_path):
     assert repr(again) == repr(found)
 
 
+def test_accuracies_of_earlier_versions_are_read(tmp_path, monkeypatch):
+    """They held no attack, and no radius of an accuracy."""
+    kept = [{"name": "clean", "correct": 3, "n": 4, "by_class": [[3, 4]]}]
+    found = Accuracies([Accuracy("clean", 3, 4, ((3, 4),))])
+    monkeypatch.setattr(Accuracies, "_parts", lambda self: {"accuracies": kept})
+    again = Accuracies.load(found.save(tmp_path / "kept"))
+    assert (again, again.attack) == (found, None)
+
+
 @pytest.mark.parametrize("name", [name for name in RESULTS if name != "scorecard"])
 def test_a_torn_or_hostile_file_is_one_line(name, results, tmp_path):
     found, kind = results[name], RESULTS[name][1]
