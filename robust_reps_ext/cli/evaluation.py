@@ -162,9 +162,7 @@ def evaluate(
                 eps=made.radii[-1],
             )
             write_robustbench(store.path / "robustbench" / f"{Path(name).stem}.json", entry)
-    told = str(within)
-    if lengths is not None:  # by the longest
-        told = f"{told.partition(' eps ')[0]} eps {', '.join(f'{one:.4g}' for one in made.radii)}"
+    told = f"{within.norm} eps {', '.join(f'{one:.4g}' for one in made.radii)}"
     if attack is Attacks.pgd:
         told += ", steps of eps / 8" if pgd.step_size is None else f", steps of {pgd.step_size:.4g}"
     print(f"attack: {attack.value}, {told} ({within.why})")

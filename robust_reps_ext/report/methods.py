@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from ..results.accuracies import NORMS
 from ..results.synthesis import Synthesis
 
 __all__ = ["method", "outcome", "unsettled"]
@@ -13,7 +14,6 @@ __all__ = ["method", "outcome", "unsettled"]
 Runs = Mapping[str, Synthesis]
 Metadata = Mapping[str, Any]
 
-NORMS = {"2": "L2", "inf": "Linf"}
 LAST, FALL, LEAST = 0.75, 0.05, 0.005
 """A distance still falls if over the last quarter of the steps it does by 5%, and by 0.005."""
 

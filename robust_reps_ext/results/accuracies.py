@@ -47,8 +47,13 @@ class Attack:
     step_size: float
     why: str
 
+    @property
+    def norm(self) -> str:
+        """What the constraint is called: ``"L2"``, ``"Linf"``."""
+        return NORMS.get(self.constraint, self.constraint)
+
     def __str__(self) -> str:
-        return f"{NORMS.get(self.constraint, self.constraint)} eps {self.eps:.4g}"
+        return f"{self.norm} eps {self.eps:.4g}"
 
 
 @dataclass(frozen=True)
@@ -149,11 +154,13 @@ class Accuracies(Result, tuple[Accuracy, ...]):
 
     @classmethod
     def _of(cls, parts: dict[str, Any]) -> Accuracies:
-        attack = dict(parts.pop("attack", {}))  # files of earlier versions do not say
+        shares = parts.pop("accuracies")
+        # Files of earlier versions say neither the radius of an accuracy nor the attack.
+        attack = dict(parts.pop("attack")) if any("eps" in one for one in shares) else {}
         return cls(
             (
                 Accuracy(**{**one, "by_class": tuple((hits, n) for hits, n in one["by_class"])})
-                for one in parts.pop("accuracies")
+                for one in shares
             ),
             Attack(**attack) if attack else None,
         )
