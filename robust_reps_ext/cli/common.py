@@ -282,13 +282,7 @@ def leave_to_first() -> None:
 
 
 def _some(samples: Samples, part: slice) -> Samples:
-    return replace(
-        samples,
-        images=samples.images[part],
-        labels=samples.labels[part],
-        names=samples.names[part],
-        indices=samples.indices[part],
-    )
+    return samples.rows(range(len(samples.names))[part])
 
 
 def validation_images(data: DataOptions, n: int | None, seed: int) -> tuple[Any, list[int]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import islice
@@ -54,6 +55,15 @@ class Samples:
     labels: Tensor
     names: tuple[str, ...]
     indices: Tensor
+
+    def rows(self, places: Sequence[int]) -> Samples:
+        """Those at some places, in that order."""
+        return Samples(
+            self.images[list(places)],
+            self.labels[list(places)],
+            tuple(self.names[place] for place in places),
+            self.indices[list(places)],
+        )
 
 
 def open_data_set(

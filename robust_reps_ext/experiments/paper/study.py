@@ -245,13 +245,7 @@ class Study:
         if not isinstance(self.data_set, GivenImages):
             return self.samples(n, skip=self.scale.images)
         every = self.samples(len(validation_set(self.data_set)))
-        places = [(i + 1) % len(every.names) for i in range(n)]
-        return Samples(
-            every.images[places],
-            every.labels[places],
-            tuple(every.names[i] for i in places),
-            every.indices[places],
-        )
+        return every.rows([(i + 1) % len(every.names) for i in range(n)])
 
     def strangers(self, n: int) -> tuple[Samples, str]:
         """At most n images of no class in the data, and what they are.
