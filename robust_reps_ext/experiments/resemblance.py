@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -171,10 +171,10 @@ def _measures(images: Tensor) -> Iterator[tuple[str, Callable[[Tensor, Tensor], 
         return
 
     def ssim(x: Tensor, y: Tensor) -> Tensor:
-        found: Tensor = torchmetrics.structural_similarity_index_measure(
+        found = torchmetrics.structural_similarity_index_measure(
             x, y, data_range=1.0, reduction="none"
         )
-        return found.view(len(x))
+        return cast(Tensor, found).view(len(x))
 
     def ms_ssim(x: Tensor, y: Tensor) -> Tensor:
         found: Tensor = torchmetrics.multiscale_structural_similarity_index_measure(
