@@ -72,6 +72,8 @@ class Options(TypedDict, total=False):
         tensors of the batch's size. It comes nearest in the same time (docs/benchmarks.md), and is
         the default of what matches representations; coordinates are raised by
         ``"cosine-momentum"``.
+        An image that either has taken to twice its first distance goes back to its best iterate
+        and on by half as long steps; ``"lbfgs"`` returns the best of all (`use_best`).
         ``"feather"``: eight rounds of 3,000 steps, the first of the paper's length and each half
         as long as the one before, in a ball of radius 100,000 (Feather et al. 2023).
     batch_size
@@ -308,4 +310,5 @@ def _faster(paper: Settings, given: dict[str, Any], width: float) -> dict[str, A
     if "eps" in given:
         length = (torch.as_tensor(given["eps"]) / 2).clamp(max=length)
         length = length if length.dim() else float(length)
-    return {"iterations": steps, "step_size": length, **given}
+    best = {"use_best": True} if given.get("schedule", paper.schedule) == FASTEST else {}
+    return {"iterations": steps, "step_size": length, **best, **given}
