@@ -32,9 +32,16 @@ if TYPE_CHECKING:
     from .runtime.errors import InputError as InputError
     from .runtime.images import load_images as load_images
     from .synthesis import synthesize as synthesize
+    from .synthesis.class_objectives import ClassCrossEntropy as ClassCrossEntropy
+    from .synthesis.class_objectives import ClassLogit as ClassLogit
+    from .synthesis.class_objectives import Diverge as Diverge
+    from .synthesis.directions import Direction as Direction
     from .synthesis.objectives import CoordinateMaximization as CoordinateMaximization
     from .synthesis.objectives import InterpolationTarget as InterpolationTarget
     from .synthesis.objectives import RepresentationMatching as RepresentationMatching
+    from .synthesis.penalties import DistanceFromStart as DistanceFromStart
+    from .synthesis.penalties import TotalVariation as TotalVariation
+    from .synthesis.sums import Sum as Sum
     from .upstream.cuda_noop import compat_cuda as compat_cuda
 
 _WHERE = {
@@ -55,9 +62,16 @@ _WHERE = {
     "load_images": "runtime.images",
     "load_model": "models.loading",
     "representation": "models.representation",
+    "ClassCrossEntropy": "synthesis.class_objectives",
+    "ClassLogit": "synthesis.class_objectives",
+    "Direction": "synthesis.directions",
+    "Diverge": "synthesis.class_objectives",
     "CoordinateMaximization": "synthesis.objectives",
     "InterpolationTarget": "synthesis.objectives",
     "RepresentationMatching": "synthesis.objectives",
+    "DistanceFromStart": "synthesis.penalties",
+    "Sum": "synthesis.sums",
+    "TotalVariation": "synthesis.penalties",
     "Synthesis": "results.synthesis",
     "synthesize": "synthesis",
     "read_study": "results.answers",

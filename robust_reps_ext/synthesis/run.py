@@ -19,6 +19,7 @@ from ..results.snapshot import Snapshot, described
 from ..results.synthesis import Synthesis
 from ..runtime.errors import InputError, warn
 from ..runtime.kernels import deterministic
+from ..runtime.masks import check_mask
 from ..runtime.memory import fastest_batch, tried
 from ..runtime.modules import device_of, evaluating
 from ..runtime.numbers import shown
@@ -26,9 +27,9 @@ from ..runtime.precision import said
 from ..runtime.randomness import check_seed, own_generators
 from ..runtime.signals import Pending, deferred
 from ..upstream.attack.schedules import LBFGS
-from ..upstream.attack.state import State
+from ..upstream.attack.state import State, of_rows
 from .network import Network
-from .objectives import Objective, complete
+from .protocol import Objective, complete, filled
 from .settings import Settings, recorded
 from .trace import Progress, Recorder
 
@@ -41,7 +42,7 @@ SIZE = 32
 def optimize(
     model: AttackerModel,
     objective: Objective,
-    target: Tensor,
+    target: Any,
     start: Tensor,
     settings: Settings,
     *,
@@ -54,9 +55,12 @@ def optimize(
 ) -> Synthesis:
     """As `robust_reps_ext.synthesis.synthesize`, of images that have been checked."""
     origin = start if origin is None else origin
-    if len(target) != len(start) or origin.shape != start.shape:
+    targets = target if isinstance(target, tuple) else (target,)
+    fewer = [one for one in targets if one is not None and len(one) != len(start)]
+    if fewer or origin.shape != start.shape:
+        count = len(fewer[0]) if fewer else len(start)
         raise InputError(
-            f"{len(start)} starts, {len(target)} targets, {len(origin)} origins: "
+            f"{len(start)} starts, {count} targets, {len(origin)} origins: "
             "give as many of each, and origins of the size of the starts"
         )
     for name in ("eps", "step_size"):
@@ -66,6 +70,10 @@ def optimize(
                 f"{name}={shown(each)} for {len(start)} images: give a number, or one for each, "
                 f"({len(start)},)"
             )
+    if settings.mask is not None:
+        check_mask(settings.mask, start)
+        start = torch.where(settings.mask.to(start.device), start, origin)
+    target = filled(objective, target, start)
     seed = check_seed(seed)
     numbers = torch.arange(len(start)) + settings.first if numbers is None else numbers.cpu()
     read = at_layer(model, settings.layer)
@@ -88,7 +96,7 @@ def optimize(
     waiting = nullcontext(None) if snapshot is None else deferred()
     kernels = nullcontext() if snapshot is None else deterministic(network.device)
     with evaluating(read), recorder, own_generators(network.device), kernels, waiting as pending:
-        begin, nudged = network.off_zero_gradients(start, numbers)
+        begin, nudged = network.off_zero_gradients(start, numbers, settings.mask)
         network.prepare(begin)
         images = Run(network, recorder, settings, origin, stop_when, snapshot, pending, kept)
         final = images.run()
@@ -248,10 +256,11 @@ class Run:
         network, settings = self.network, self.settings
         found: Tensor = network.model.attacker(
             network.begin[rows],
-            network.target[rows],
+            of_rows(network.target, rows),
             custom_loss=network.objective,
             targeted=network.objective.targeted,
             constraint=settings.constraint,
+            mask=_of(settings.mask, rows),
             eps=_of(settings.eps, rows),
             step_size=_of(settings.step_size, rows),
             iterations=iterations,
@@ -315,15 +324,16 @@ class Run:
 
 
 def _of(value: Any, rows: Tensor) -> Any:
-    """A setting for some rows of the batch: one number for all, or one per image."""
-    return value[rows] if isinstance(value, Tensor) and value.dim() else value
+    """A setting for some rows of the batch: one for all, or one per image."""
+    one_for_all = not isinstance(value, Tensor) or not value.dim() or len(value) == 1
+    return value if one_for_all else value[rows]
 
 
 def _described(
     model: AttackerModel,
     weights: str,
     objective: Objective,
-    target: Tensor,
+    target: Any,
     start: Tensor,
     origin: Tensor,
     settings: Settings,
