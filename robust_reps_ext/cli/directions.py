@@ -47,14 +47,14 @@ def directions(
 ) -> None:
     """Find directions of R(x), and see what raises each beside the images that lie farthest.
 
-    Goes through the validation set, or through --n of its images. Beside the picture are the
-    vectors (Directions.load) and, of --method probe, what accuracy costs in features.
+    Goes through the validation set, or through --n of its images, and raises each from noise.
+    Beside the picture are the vectors (Directions.load) and, of --method probe, how accurate heads
+    of few features and of many are.
 
     \b
     robust-reps directions --model critters-robust --dataset critters_fine \\
       --method probe --out out
     """
-    import torch
     from torch.utils.data import DataLoader
 
     from ..experiments.directions import directions as directions_of
@@ -62,6 +62,7 @@ def directions(
     from ..results.directions import Directions
     from ..results.figures import panel_figure
     from ..results.layouts import along
+    from ..synthesis import noise
 
     known: dict[str, Directions] = {}
 
@@ -88,8 +89,8 @@ def directions(
         def make(part: Part, given: dict[str, Any]) -> tuple[Synthesis, Any]:
             made = found_in(one)
             images, positions = validation_images(one, n, one.seed)
-            grey = torch.full_like(images[0][0][None], 0.5)
-            up = raised(one.network, made.vectors, start=grey, **given)
+            start = noise(images[0][0][None], seed=one.seed)
+            up = raised(one.network, made.vectors, start=start, **given)
             return up, _rows(made, one.label_names, positions)
 
         settings = {"method": method.value, "k": k, "n": n}

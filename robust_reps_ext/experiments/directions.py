@@ -191,10 +191,11 @@ def raised(
     --------
     >>> import torch, torchvision, robust_reps_ext as rr
     >>> from robust_reps_ext.experiments.directions import raised
+    >>> from robust_reps_ext.synthesis import noise
     >>> network = torchvision.models.resnet18(num_classes=9)
     >>> model = rr.load_model(network, dataset="restricted_imagenet")
-    >>> grey = torch.full((1, 3, 64, 64), 0.5)
-    >>> raised(model, torch.eye(3, 512), start=grey, iterations=2).images.shape
+    >>> start = noise(torch.empty(1, 3, 64, 64))
+    >>> raised(model, torch.eye(3, 512), start=start, iterations=2).images.shape
     torch.Size([3, 3, 64, 64])
     """
     model = as_model(model, normalize)
@@ -207,7 +208,7 @@ def raised(
         raise InputError(f"start has {len(start)} images: give 1 or {len(vectors)}")
     return optimize(
         model,
-        along,  # type: ignore[arg-type]
+        Along(settings.fake_relu),
         target=vectors.float(),
         start=start.expand(len(vectors), -1, -1, -1).contiguous(),
         settings=settings,
@@ -216,11 +217,19 @@ def raised(
     )
 
 
-def along(model: nn.Module, inp: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """R(x) . v, for each image along its own direction, (N, k)."""
-    _, rep = model(inp, with_latent=True, fake_relu=True)
-    rep = rep.float()
-    return (rep * target).sum(dim=1), rep
+class Along:
+    """max R(x) . v; the target is the direction of each image, (N, k)."""
+
+    name = "direction"
+    targeted = False
+
+    def __init__(self, fake_relu: bool) -> None:
+        self.fake_relu = fake_relu
+
+    def __call__(self, model: nn.Module, inp: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        _, rep = model(inp, with_latent=True, fake_relu=self.fake_relu)
+        rep = rep.float()
+        return (rep * target).sum(dim=1), rep
 
 
 def _latents(

@@ -22,7 +22,7 @@ __all__ = ["Heads", "sparse_heads"]
 
 HELD_OUT = 4  # one image in so many of each class
 LEAST = 0.01  # the last cost, beside the one at which no feature is left
-PASSES = 500
+PASSES = 2000
 
 
 @dataclass(frozen=True)

@@ -323,7 +323,7 @@ def along(
                 told = two_digits(value, zeros=True)
                 known = names[label] if 0 <= label < len(names) else str(label)
                 said.append(f"{told}: {known}" if label >= 0 else told)
-        heads = ["raised from grey", *(word for word in words.values() for _ in range(k))]
+        heads = ["raised from noise", *(word for word in words.values() for _ in range(k))]
         rows.append(
             Row(
                 torch.cat(images),

@@ -1,4 +1,4 @@
-"""Directions of a representation: where they are known, they are found; probes are scikit-learn's."""
+"""Directions of a representation: where they are known, they are found."""
 
 from __future__ import annotations
 
@@ -188,7 +188,7 @@ def test_features_of_no_direction_are_told(model):
     found = rr.directions(model, [DATA], components=2, k=1)
     with pytest.raises(InputError, match="direction=2: there are 0 to 1"):
         found.features(2)
-    with pytest.raises(InputError, match="give directions in R.12"):
+    with pytest.raises(InputError, match=r"give directions in R.12"):
         raised(model, torch.eye(3), start=DATA[:1])
     with pytest.raises(InputError, match="start has 2 images: give 1 or 3"):
         raised(model, torch.eye(3, PIXELS), start=DATA[:2])
