@@ -81,7 +81,7 @@ def robustify(
 
     common.alone("robustify")
     moved = kind in (Kind.random, Kind.next)
-    doing = ("Moving", "images", "log p") if moved else ("Inverting", "images", "distance")
+    doing = ("Moving", "images", "cross-entropy") if moved else ("Inverting", "images", "distance")
     with console.progress(*doing) as progress:
         index = make(
             common.network,

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import torch
 from robustness.attacker import AttackerModel
-from torch import Tensor, nn
+from torch import Tensor
 from typing_extensions import Unpack
 
 from ..models.loading import Model, Normalize, as_model, channels_of
@@ -24,6 +24,7 @@ from ..runtime.numbers import shown, whole
 from ..runtime.randomness import check_seed, own_generators, seed_generators
 from ..runtime.signatures import keywords
 from ..synthesis import Progress, optimize
+from ..synthesis.directions import Direction
 from ..synthesis.settings import STEADY, Options, Settings
 from .probe import sparse_heads
 
@@ -51,7 +52,8 @@ def directions(
     of each class minus the mean over all. ``"probe"``: the weights of a linear head for each
     class, L1-regularised logistic regression on standardised R (scikit-learn's saga), over a path
     from few features to many (Wong, Santurkar and Mądry 2021, "Leveraging sparse linear layers for
-    debuggable deep networks"). See one by `rr.synthesize`, or by the command ``directions``.
+    debuggable deep networks"). The command ``directions`` shows what raises each;
+    ``rr.synthesize(model, rr.Direction(found.vectors), ...)`` moves images along them.
 
     Memory holds R(x) of all images, N * k numbers, and the images at the ends of each direction.
 
@@ -164,14 +166,14 @@ def raised(
     progress: bool | Progress = False,
     **options: Unpack[Options],
 ) -> Synthesis:
-    """Images that R maps far along directions: max R(x) . v, as `visualize` raises coordinates.
+    """Images that R maps far along directions, as `visualize` raises coordinates: `rr.Direction`.
 
     Parameters
     ----------
     model
         As `load_model` returns it, or a network, a name or a file, which it is made of.
     vectors
-        (K, k).
+        (K, k), none of them 0.
     start
         One image for all directions or one for each, (1, C, H, W) or (K, C, H, W).
     normalize, seed, progress, **options
@@ -180,7 +182,7 @@ def raised(
     Returns
     -------
     Synthesis
-        K images; the objective is R(x) . v.
+        K images; the objective is R(x) . v / ||v||.
 
     Raises
     ------
@@ -208,28 +210,13 @@ def raised(
         raise InputError(f"start has {len(start)} images: give 1 or {len(vectors)}")
     return optimize(
         model,
-        Along(settings.fake_relu),
-        target=vectors.float(),
+        Direction(vectors, fake_relu=settings.fake_relu),
+        target=torch.arange(len(vectors)),
         start=start.expand(len(vectors), -1, -1, -1).contiguous(),
         settings=settings,
         seed=seed,
         progress=progress,
     )
-
-
-class Along:
-    """max R(x) . v; the target is the direction of each image, (N, k)."""
-
-    name = "direction"
-    targeted = False
-
-    def __init__(self, fake_relu: bool) -> None:
-        self.fake_relu = fake_relu
-
-    def __call__(self, model: nn.Module, inp: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        _, rep = model(inp, with_latent=True, fake_relu=self.fake_relu)
-        rep = rep.float()
-        return (rep * target).sum(dim=1), rep
 
 
 def _latents(

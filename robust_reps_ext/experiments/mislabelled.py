@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from robustness.attacker import AttackerModel
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..datasets.shards import Sample
 from ..models.representation import representation
@@ -16,6 +16,7 @@ from ..runtime.errors import InputError
 from ..runtime.modules import device_of, evaluating
 from ..runtime.randomness import one_of
 from ..synthesis import Progress, synthesize
+from ..synthesis.class_objectives import ClassCrossEntropy
 from ..synthesis.settings import Settings
 
 __all__ = ["LENGTHS", "MISLABELLED", "TowardsClass", "check_classes", "new_label"]
@@ -23,12 +24,6 @@ __all__ = ["LENGTHS", "MISLABELLED", "TowardsClass", "check_classes", "new_label
 MISLABELLED = ("random", "next")
 # Theirs for CIFAR: 100 steps of 0.1 within 0.5 at 32 pixels, which are 0.7 and 3.5 at 224.
 LENGTHS = {"eps": 0.5 * 224 / 32, "step_size": 0.1 * 224 / 32, "iterations": 100}
-
-
-def log_probability(model: nn.Module, inp: Tensor, target: Tensor) -> Tensor:
-    """Of the class `target` (N,), (N,): minus the cross-entropy."""
-    logits: Tensor = model(inp).float()
-    return logits.log_softmax(dim=1).gather(1, target[:, None]).squeeze(1)
 
 
 def new_label(kind: str, label: int, number: int, classes: int, *, seed: int) -> int:
@@ -78,7 +73,7 @@ class TowardsClass:
         ]
         found = synthesize(
             self.model,
-            log_probability,  # type: ignore[arg-type]
+            ClassCrossEntropy(),
             target=torch.tensor(aims),
             start=images,
             settings=self.settings,

@@ -22,7 +22,8 @@ __all__ = ["Heads", "sparse_heads"]
 
 HELD_OUT = 4  # one image in so many of each class
 LEAST = 0.01  # the last cost, beside the one at which no feature is left
-PASSES = 2000
+# Passes of the solver for a cost: as many as so many multiplications allow, between these.
+MOST, FEWEST, WORK = 2000, 100, 2e10
 
 
 @dataclass(frozen=True)
@@ -112,10 +113,11 @@ def _path(x: Any, y: Any, classes: int, steps: int, seed: int) -> tuple[Any, Any
     # scikit-learn 1.8 says it in another word.
     new = inspect.signature(LogisticRegression).parameters["penalty"].default == "deprecated"
     how: dict[str, Any] = {"l1_ratio": 1.0} if new else {"penalty": "l1"}
+    passes = int(min(MOST, max(FEWEST, WORK / (x.size * classes))))
     head = LogisticRegression(
         solver="saga",
         tol=1e-3,
-        max_iter=PASSES,
+        max_iter=passes,
         warm_start=True,
         random_state=seed % 2**32,
         **how,
@@ -126,7 +128,7 @@ def _path(x: Any, y: Any, classes: int, steps: int, seed: int) -> tuple[Any, Any
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             head.fit(x, y)
-        if head.n_iter_.max() >= PASSES:
+        if head.n_iter_.max() >= passes:
             unfinished.append(f"{cost:.3g}")
         # Of two classes it has one head, which is that of the second.
         both = (-head.coef_, head.coef_) if classes == 2 else (head.coef_,)
@@ -134,7 +136,7 @@ def _path(x: Any, y: Any, classes: int, steps: int, seed: int) -> tuple[Any, Any
         weights.append(np.concatenate(both))
         biases.append(np.concatenate(shift))
     if unfinished:
-        warn(f"heads of cost {', '.join(unfinished)} still moved after {PASSES} passes")
+        warn(f"heads of cost {', '.join(unfinished)} still moved after {passes} passes")
     return np.stack(weights), np.stack(biases), costs
 
 

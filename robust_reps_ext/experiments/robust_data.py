@@ -95,7 +95,7 @@ def robustify(
         Which of the four data sets of Ilyas et al. 2019. ``"robust"`` (D_R) and ``"non-robust"``
         (D_NR) are inverted as above, the former through a robust model, the latter through a
         standard one. ``"random"`` (D_rand) and ``"next"`` (D_det) move each image by PGD towards
-        the highest log-probability of a class of `model`, a standard one, and label it so: a class
+        the lowest cross-entropy to a class of `model`, a standard one, and label it so: a class
         drawn at random for each image, or the one after its own.
     start
         Of inversions. ``"images"``: another training image (theirs); ``"noise"``:
