@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .experiments.activations import most_activating as most_activating
     from .experiments.addition import add_feature as add_feature
     from .experiments.constrained import invert_within as invert_within
+    from .experiments.directions import directions as directions
     from .experiments.interpolation import interpolate as interpolate
     from .experiments.inversion import invert as invert
     from .experiments.metamers import Metamers as Metamers
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 _WHERE = {
     "InputError": "runtime.errors",
     "add_feature": "experiments.addition",
+    "directions": "experiments.directions",
     "evaluate": "experiments.accuracy",
     "interpolate": "experiments.interpolation",
     "invert": "experiments.inversion",

@@ -16,6 +16,7 @@ from robust_reps_ext.synthesis.settings import Settings
 
 SHORT = {"iterations": 2}
 LABELS = torch.tensor([0, 1, 2, 1])
+TWO = torch.tensor([0, 1, 1, 0])
 
 
 def turned(x):
@@ -38,6 +39,11 @@ CALLS = {
     "visualize": lambda m, x: rr.visualize(m, coordinates=[0, 3], seeds=x[:2], **SHORT),
     "add_feature": lambda m, x: rr.add_feature(m, x, coordinate=1, **SHORT),
     "most_activating": lambda m, x: rr.most_activating(m, loader(x), coordinates=[0], k=2),
+    "directions": lambda m, x: rr.directions(m, loader(x), components=2, k=2),
+    "directions of classes": lambda m, x: rr.directions(m, loader(x), method="class", k=2),
+    "directions by a probe": lambda m, x: rr.directions(
+        m, loader(x, TWO), method="probe", path=2, k=2
+    ),
     "evaluate": lambda m, x: rr.evaluate(m, loader(x), eps=0.5, attack_steps=[2]),
     "evaluate by apgd": lambda m, x: rr.evaluate(
         m, loader(x), radii=(0.1, 0.5), attack="standard", attack_steps=[1]
@@ -52,7 +58,10 @@ CALLS = {
 every_call = pytest.mark.parametrize("name", CALLS)
 
 
-WITHOUT_IMAGES = ("representation", "most_activating", "evaluate", "evaluate by apgd")
+WITHOUT_IMAGES = (
+    *("representation", "most_activating", "evaluate", "evaluate by apgd"),
+    *("directions", "directions of classes", "directions by a probe"),
+)
 
 
 def syntheses(result):

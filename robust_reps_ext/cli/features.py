@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["activations", "add_feature", "visualize"]
 
 FOUR = "random:4"
+NATURAL = 100  # images whose magnitude is averaged
 AUTO = "else 100; auto: until the objective stops changing."
 
 Coordinates = Annotated[
@@ -37,10 +38,12 @@ class Coordinate(Experiment):
 
 
 class Parameterization(str, Enum):
-    """What a step of a visualisation moves: pixels, or a decorrelated Fourier spectrum."""
+    """What a step of a visualisation moves, see `experiments.parameterizations`."""
 
     pixels = "pixels"
     fourier = "fourier"
+    maco = "maco"
+    multi_resolution = "multi-resolution"
 
 
 @composed(
@@ -65,7 +68,9 @@ def visualize(
     """See what coordinates stand for, from noise and from images (section 4.2).
 
     Starts from as many pictures of noise as validation images. --transform is the regularised
-    baseline of Fig. 10, --parameterization fourier that of Fig. 9.
+    baseline of Fig. 10, --parameterization fourier that of Fig. 9; maco moves the phase of the
+    spectrum alone, whose magnitude is that of validation images (Fel et al. 2023), multi-resolution
+    a sum of images of several sizes (Fort and Whitaker 2025).
 
     \b
     robust-reps visualize --model critters-robust --dataset critters_fine \\
@@ -78,7 +83,7 @@ def visualize(
     from ..results.layouts import features
     from ..synthesis import noise
 
-    if parameterization is Parameterization.fourier and common.schedule is None:
+    if parameterization is not Parameterization.pixels and common.schedule is None:
         common = replace(common, schedule=Steps.paper)  # the others move pixels
     regularizers: dict[str, Any] = {
         "transform": transform,
@@ -94,6 +99,8 @@ def visualize(
 
         def make(part: Part, given: dict[str, Any]) -> tuple[Synthesis, Any]:
             given["first"] = 0  # every part has all seeds
+            if parameterization is Parameterization.maco:
+                given["natural"] = _natural(one)
             found = visualize_coordinates(
                 one.network,
                 coordinates=chosen[part.images],
@@ -139,6 +146,17 @@ def visualize(
             for i, places in sorted(_rows_of(one).items())
         ),
     )
+
+
+def _natural(one: Coordinate) -> Any:
+    """Images whose magnitude MACO keeps: one's own, or validation images that the seed chooses."""
+    if one.images:
+        return one.own.images
+    from ..datasets.samples import validation_samples
+
+    return validation_samples(
+        one.data_set, min(NATURAL, len(one.validation_set)), seed=one.seed
+    ).images
 
 
 def _rows_of(one: Made[Coordinate]) -> dict[int, list[int]]:

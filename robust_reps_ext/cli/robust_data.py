@@ -12,6 +12,15 @@ from .options import DATA, RUN, Steps, composed, like, option
 __all__ = ["robustify"]
 
 
+class Kind(str, Enum):
+    """Which of the four data sets of Ilyas et al. 2019."""
+
+    robust = "robust"
+    non_robust = "non-robust"
+    random = "random"
+    next = "next"
+
+
 class Start(str, Enum):
     """What the inversion of each image begins with."""
 
@@ -24,7 +33,7 @@ class Start(str, Enum):
         "model": "Checkpoint file, or name of a bundled model.",
         "out": "Folder of the shards.",
         "step_size": "Default: 0.1 at 32 pixels, more on larger images.",
-        "iterations": "Steps; default: 1000; auto: until the objective stops changing.",
+        "iterations": "Default: 1000, to a class 100; auto: until the objective stops changing.",
     },
     # An image that cannot be read stops the run, or shards would differ; no snapshots are written.
     without=(
@@ -44,10 +53,21 @@ def robustify(
     common: Experiment,
     *,
     n: Annotated[int | None, like("n", "Number of training images; default: all.")] = None,
+    kind: Annotated[
+        Kind,
+        option(
+            "Inverted through a robust, or a standard, model; or moved towards a random, or the "
+            "next, class and labelled so.",
+            panel=DATA,
+        ),
+    ] = Kind.robust,
     start: Annotated[Start, option("Another training image, or noise.", panel=DATA)] = Start.images,
     shard_size: Annotated[int, option("Images in a shard.", "N", RUN)] = 256,
 ) -> None:
     """Make a robust data set: training images, inverted through a model (Ilyas et al. 2019).
+
+    --kind makes their other three: inverted through a standard model (non-robust), or moved a
+    little towards a class by its gradient, and labelled so (random, next).
 
     Writes tar shards that the webdataset library and --dataset webshards read. The same command
     goes on with what is missing; several processes, or torchrun, share the work.
@@ -60,11 +80,14 @@ def robustify(
     from ..experiments.robust_data import robustify as make
 
     common.alone("robustify")
-    with console.progress("Inverting", "images", "distance") as progress:
+    moved = kind in (Kind.random, Kind.next)
+    doing = ("Moving", "images", "cross-entropy") if moved else ("Inverting", "images", "distance")
+    with console.progress(*doing) as progress:
         index = make(
             common.network,
             common.data_set,
             common.out,
+            kind=kind.value,
             start=start.value,
             n=n,
             shard_size=shard_size,

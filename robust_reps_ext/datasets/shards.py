@@ -100,7 +100,7 @@ class Index:
     settings
         How the images were made.
     distance
-        Mean of the images' relative distances.
+        Mean of the images' relative distances of R, each to the R of the image it was made of.
     folder
         Where the files are.
     """
@@ -124,8 +124,9 @@ class Index:
     def __repr__(self) -> str:
         height, width = self.size
         data = one_line(self.origin.get("name"))
+        kind = one_line(self.settings.get("kind", "robust")).capitalize()
         return (
-            f"Robust data set of {self.images} images, {height} x {width}, in {len(self.shards)} "
+            f"{kind} data set of {self.images} images, {height} x {width}, in {len(self.shards)} "
             f"shards: mean distance {self.distance:.3g}\n"
             f"data {data}, {self.num_classes} classes, in {one_line(self.folder)}"
         )

@@ -16,7 +16,15 @@ from torch import Tensor, nn
 from ..runtime.errors import InputError
 from ..runtime.randomness import uniform
 
-__all__ = ["TRANSFORMS", "DecorrelatedFourierStep", "Transform", "random_transform"]
+__all__ = [
+    "INSIDE",
+    "TRANSFORMS",
+    "DecorrelatedFourierStep",
+    "Transform",
+    "decorrelated",
+    "mixed",
+    "random_transform",
+]
 
 TRANSFORMS = {"jitter": 6.0, "rotate": 10.0, "scale": 0.1}
 """Default amounts, the largest of lucid's `standard_transforms` (lucid/optvis/transform.py): pixels
@@ -31,7 +39,7 @@ _LARGEST = {"jitter": math.inf, "rotate": 180.0, "scale": 0.9}
 _COLORS = ((0.26, 0.09, 0.02), (0.27, 0.00, -0.05), (0.27, -0.09, 0.03))
 
 # Pixels of 0 and 1 have no finite logit.
-_INSIDE = 1e-4
+INSIDE = 1e-4
 
 
 class Transform(Protocol):
@@ -150,7 +158,7 @@ class DecorrelatedFourierStep(AttackerStep):
     """
 
     def project(self, x: Tensor) -> Tensor:
-        return x.clamp(_INSIDE, 1 - _INSIDE)
+        return x.clamp(INSIDE, 1 - INSIDE)
 
     def step(self, x: Tensor, g: Tensor) -> Tensor:
         z = self.from_image(x)
@@ -173,19 +181,26 @@ class DecorrelatedFourierStep(AttackerStep):
     def image_of(z: Tensor, width: int) -> Tensor:
         """The image of parameters (N, C, H, W // 2 + 1, 2), (N, C, H, W)."""
         height = z.shape[2]
-        scale, mixing, _ = _constants_for(z, height, width)
-        spectrum = torch.view_as_complex(z.contiguous()) * scale
-        plain = torch.fft.irfft2(spectrum, s=(height, width), norm="ortho")
-        return torch.sigmoid(torch.einsum("ij,njhw->nihw", mixing, plain))
+        spectrum = torch.view_as_complex(z.contiguous()) * _constants_for(z, height, width)[0]
+        return torch.sigmoid(mixed(torch.fft.irfft2(spectrum, s=(height, width), norm="ortho")))
 
     @staticmethod
     def from_image(image: Tensor) -> Tensor:
         """The parameters of an image with values in (0, 1)."""
         height, width = image.shape[-2:]
-        scale, _, colors = _constants_for(image, height, width)
-        plain = torch.einsum("ij,njhw->nihw", colors, torch.logit(image, eps=_INSIDE / 10))
-        spectrum = torch.fft.rfft2(plain, norm="ortho")
-        return torch.view_as_real(spectrum / scale)
+        spectrum = torch.fft.rfft2(decorrelated(image), norm="ortho")
+        return torch.view_as_real(spectrum / _constants_for(image, height, width)[0])
+
+
+def mixed(plain: Tensor) -> Tensor:
+    """M times decorrelated colours (N, C, H, W): the logits of an image."""
+    return torch.einsum("ij,njhw->nihw", _constants_for(plain, *plain.shape[-2:])[1], plain)
+
+
+def decorrelated(image: Tensor) -> Tensor:
+    """The decorrelated colours of an image (N, C, H, W) with values in (0, 1)."""
+    colors = _constants_for(image, *image.shape[-2:])[2]
+    return torch.einsum("ij,njhw->nihw", colors, torch.logit(image, eps=INSIDE / 10))
 
 
 def _mixing(channels: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""Robust data sets (Ilyas et al. 2019, section 3.1): training images, inverted through a model."""
+"""The constructed data sets of Ilyas et al. 2019: training images, inverted or attacked."""
 
 from __future__ import annotations
 
@@ -38,8 +38,11 @@ from ..runtime.signatures import keywords
 from ..synthesis import Progress, noise, synthesize
 from ..synthesis.objectives import RepresentationMatching
 from ..synthesis.settings import Options, Settings, recorded
+from .mislabelled import LENGTHS, MISLABELLED, TowardsClass, check_classes
 
-__all__ = ["SETTINGS", "robustify"]
+__all__ = ["KINDS", "SETTINGS", "robustify"]
+
+KINDS = ("robust", "non-robust", *MISLABELLED)
 
 SETTINGS = "robustified.json"
 STARTS = ("images", "noise")
@@ -56,6 +59,7 @@ def robustify(
     data_set: DataSet,
     out: str | Path,
     *,
+    kind: str = "robust",
     start: str = "images",
     n: int | None = None,
     shard_size: int = 256,
@@ -65,11 +69,12 @@ def robustify(
     progress: bool | Progress = False,
     **options: Unpack[Options],
 ) -> Index:
-    """Invert the training images of a data set, and write them with their labels as a data set.
+    """Write what a model sees in the training images of a data set as a data set to train on.
 
     For each image x finds x_r = argmin over x' of ||R(x') - R(x)||_2 / ||R(x)||_2, from noise or
     from another training image drawn at random. What a network learns from the x_r is then what
-    `model` represents.
+    `model` represents. With kinds ``"random"`` and ``"next"``, x is moved a little towards another
+    class and labelled so: what is learnt from these is what moved the model.
 
     The images are written to tar files of `shard_size`, which the ``webdataset`` library reads,
     and `robustness` as data set ``webshards``. A shard is written when it is complete, so that a
@@ -86,9 +91,16 @@ def robustify(
         them, without augmentation.
     out
         Folder to write; made where there is none.
+    kind
+        Which of the four data sets of Ilyas et al. 2019. ``"robust"`` (D_R) and ``"non-robust"``
+        (D_NR) are inverted as above, the former through a robust model, the latter through a
+        standard one. ``"random"`` (D_rand) and ``"next"`` (D_det) move each image by PGD towards
+        the lowest cross-entropy to a class of `model`, a standard one, and label it so: a class
+        drawn at random for each image, or the one after its own.
     start
-        ``"images"``: another training image (theirs); ``"noise"``: N(0, 1) / 20 + 0.5. Which
-        image and what noise depends on `seed` and the image's index alone.
+        Of inversions. ``"images"``: another training image (theirs); ``"noise"``:
+        N(0, 1) / 20 + 0.5. Which image and what noise depends on `seed` and the image's index
+        alone.
     n
         How many training images, which `seed` chooses; default: all.
     shard_size
@@ -105,7 +117,9 @@ def robustify(
     **options
         See `robust_reps_ext.synthesis.settings.Options`; `layer` by name, `eps` and `step_size` as
         numbers, without `frames`, `first` and `snapshot`. By default 1000 steps of 0.1 at 32
-        pixels, as theirs for CIFAR, the length scaled with the square root of the number of pixels.
+        pixels, as theirs for CIFAR, the length scaled with the square root of the number of pixels;
+        for kinds ``"random"`` and ``"next"`` 100 steps of 0.1 within 0.5 of the image, in the same
+        way, without `layer`.
 
     Returns
     -------
@@ -115,8 +129,8 @@ def robustify(
     Raises
     ------
     InputError
-        If a setting is out of range, the folder holds shards made with others, or it cannot be
-        written.
+        If a setting is out of range, the model has fewer classes than the data where it is to be
+        moved towards one, the folder holds shards made with others, or it cannot be written.
 
     Examples
     --------
@@ -130,7 +144,7 @@ def robustify(
     >>> made.images, [shard.name for shard in made.shards]
     (18, ['shard-000000.tar', 'shard-000001.tar'])
     """
-    _check(start, shard_size, options)
+    _check(kind, start, shard_size, options)
     seed, model = check_seed(seed), as_model(model, normalize, data_set)
     images = training_set(data_set)
     chosen = _chosen(len(images), n, seed, start)
@@ -139,7 +153,10 @@ def robustify(
         raise InputError(
             f"the images have {first.shape[1]} channels: shards hold PNG files; choose 1 or 3"
         )
-    settings = Settings.paper(first, options, **STEPS)  # type: ignore[arg-type]
+    lengths = LENGTHS if kind in MISLABELLED else STEPS
+    settings = Settings.paper(first, options, **lengths)  # type: ignore[arg-type]
+    if kind in MISLABELLED:
+        check_classes(model, first[0], data_set.num_classes)
     folder = Path(out).expanduser()
     made_with = plain(
         {
@@ -149,6 +166,7 @@ def robustify(
             "size": list(first.shape[-2:]),
             "n": n,
             "shard_size": shard_size,
+            **({} if kind == "robust" else {"kind": kind}),
             "start": start,
             "seed": seed,
             **{
@@ -163,7 +181,12 @@ def robustify(
     paths = [folder / shard_name(k) for k in range(len(parts))]
     if not all(path.exists() for path in paths):
         (folder / INDEX).unlink(missing_ok=True)
-    make = _Inversion(model, images, settings, start, seed, digest_of(made_with)[:16])
+    digest = digest_of(made_with)[:16]
+    make = (
+        TowardsClass(model, images, settings, kind, data_set.num_classes, seed, digest)
+        if kind in MISLABELLED
+        else _Inversion(model, images, settings, start, seed, digest)
+    )
     part_of = dict(zip(paths, parts, strict=True))
     with closing(work.shared(paths)) as units:
         for path in units:
@@ -243,9 +266,17 @@ def _pair(item: Any) -> tuple[Tensor, int]:
     return image, int(label)
 
 
-def _check(start: str, shard_size: int, options: Options) -> None:
+def _check(kind: str, start: str, shard_size: int, options: Options) -> None:
+    if kind not in KINDS:
+        raise InputError(f"kind={kind!r} is not known: give {' or '.join(KINDS)}")
     if start not in STARTS:
         raise InputError(f"start={start!r} is not known: give {' or '.join(STARTS)}")
+    if kind in MISLABELLED and (start == "noise" or options.get("layer") is not None):
+        what = "start='noise'" if start == "noise" else f"layer={options.get('layer')!r}"
+        raise InputError(
+            f"{what} is of no use with kind={kind!r}, which moves images towards classes: leave it "
+            "out"
+        )
     if shard_size < 1:
         raise InputError(f"shard_size={shard_size}: give 1 or more images")
     for name in ("frames", "first", "snapshot"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from robustness.attacker import AttackerModel
@@ -26,7 +26,8 @@ from ..runtime.signatures import keywords
 from ..synthesis import Progress, optimize
 from ..synthesis.objectives import CoordinateMaximization, check_coordinates
 from ..synthesis.settings import STEADY, Options, Settings
-from .regularizers import DecorrelatedFourierStep, random_transform
+from .parameterizations import step_of
+from .regularizers import random_transform
 
 if TYPE_CHECKING:
     import pandas
@@ -135,6 +136,7 @@ def visualize(
     seeds: Images,
     transform: str | Callable[[Tensor], Tensor] | None = None,
     parameterization: str = "pixels",
+    natural: Images | None = None,
     normalize: Normalize = None,
     seed: int = 0,
     progress: bool | Progress = False,
@@ -157,10 +159,16 @@ def visualize(
         ``"jitter,rotate,scale"``, see `regularizers.random_transform`; or a differentiable
         function of a batch of normalised images, which may not write into its input.
     parameterization
-        ``"pixels"``, or ``"fourier"`` for steps on a Fourier spectrum of decorrelated colours
+        ``"pixels"``; ``"fourier"`` for steps on a Fourier spectrum of decorrelated colours
         (Fig. 9; of the channels themselves where they are not three), see
-        `regularizers.DecorrelatedFourierStep`; `step_size` is then a length there, and nothing but
-        [0, 1] bounds the image.
+        `regularizers.DecorrelatedFourierStep`; ``"maco"`` for steps on its phase alone, its
+        magnitude being that of natural images (Fel et al. 2023); ``"multi-resolution"`` for steps
+        on images of several resolutions whose sum it is (Fort and Whitaker 2025), see
+        `parameterizations`. `step_size` is then a length there, and nothing but [0, 1] bounds the
+        image.
+    natural
+        Of ``"maco"``: images of the seeds' size, whose mean magnitude is kept; default:
+        photographs that come with installed packages.
     seed
         For what a named `transform` draws, for each image by its seed image's number and its
         coordinate. A function that draws from torch's global generators meets the same numbers in
@@ -195,8 +203,8 @@ def visualize(
     """
     model = as_model(model, normalize)
     seeds = as_images("seeds", seeds, channels_of(model))
-    of_pixels = not isinstance(parameterization, str) or parameterization == "pixels"
-    schedule = STEADY if of_pixels else "paper"
+    step = step_of(parameterization, seeds, natural)
+    schedule = STEADY if step is None else "paper"
     settings = Settings.paper(seeds, options, schedule=schedule, iterations=200)
     if not (transform is None or isinstance(transform, str) or callable(transform)):
         raise InputError(
@@ -207,7 +215,7 @@ def visualize(
         if isinstance(transform, str)
         else (None if transform is None else partial(_of_all, transform))
     )
-    settings = _parameterized(settings, parameterization, options)
+    settings = _parameterized(settings, parameterization, step, options)
     size = representation(model, seeds[:1], layer=settings.layer).shape[1]
     chosen = check_coordinates(coordinates, size)
     s, k = len(seeds), len(chosen)
@@ -250,21 +258,17 @@ def _of_all(transform: Callable[[Tensor], Tensor], images: Tensor, numbers: Tens
     return transform(images)
 
 
-def _parameterized(settings: Settings, parameterization: str, given: Options) -> Settings:
-    if not isinstance(parameterization, str) or parameterization not in ("pixels", "fourier"):
-        raise InputError(
-            f"parameterization={shown(parameterization)} is not known: choose pixels or fourier"
-        )
-    if parameterization == "pixels":
+def _parameterized(settings: Settings, name: str, step: Any, given: Options) -> Settings:
+    if step is None:
         return settings
     if settings.schedule != "paper":
         raise InputError(
-            f"schedule={settings.schedule!r} moves pixels, parameterization='fourier' does not: "
+            f"schedule={settings.schedule!r} moves pixels, parameterization={name!r} does not: "
             "choose schedule='paper'"
         )
     if given.get("eps") is not None:
         raise InputError(
-            f"eps={given['eps']} bounds pixels, parameterization='fourier' has no radius: "
+            f"eps={given['eps']} bounds pixels, parameterization={name!r} has no radius: "
             "leave one of them out"
         )
-    return replace(settings, constraint=DecorrelatedFourierStep)
+    return replace(settings, constraint=step)

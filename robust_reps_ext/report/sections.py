@@ -93,7 +93,8 @@ LEADS = {
     ),
     "fig9": (
         "Coordinates of standard networks with the regularisers of feature visualisation, from "
-        "noise; above, a robust network without any. The paper: regularisation does improve the "
+        "noise, and two baselines of later papers, with as many steps each; above, a robust "
+        "network without any. The paper: regularisation does improve the "
         "visual quality, but the components still cannot be shown to correspond to any "
         "recognizable high-level feature.",
         "Look whether a regularised row looks better than the plain one, and what it shows.",

@@ -13,11 +13,13 @@ import torch
 from torch import Tensor
 
 from .captions import two_digits
+from .directions import Directions
 from .figures import Panel, Row
 from .synthesis import Synthesis
 
 __all__ = [
     "additions",
+    "along",
     "extremes",
     "features",
     "interpolations",
@@ -297,6 +299,38 @@ def extremes(
                 below="" if rows else "value",
                 run=run,
                 positions=[i, *[-1] * (2 * k)],
+            )
+        )
+    return [Panel(rows, title)]
+
+
+def along(
+    synthesis: Synthesis, found: Directions, *, names: Sequence[str] = (), title: str = ""
+) -> list[Panel]:
+    """A row for each direction: what raises it, and the images of the data farthest along it.
+
+    `synthesis` has an image for each of the first directions; `names` are those of labels.
+    """
+    k = found.most.value.shape[1]
+    words = {"most": "farthest along", "least": "farthest against"}
+    rows: list[Row] = []
+    for i, name in enumerate(found.names[: len(synthesis)]):
+        images, said = [synthesis.images[i][None]], [_values(synthesis)[i]]
+        for end in words:
+            one = getattr(found, end)
+            images.append(one.images[i])
+            for value, label in zip(one.value[i].tolist(), one.label[i].tolist(), strict=True):
+                told = two_digits(value, zeros=True)
+                known = names[label] if 0 <= label < len(names) else str(label)
+                said.append(f"{told}: {known}" if label >= 0 else told)
+        heads = ["raised from noise", *(word for word in words.values() for _ in range(k))]
+        rows.append(
+            Row(
+                torch.cat(images),
+                name.replace(" ", "\n", 1),
+                said,
+                heads=None if rows else heads,
+                below="" if rows else "value",
             )
         )
     return [Panel(rows, title)]

@@ -19,6 +19,7 @@ __all__ = [
     "another",
     "check_seed",
     "normal",
+    "one_of",
     "own_generators",
     "seed_generators",
     "shuffled",
@@ -63,9 +64,20 @@ def another(number: int, count: int, *, seed: int) -> int:
     >>> another(0, 2, seed=5), another(1, 2, seed=5)
     (1, 0)
     """
-    seed = check_seed(seed)
-    drawn = int(np.random.default_rng((seed, OTHER, number)).integers(count - 1))
+    drawn = one_of(number, count - 1, seed=seed)
     return drawn + (drawn >= number)
+
+
+def one_of(number: int, count: int, *, seed: int) -> int:
+    """One of 0 to `count` - 1 for the image with this number, each as likely.
+
+    Examples
+    --------
+    >>> from robust_reps_ext.runtime.randomness import one_of
+    >>> [one_of(number, 10, seed=0) for number in range(3)]
+    [8, 8, 2]
+    """
+    return int(np.random.default_rng((check_seed(seed), OTHER, number)).integers(count))
 
 
 def shuffled(count: int, *, seed: int) -> list[int]:

@@ -113,7 +113,8 @@ class Direction(OfRepresentation):
 
 
 def read_directions(path: str | os.PathLike[str]) -> Tensor:
-    """Vectors from a file, (K, k) or (k,): ``.npy``, or ``.safetensors`` with one tensor.
+    """Vectors from a file, (K, k) or (k,): ``.npy``, or ``.safetensors`` with one tensor, or with
+    one of the name ``vectors``, as what `rr.directions` finds is saved.
 
     Nothing in the file is run: arrays of Python objects are refused.
 
@@ -129,8 +130,13 @@ def read_directions(path: str | os.PathLike[str]) -> Tensor:
         if path.suffix == ".npy":
             return torch.from_numpy(np.load(path, allow_pickle=False))
         if path.suffix == ".safetensors":
-            (found,) = load_file(path).values()
-            return found
+            there = load_file(path)
+            return there["vectors"] if "vectors" in there else _only(there)
     except (OSError, ValueError, EOFError, TypeError, SafetensorError) as error:
         raise InputError(f"{path} holds no directions: {error}") from error
     raise InputError(f"{path} is no file of directions: give a .npy or .safetensors file")
+
+
+def _only(tensors: dict[str, Tensor]) -> Tensor:
+    (found,) = tensors.values()
+    return found

@@ -23,7 +23,7 @@ SHARED = COMMANDS["invert"]
 OWN_WORDS = {
     "model": {"metamers", "robustify", "scorecard"},
     "name": {"preset"},
-    "n": {"activations", "evaluate", "robustify", "scorecard"},
+    "n": {"activations", "directions", "evaluate", "robustify", "scorecard"},
     "eps": {"curve", "evaluate", "paper", "scorecard"},
     "step_size": {"add-feature", "curve", "evaluate", "robustify"},
     "iterations": {"add-feature", "robustify", "visualize"},

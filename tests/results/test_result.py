@@ -27,6 +27,7 @@ from robust_reps_ext.experiments.resemblance import Resemblance
 from robust_reps_ext.experiments.scorecard.result import PAIR, Scorecard
 from robust_reps_ext.experiments.visualization import Visualization
 from robust_reps_ext.results.activations import Activations
+from robust_reps_ext.results.directions import Directions
 from robust_reps_ext.results.result import Result
 from robust_reps_ext.results.synthesis import Synthesis
 
@@ -76,6 +77,14 @@ RESULTS = {
     "most_activating": (
         lambda m: rr.most_activating(m, DATA, coordinates=[1, 5], k=3),
         *(Activations, 2 * 2 * 3),
+    ),
+    "directions": (
+        lambda m: rr.directions(m, DATA, components=2, k=3),
+        *(Directions, 2 * 2 * 3),
+    ),
+    "directions by a probe": (
+        lambda m: rr.directions(m, DATA, method="probe", path=2, k=1),
+        *(Directions, 2 * 2 * 1),
     ),
     "evaluate": (lambda m: rr.evaluate(m, DATA, eps=0.1, attack_steps=[1, 2]), Accuracies, 3),
     "resemblance": (

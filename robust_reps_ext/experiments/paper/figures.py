@@ -198,11 +198,14 @@ FOURIER: Mapping[str, Any] = {
 ROBUST = "robust"
 SELECTED = "robust-selected"
 PLAIN = "no regulariser"
+MACO = "phase alone, Fel et al. 2023"
+RESOLUTIONS = "several resolutions, Fort and Whitaker 2025"
 FIRST = 4
 TITLES = (
     "For comparison, {}: random coordinates",
     "Figure 9, {}: random coordinates",
     "Figure 10, {}: the first coordinates",
+    "Beside the paper, {}: random coordinates by later baselines, with as many steps",
 )
 
 SPECTRUM_STEP = 3.5
@@ -273,10 +276,17 @@ def regularized(study: Study, progress: bool | Progress) -> Found:
     """Fig. 9, 10: what regularisers make of standard models' coordinates, from noise.
 
     Fig. 9 has random coordinates of GoogLeNet, Fig. 10 the first four of the VGG; where these
-    networks are not given, those of the standard one.
+    networks are not given, those of the standard one. Two baselines of later papers follow, with
+    as many steps, for the coordinates of Fig. 9.
     """
     start = noise(study.samples(1).images, seed=study.seed)
-    fourier = {**FOURIER, "step_size": at_size(SPECTRUM_STEP, start)}
+    length = {"step_size": at_size(SPECTRUM_STEP, start)}
+    fourier = {**FOURIER, **length}
+    natural = study.samples(study.scale.images).images
+    later = [
+        (MACO, {"parameterization": "maco", "natural": natural, **length}),
+        (RESOLUTIONS, {"parameterization": "multi-resolution", **length}),
+    ]
     ninth, tenth = study.given("googlenet"), study.given("vgg")
     random = {name: study.coordinates(study.models[name], start) for name in (ROBUST, ninth)}
     size = representation(study.models[tenth], start).shape[1]
@@ -285,6 +295,7 @@ def regularized(study: Study, progress: bool | Progress) -> Found:
         (ROBUST, random[ROBUST], [(PLAIN, {})]),
         (ninth, random[ninth], [(PLAIN, {}), ("jitter, rotation, scale, Fourier", fourier)]),
         (tenth, first, [(PLAIN, {}), ("jitter, rotation", MOVED)]),
+        (ninth, random[ninth], later),
     ]
     runs: dict[str, Synthesis] = {}
     described = []

@@ -1,0 +1,148 @@
+"""The command `directions`: components, classes and sparse heads, each seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated, Any
+
+from . import console
+from .common import SHOWN, AllOrN, validation_images
+from .features import Coordinate
+from .options import composed, option
+from .side_by_side import Made, Plan, side_by_side
+from .wall import class_name
+
+if TYPE_CHECKING:
+    from ..results.directions import Directions
+    from ..results.figures import Panel
+    from ..results.store import Part
+    from ..results.synthesis import Synthesis
+
+__all__ = ["directions"]
+
+FILE = "directions.safetensors"
+STRENGTH = {"pca": "share of variance", "class": "distance", "probe": "weight"}
+
+
+class Method(str, Enum):
+    """How directions are found."""
+
+    pca = "pca"
+    class_ = "class"
+    probe = "probe"
+
+
+@composed()
+def directions(
+    common: Coordinate,
+    *,
+    method: Annotated[
+        Method,
+        option("Principal components, means of classes, or sparse linear heads."),
+    ] = Method.pca,
+    components: Annotated[int, option("How many, with --method pca.")] = 8,
+    k: Annotated[int, option("Images at each end.")] = 3,
+    n: AllOrN = None,
+) -> None:
+    """Find directions of R(x), and see what raises each beside the images that lie farthest.
+
+    Goes through the validation set, or through --n of its images, and raises each from noise.
+    Beside the picture are the vectors (Directions.load) and, of --method probe, how accurate heads
+    of few features and of many are.
+
+    \b
+    robust-reps directions --model critters-robust --dataset critters_fine \\
+      --method probe --out out
+    """
+    from torch.utils.data import DataLoader
+
+    from ..experiments.directions import directions as directions_of
+    from ..experiments.directions import raised
+    from ..results.directions import Directions
+    from ..results.figures import panel_figure
+    from ..results.layouts import along
+    from ..synthesis import noise
+
+    known: dict[str, Directions] = {}
+
+    def found_in(one: Coordinate) -> Directions:
+        if one.short_name in known:
+            return known[one.short_name]
+        images, _ = validation_images(one, n, one.seed)
+        with console.progress(f"Looking ({one.short_name})", "images") as look:
+            made = directions_of(
+                one.network,
+                DataLoader(images, one.images_at_once),
+                method=method.value,
+                components=components,
+                k=k,
+                names=one.label_names,
+                layer=one.layer,
+                seed=one.seed,
+                progress=look,
+            )
+        known[one.short_name] = made
+        return made
+
+    def plan(one: Coordinate) -> Plan:
+        def make(part: Part, given: dict[str, Any]) -> tuple[Synthesis, Any]:
+            made = found_in(one)
+            images, positions = validation_images(one, n, one.seed)
+            start = noise(images[0][0][None], seed=one.seed)
+            up = raised(one.network, made.vectors, start=start, **given)
+            return up, _rows(made, one.label_names, positions)
+
+        settings = {"method": method.value, "k": k, "n": n}
+        if method is Method.pca:
+            settings["components"] = components
+        # All of them are one thing: how many there are, the data tell.
+        return Plan(
+            whole="raised", make=make, said=("Raising", "value"), settings=settings, n=1, size=1
+        )
+
+    def kept(one: Made[Coordinate]) -> Directions:
+        path = one.store.path / FILE
+        if one.name in known or not path.is_file():
+            found_in(one.common).save(path)
+        return Directions.load(path)
+
+    def shown(one: Made[Coordinate], made: Directions) -> list[Panel]:
+        return along(one.run[:SHOWN], made, names=one.common.label_names, title=found.title(one))
+
+    words = [method.value, f"k{k}", "" if n is None else f"n{n}"]
+    if method is Method.pca:
+        words.insert(1, components)
+    with side_by_side(common, "directions", plan, words=words, counted=False) as found:
+        every = [(one, kept(one)) for one in found]
+        found.paths += [one.store.path / FILE for one, _ in every]
+        panels = [panel for one, made in every for panel in shown(one, made)]
+        found.add("directions", panel_figure(panels, channels=common.channels))
+        for one, made in every:
+            if method is Method.probe:
+                found.paths.append(one.store.path / "sparsity.csv")
+                made.sparsity.to_frame().to_csv(found.paths[-1], index=False)
+    found.tell(
+        ("direction", STRENGTH[method.value], "most", "least"),
+        lambda one: (
+            (row["direction"], row["strength"], "; ".join(row["most"]), "; ".join(row["least"]))
+            for row in one.rows
+        ),
+    )
+
+
+def _rows(
+    made: Directions, classes: Sequence[str], positions: Sequence[int]
+) -> list[dict[str, Any]]:
+    """A row for each direction: which images lie at its ends, and which coordinates it has."""
+    rows = []
+    for i, name in enumerate(made.names):
+        row = {"direction": name, "strength": float(made.strength[i])}
+        for end, one in {"most": made.most, "least": made.least}.items():
+            row[end] = [class_name(classes, label) for label in one.label[i].tolist()]
+            row[f"{end}_value"] = one.value[i].tolist()
+            row[f"{end}_index"] = [positions[place] for place in one.index[i].tolist()]
+        if made.method == "probe":
+            row["features"] = [[place, weight] for place, weight in made.features(i)]
+        rows.append(row)
+    return rows

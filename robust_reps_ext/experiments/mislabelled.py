@@ -1,0 +1,116 @@
+"""Training images moved towards a class and labelled so (Ilyas et al. 2019, section 3.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from robustness.attacker import AttackerModel
+from torch import Tensor
+
+from ..datasets.shards import Sample
+from ..models.representation import representation
+from ..runtime.errors import InputError
+from ..runtime.modules import device_of, evaluating
+from ..runtime.randomness import one_of
+from ..synthesis import Progress, synthesize
+from ..synthesis.class_objectives import ClassCrossEntropy
+from ..synthesis.settings import Settings
+
+__all__ = ["LENGTHS", "MISLABELLED", "TowardsClass", "check_classes", "new_label"]
+
+MISLABELLED = ("random", "next")
+# Theirs for CIFAR: 100 steps of 0.1 within 0.5 at 32 pixels, which are 0.7 and 3.5 at 224.
+LENGTHS = {"eps": 0.5 * 224 / 32, "step_size": 0.1 * 224 / 32, "iterations": 100}
+
+
+def new_label(kind: str, label: int, number: int, classes: int, *, seed: int) -> int:
+    """The class that image `number` of class `label` is moved towards.
+
+    ``"random"``: each of the classes as likely, its own too (theirs: D_rand); ``"next"``: the one
+    after its own, of the last the first (D_det).
+    """
+    return one_of(number, classes, seed=seed) if kind == "random" else (label + 1) % classes
+
+
+def check_classes(model: AttackerModel, image: Tensor, classes: int) -> None:
+    """Raise `InputError` unless the model has a score for each class of the data."""
+    with evaluating(model), torch.no_grad():
+        logits = model(image[None].to(device_of(model)), with_image=False)
+    if isinstance(logits, Tensor) and logits.dim() == 2 and logits.shape[1] >= classes:
+        return
+    shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+    raise InputError(
+        f"the model gives {shape} for an image, and the data has {classes} classes: give a model "
+        "that was trained on them"
+    )
+
+
+@dataclass(frozen=True)
+class TowardsClass:
+    """Makes the samples of a shard: each image, moved by PGD towards a class."""
+
+    model: AttackerModel
+    images: Any
+    settings: Settings
+    kind: str
+    classes: int
+    seed: int
+    digest: str
+
+    def __call__(self, indices: Sequence[int], progress: bool | Progress) -> list[Sample]:
+        loaded = [self.images[i] for i in indices]
+        for one in loaded:
+            if isinstance(one, Exception):
+                raise one
+        images = torch.stack([image for image, _ in loaded])
+        labels = [int(label) for _, label in loaded]
+        aims = [
+            new_label(self.kind, label, index, self.classes, seed=self.seed)
+            for index, label in zip(indices, labels, strict=True)
+        ]
+        found = synthesize(
+            self.model,
+            ClassCrossEntropy(),
+            target=torch.tensor(aims),
+            start=images,
+            settings=self.settings,
+            numbers=torch.tensor(indices),
+            seed=self.seed,
+            progress=progress,
+        )
+        pixels = (found.images * 255).round().to(torch.uint8)
+        # Of the images as they are stored.
+        stored = pixels.float() / 255
+        wanted, reached = (representation(self.model, some) for some in (images, stored))
+        distances = (reached - wanted).norm(dim=1) / wanted.norm(dim=1)
+        seen = self._classes(stored)
+        return [
+            Sample(
+                key=f"{index:08d}",
+                image=image.permute(1, 2, 0).numpy(),
+                label=aim,
+                metadata={
+                    "source": index,
+                    "start": index,
+                    "label": label,
+                    "reached": one == aim,
+                    "distance": distance,
+                    "settings": self.digest,
+                },
+            )
+            for index, image, label, aim, one, distance in zip(
+                indices, pixels, labels, aims, seen, distances.tolist(), strict=True
+            )
+        ]
+
+    def _classes(self, images: Tensor) -> list[int]:
+        """What the model takes images for."""
+        found: list[int] = []
+        with evaluating(self.model), torch.no_grad():
+            for some in images.split(64):
+                logits = self.model(some.to(device_of(self.model)), with_image=False)
+                found += logits.argmax(dim=1).tolist()
+        return found
