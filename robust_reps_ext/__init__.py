@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from .experiments.activations import most_activating as most_activating
     from .experiments.addition import add_feature as add_feature
     from .experiments.constrained import invert_within as invert_within
+    from .experiments.editing import inpaint as inpaint
+    from .experiments.editing import translate as translate
+    from .experiments.editing import upscale as upscale
+    from .experiments.gaussians import ClassGaussians as ClassGaussians
+    from .experiments.gaussians import fit_gaussians as fit_gaussians
+    from .experiments.generation import generate as generate
     from .experiments.interpolation import interpolate as interpolate
     from .experiments.inversion import invert as invert
     from .experiments.metamers import Metamers as Metamers
@@ -40,7 +46,11 @@ if TYPE_CHECKING:
 _WHERE = {
     "InputError": "runtime.errors",
     "add_feature": "experiments.addition",
+    "ClassGaussians": "experiments.gaussians",
     "evaluate": "experiments.accuracy",
+    "fit_gaussians": "experiments.gaussians",
+    "generate": "experiments.generation",
+    "inpaint": "experiments.editing",
     "interpolate": "experiments.interpolation",
     "invert": "experiments.inversion",
     "invert_within": "experiments.constrained",
@@ -60,6 +70,8 @@ _WHERE = {
     "RepresentationMatching": "synthesis.objectives",
     "Synthesis": "results.synthesis",
     "synthesize": "synthesis",
+    "translate": "experiments.editing",
+    "upscale": "experiments.editing",
     "read_study": "results.answers",
     "results": "results",
     "write_study": "report.study",

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
+import torch
 from robustness.attacker import AttackerModel
 from torch import Tensor
 
+from ..models.loading import channels_of
+from ..results.synthesis import Synthesis
 from ..runtime.errors import InputError, near
 from ..runtime.labels import as_labels
+from ..synthesis import optimize
+from ..synthesis.class_objectives import ClassCrossEntropy
+from ..synthesis.settings import Settings
 from .accuracy import logits
 
-__all__ = ["as_classes", "class_named", "names_of_classes"]
+__all__ = ["as_classes", "class_named", "count_classes", "names_of_classes", "toward"]
 
 
 def as_classes(model: AttackerModel, classes: Any, images: Tensor) -> Tensor:
@@ -89,3 +96,29 @@ def names_of_classes(model: AttackerModel) -> list[str]:
     """What the model's file tells of its classes; empty where it tells nothing."""
     card = getattr(model, "card", None) or {}
     return [str(name) for name in card.get("data_set", {}).get("classes", ())]
+
+
+def count_classes(model: AttackerModel, side: int) -> int:
+    """How many classes the model has, by what it gives a grey image of `side` pixels."""
+    grey = torch.full((1, channels_of(model), side, side), 0.5)
+    return logits(model, grey).shape[1]
+
+
+def toward(
+    model: AttackerModel, classes: Tensor, start: Tensor, settings: Settings, **more: Any
+) -> Synthesis:
+    """What is found from a start by min -log softmax(z(x))_y, with the classes in its settings.
+
+    Parameters
+    ----------
+    model
+        As `load_model` returns it.
+    classes
+        y, (N,).
+    start, settings, **more
+        See `robust_reps_ext.synthesis.run.optimize`.
+    """
+    found = optimize(
+        model, ClassCrossEntropy(), target=classes, start=start, settings=settings, **more
+    )
+    return replace(found, settings={**found.settings, "classes": classes.tolist()})

@@ -1,8 +1,10 @@
-"""Starts of generation (Santurkar et al. 2019): a Gaussian for each class, of downsampled images."""
+"""Starts of generation (Santurkar et al. 2019): a Gaussian of each class, downsampled."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -10,18 +12,20 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..results.figures import Row, image_grid
+from ..results.folder import digest_of
 from ..results.result import Result
 from ..runtime.errors import InputError
 from ..runtime.images import batches
 from ..runtime.labels import as_labels
 from ..runtime.numbers import whole
 from ..runtime.randomness import GAUSSIAN, normal
+from .sweeps import watched
 
 if TYPE_CHECKING:
     import pandas
     from matplotlib.figure import Figure
 
-__all__ = ["ClassGaussians", "fit_gaussians"]
+__all__ = ["ClassGaussians", "fit_gaussians", "kept_gaussians"]
 
 DOWNSAMPLE = 4
 """Theirs at 224 pixels: so the full covariance has 9408 rows, not 150,528."""
@@ -217,6 +221,49 @@ def fit_gaussians(
         downsample,
         dict(fitted_on or {}),
     )
+
+
+def kept_gaussians(
+    folder: Path,
+    images: Any,
+    *,
+    classes: int,
+    downsample: int = DOWNSAMPLE,
+    fitted_on: dict[str, Any],
+    progress: Callable[[int, int], None],
+) -> ClassGaussians:
+    """Those in the file of a folder that was fitted on the same; else fit them and write it.
+
+    Parameters
+    ----------
+    folder
+        Where the file is, or goes: ``gaussians-<digest of what it was fitted on>.safetensors``.
+    images
+        A data set of (image, label).
+    classes, downsample
+        See `fit_gaussians`.
+    fitted_on
+        What tells the images from others; their number is added.
+    progress
+        ``progress(images_done, images_in_all)``.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged, or an image cannot be read.
+    """
+    facts = {**fitted_on, "images": len(images), "classes": classes, "downsample": downsample}
+    path = folder / f"gaussians-{digest_of(facts)[:16]}.safetensors"
+    if path.exists():
+        found = ClassGaussians.load(path)
+        if found.fitted_on != facts:
+            raise InputError(f"{path} was fitted on other images than its name says: remove it")
+        return found
+    watching = watched(images, 256, progress)
+    found = fit_gaussians(watching, classes=classes, downsample=downsample, fitted_on=facts)
+    folder.mkdir(parents=True, exist_ok=True)
+    found.save(path)
+    return found
 
 
 class _Rows:
