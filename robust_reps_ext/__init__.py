@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from .experiments.addition import add_feature as add_feature
     from .experiments.constrained import invert_within as invert_within
     from .experiments.directions import directions as directions
+    from .experiments.editing import inpaint as inpaint
+    from .experiments.editing import translate as translate
+    from .experiments.editing import upscale as upscale
+    from .experiments.gaussians import ClassGaussians as ClassGaussians
+    from .experiments.gaussians import fit_gaussians as fit_gaussians
+    from .experiments.generation import generate as generate
     from .experiments.interpolation import interpolate as interpolate
     from .experiments.inversion import invert as invert
     from .experiments.metamers import Metamers as Metamers
@@ -49,7 +55,11 @@ _WHERE = {
     "InputError": "runtime.errors",
     "add_feature": "experiments.addition",
     "directions": "experiments.directions",
+    "ClassGaussians": "experiments.gaussians",
     "evaluate": "experiments.accuracy",
+    "fit_gaussians": "experiments.gaussians",
+    "generate": "experiments.generation",
+    "inpaint": "experiments.editing",
     "interpolate": "experiments.interpolation",
     "invert": "experiments.inversion",
     "invert_within": "experiments.constrained",
@@ -76,6 +86,8 @@ _WHERE = {
     "TotalVariation": "synthesis.penalties",
     "Synthesis": "results.synthesis",
     "synthesize": "synthesis",
+    "translate": "experiments.editing",
+    "upscale": "experiments.editing",
     "read_study": "results.answers",
     "results": "results",
     "write_study": "report.study",

@@ -24,6 +24,7 @@ from ..runtime.signals import exit_status, raising
 from . import (
     console,
     directions,
+    editing,
     evaluation,
     features,
     inversion,
@@ -203,10 +204,10 @@ def doctor(
     raise typer.Exit(0 if found.healthy else 1)
 
 
-EXPERIMENTS = (
-    *(inversion, features, directions, evaluation, metamers, robust_data, paper, scorecard, study),
-)
-for room in EXPERIMENTS:
+for room in (
+    *(inversion, features, directions, editing, evaluation, metamers, robust_data),
+    *(paper, scorecard, study),
+):
     for name, command in vars(room).items():
         if name in room.__all__:
             app.command(name.replace("_", "-"), cls=Command)(command)

@@ -29,6 +29,7 @@ __all__ = [
     "Accuracy",
     "attacked_network",
     "evaluate",
+    "logits",
     "predicted_labels",
 ]
 
@@ -222,12 +223,26 @@ def _probe(
 
 def predicted_labels(model: AttackerModel, images: Tensor, *, batch_size: int = 64) -> Tensor:
     """The class that a model sees in each of the images (N, C, H, W), (N,) of int64 on the CPU."""
+    return logits(model, images, batch_size=batch_size).argmax(dim=1)
+
+
+def logits(model: AttackerModel, images: Tensor, *, batch_size: int = 64) -> Tensor:
+    """What a model gives each of the images (N, C, H, W), (N, classes) on the CPU.
+
+    Raises
+    ------
+    InputError
+        If it gives no logits.
+    """
+
+    def of(rows: slice) -> Tensor:
+        scores = model(images[rows].to(device))[0]
+        _check_logits(scores, len(images[rows]))
+        return scores.cpu()
+
     device = device_of(model)
     with evaluating(model), torch.no_grad():
-        scores = in_batches(
-            len(images), batch_size, lambda rows: model(images[rows].to(device))[0].cpu()
-        )
-    return scores.argmax(dim=1)
+        return in_batches(len(images), batch_size, of)
 
 
 def _check_logits(scores: Any, n: int) -> None:

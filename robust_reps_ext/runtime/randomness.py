@@ -14,8 +14,10 @@ from .numbers import whole
 
 __all__ = [
     "ATTACK",
+    "GAUSSIAN",
     "NOISE",
     "NUDGE",
+    "PATCH",
     "another",
     "check_seed",
     "normal",
@@ -29,6 +31,9 @@ __all__ = [
 # What is drawn for one image and one seed, each from a stream of its own; attacks, from 3 on, have
 # one for each run.
 NOISE, NUDGE, OTHER, ATTACK = 0, 1, 2, 3
+
+GAUSSIAN, PATCH = 2**32, 2**32 + 1
+"""Of the draws of a class's Gaussian, and of the place of a hole: beyond those of any attack."""
 
 
 def check_seed(seed: Any) -> int:

@@ -1,0 +1,139 @@
+"""What the commands that edit images say of their results: rows, captions, and measures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..runtime.errors import InputError
+from . import console
+from .common import SHOWN, Experiment
+from .wall import class_name
+
+if TYPE_CHECKING:
+    from ..datasets.samples import Samples
+    from ..results.accuracies import Accuracy
+    from ..results.figures import Panel
+    from ..results.synthesis import Synthesis
+    from .side_by_side import SideBySide
+
+__all__ = ["Judged", "class_label", "judged_by", "sees", "shown", "tell_edited"]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a third network takes the images for, and how often for the class that was asked for."""
+
+    names: list[str]
+    share: Accuracy
+
+
+def class_label(one: Experiment, text: str) -> int:
+    """The number of a class that is named."""
+    from ..experiments.classes import class_named
+
+    return class_named(text, one.class_names)
+
+
+def sees(
+    one: Experiment, found: Synthesis, wanted: Sequence[int] | None, images: Samples | None = None
+) -> list[dict[str, Any]]:
+    """A row for each image: its label, the class it went towards, what the network sees in it.
+
+    Where the truth is known, also how far the start and the result are from it.
+    """
+    from ..experiments.accuracy import predicted_labels
+    from ..results.synthesis import distances
+
+    seen = predicted_labels(one.network, found.images).tolist()
+    if wanted is None:
+        wanted = found.settings["classes"]
+    names = one.class_names
+    rows: list[dict[str, Any]] = [
+        {"class": class_name(names, label), "class_index": label, "sees": class_name(names, what)}
+        for label, what in zip(wanted, seen, strict=True)
+    ]
+    if images is not None:
+        told = zip(rows, images.names, images.indices.tolist(), strict=True)
+        rows = [{"label": name, "index": index, **row} for row, name, index in told]
+    if found.target_images is not None:
+        from_start = distances(found.start, found.target_images).tolist()
+        apart = distances(found.images, found.target_images).tolist()
+        for row, before, after in zip(rows, from_start, apart, strict=True):
+            row |= {"start_apart": before, "apart": after}
+    return rows
+
+
+def judged_by(judge: str | None, found: SideBySide[Any]) -> dict[str, Judged]:
+    """By network, what a third one sees in its images, which goes into a CSV file, too."""
+    if judge is None:
+        return {}
+    import pandas
+
+    from ..experiments.accuracy import predicted_labels
+    from ..models.loading import weights_digest
+    from ..results.accuracies import Accuracy
+
+    common = found.made[0].common
+    third = common.load(judge, common)
+    told = {}
+    for one in found:
+        if weights_digest(third) == weights_digest(one.common.network):
+            raise InputError(
+                f"--judge {judge} has the weights of {one.name}, which it is to judge: give another"
+            )
+        seen = predicted_labels(third, one.run.images).tolist()
+        wanted = [row["class_index"] for row in one.rows]
+        right = [a == b for a, b in zip(seen, wanted, strict=True)]
+        names = [class_name(one.common.class_names, label) for label in seen]
+        told[one.name] = Judged(names, Accuracy("judge", sum(right), len(right)))
+        table = pandas.DataFrame(
+            {"class": [row["class"] for row in one.rows], "judge_sees": names, "right": right}
+        )
+        table.to_csv(one.store.path / "judged.csv", index=False)
+    return told
+
+
+def shown(found: SideBySide[Any], judged: Mapping[str, Judged]) -> list[Panel]:
+    """The picture: targets where there are, starts, and what each network made of them.
+
+    Under a result stands what the judge sees in it, or else the network itself.
+    """
+    from ..results.layouts import inversions
+
+    captions = {
+        one.name: (judged[one.name].names if judged else [row["sees"] for row in one.rows])[:SHOWN]
+        for one in found
+    }
+    rows = found.made[0].rows[:SHOWN]
+    labels = [row.get("label", row["class"]) for row in rows]
+    runs = found.runs(lambda one: one.run[:SHOWN])
+    return inversions(runs, {"labels": labels, "start": "", "captions": captions})
+
+
+def tell_edited(found: SideBySide[Any], judged: Mapping[str, Judged]) -> None:
+    """A line for each image; then how often the judge sees the class, and how near the truth is."""
+    from ..experiments.restoration import Nearer, nearer
+
+    of_data = "label" in found.made[0].rows[0]
+    first = ("index", "label") if of_data else ()
+    found.tell(
+        (*(("image", "label") if of_data else ()), "class", "cross-entropy", "sees"),
+        lambda one: (
+            (*(row[name] for name in first), row["class"], row["objective"], row["sees"])
+            for row in one.rows
+        ),
+    )
+    if judged:
+        lines = []
+        for name, one in judged.items():
+            low, high = one.share.interval()
+            lines.append((name, one.share.n, one.share.share, low, high))
+        console.show_table(
+            ("judge sees the class", "images", "share", "95% from", "to"),
+            lines,
+        )
+    lines = [(one.name, *near.row()) for one in found if (near := nearer(one.run)) is not None]
+    if lines:
+        console.show_table(("to the truth (L2)", *Nearer.header), lines)
