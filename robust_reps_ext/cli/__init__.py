@@ -24,6 +24,7 @@ from ..runtime.signals import exit_status, raising
 from . import (
     console,
     evaluation,
+    explore,
     features,
     inversion,
     metamers,
@@ -202,7 +203,10 @@ def doctor(
     raise typer.Exit(0 if found.healthy else 1)
 
 
-for room in (inversion, features, evaluation, metamers, robust_data, paper, scorecard, study):
+for room in (
+    *(inversion, features, evaluation, metamers, robust_data, paper, scorecard, study),
+    explore,
+):
     for name, command in vars(room).items():
         if name in room.__all__:
             app.command(name.replace("_", "-"), cls=Command)(command)
