@@ -44,7 +44,8 @@ def explore(
     common: Exploration,
     *,
     port: Annotated[
-        int, option("Of the loopback address; default: any that is free.", "N", RUN, min=0, max=65535)
+        int,
+        option("Of the loopback address; default: any that is free.", "N", RUN, min=0, max=65535),
     ] = 0,
     no_open: Annotated[
         bool, option("Print the page's address, and open no browser.", None, RUN)
@@ -147,7 +148,9 @@ def _gallery(each: list[Exploration]) -> Gallery:
         images = [photographs(len(names), size=one.side) for one in each]
     shapes = [(one.shape[1], one.shape[-1]) for one in images]
     pictures = [
-        Picture(name, {shape: some[i : i + 1] for shape, some in zip(shapes, images, strict=True)}, i)
+        Picture(
+            name, {shape: some[i : i + 1] for shape, some in zip(shapes, images, strict=True)}, i
+        )
         for i, name in enumerate(names)
     ]
     return Gallery(pictures, origin)
@@ -164,5 +167,7 @@ def _words(common: Exploration) -> list[str]:
         "--mean": common.mean,
         "--std": common.std,
     }
-    found = [str(word) for flag, value in given.items() if value is not None for word in (flag, value)]
+    found = [
+        str(word) for flag, value in given.items() if value is not None for word in (flag, value)
+    ]
     return [*found, *(["--trust-checkpoint"] if common.trust_checkpoint else [])]

@@ -194,9 +194,7 @@ class Worker:
     def wait(self, seconds: float) -> bool:
         """Whether all is done within so many seconds."""
         with self._change:
-            return self._change.wait_for(
-                lambda: not self._line and self.running is None, seconds
-            )
+            return self._change.wait_for(lambda: not self._line and self.running is None, seconds)
 
     def _work(self) -> None:
         while True:

@@ -10,7 +10,6 @@ from typing import Any
 
 from ..models.loading import weights_digest
 from ..results.store import ExperimentStore
-from ..results.synthesis import Synthesis
 from ..runtime.files import writing
 from .pictures import Picture, png, stem
 from .tabs import Run
@@ -18,8 +17,8 @@ from .wanted import STEPS, Network, Wanted
 
 __all__ = ["Kept", "keep"]
 
-# With these, the first steps are the same however many are to follow.
-STEADY_LENGTHS = ("lbfgs", "paper")
+# With it, the first steps are the same however many are to follow; the others' lengths fall.
+CONSTANT = "paper"
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,9 @@ def keep(run: Run, networks: Sequence[Network], out: Path, words: Sequence[str])
             ) as store:
                 if not command:
                     where = out / store.id
-                    command = _command(wanted, [networks[k] for k in some], where, out, iterations, words)
+                    command = _command(
+                        wanted, [networks[k] for k in some], where, out, iterations, words
+                    )
                     commands.append(command)
                 for picture in _pictures(wanted):
                     path = store.path / _file(picture, wanted)
@@ -100,7 +101,7 @@ def keep(run: Run, networks: Sequence[Network], out: Path, words: Sequence[str])
                 store.add("explored", results[i], rows=[row])
                 store.add_figure("explored", results[i].figure())
                 folders.append(str(out / store.id))
-    rest = [i for i in stopped if (wanted.options["schedule"] not in STEADY_LENGTHS)]
+    rest = [] if wanted.options["schedule"] == CONSTANT else stopped
     told = [f"{networks[i].name} was stopped after {steps[i]} steps" for i in rest]
     note = f"{', '.join(told)}; the command makes all of them" if told else ""
     return Kept(folders, commands, note)
@@ -108,7 +109,7 @@ def keep(run: Run, networks: Sequence[Network], out: Path, words: Sequence[str])
 
 def _iterations(wanted: Wanted, step: int, stopped: bool) -> int | None:
     """How many steps the command is to make."""
-    if stopped and wanted.options["schedule"] in STEADY_LENGTHS:
+    if stopped and wanted.options["schedule"] == CONSTANT:
         return step
     return wanted.iterations
 
@@ -131,7 +132,9 @@ def _row(wanted: Wanted) -> dict[str, Any]:
     if wanted.kind == "coordinate":
         seed = name if wanted.start == "image" else wanted.start
         return {"seed_image": seed, "coordinate": wanted.coordinate}
-    source = {} if wanted.start != "other" or wanted.other is None else {"source": wanted.other.name}
+    source = (
+        {} if wanted.start != "other" or wanted.other is None else {"source": wanted.other.name}
+    )
     return {"label": name, **source}
 
 
@@ -163,4 +166,3 @@ def _command(
     told = [word for flag, value in options.items() if value is not None for word in (flag, value)]
     line = [name, *models, *words, "--images", *pictures, *more, *map(str, told)]
     return shlex.join(["robust-reps", *line, "--out", str(out)])
-

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +20,17 @@ from ..runtime.errors import InputError, one_line
 from ..runtime.image_files import WAY_OUT, BadImageError, pil_loader
 from ..runtime.images import as_images
 
-__all__ = ["MOST_BYTES", "MOST_DROPPED", "Gallery", "Picture", "pixels", "png", "read_dropped", "stem", "too_large"]
+__all__ = [
+    "MOST_BYTES",
+    "MOST_DROPPED",
+    "Gallery",
+    "Picture",
+    "pixels",
+    "png",
+    "read_dropped",
+    "stem",
+    "too_large",
+]
 
 MOST_BYTES = 20 * 2**20
 """Of a file that is dropped on the page."""
@@ -140,5 +150,7 @@ def png(image: Tensor, channels: Channels | None = None) -> bytes:
 
 def stem(name: str) -> str:
     """A name as files may bear it."""
-    word = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "-" for c in Path(name).stem)
+    word = "".join(
+        c if c.isascii() and (c.isalnum() or c in "-_") else "-" for c in Path(name).stem
+    )
     return word.strip("-_")[:40] or "image"

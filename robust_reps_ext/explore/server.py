@@ -91,6 +91,7 @@ class Explorer:
         self.workers = [Worker(one.name) for one in self.networks]
         for worker, network in zip(self.workers, self.networks, strict=True):
             worker.put(Job(partial(_warm, network), _tell_nobody))
+        self._keeping = asyncio.Lock()
         html, policy = page(self.networks, self.gallery)
         self._html = html
         routes = [
@@ -188,8 +189,12 @@ class Explorer:
         if what == "keep":
             if not run.ended or not run.results():
                 raise InputError("nothing to keep yet: let the run end, or stop it")
-            made = await to_thread.run_sync(keep, run, self.networks, self.out, self.words)
-            return JSONResponse(vars(made))
+            async with self._keeping:  # asked twice, it is kept once
+                if run.kept is None:
+                    run.kept = await to_thread.run_sync(
+                        keep, run, self.networks, self.out, self.words
+                    )
+            return JSONResponse(vars(run.kept))
         if what not in ("hold", "go_on", "stop", "cancel"):
             raise InputError(f"a run cannot {what[:20]!r}")
         for job in run.jobs:
@@ -208,6 +213,7 @@ class Explorer:
             job = Job(partial(self.units.find, number, self.networks[number], layer), _tell_nobody)
             self.workers[number].put(job)
             found = await asyncio.wrap_future(job.made)
+        assert found is not None  # else the job has raised
         return JSONResponse(self.units.page(found, given.get("first", 0)))
 
 
@@ -301,7 +307,7 @@ def _descend(wanted: Wanted, network: Network, job: Job) -> Any:
 
 
 def _warm(network: Network, job: Job) -> None:
-    """A step of a run, so that the first one that is asked for need not wait for what loads once."""
+    """A step of a run, so that the first one that is asked for waits for nothing."""
     channels, side = network.shape
     invert(network.model, torch.full((1, channels, side, side), 0.5), iterations=1)
 

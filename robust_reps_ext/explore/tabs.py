@@ -39,6 +39,7 @@ class Run:
     wanted: Wanted
     networks: list[int]
     jobs: list[Job] = field(default_factory=list)
+    kept: Any = None
 
     @property
     def ended(self) -> bool:
@@ -85,7 +86,7 @@ class Tab:
         """
         if isinstance(number, str) and number in self.pictures:
             return self.pictures[number]
-        if isinstance(number, int) and 0 <= number < len(gallery):
+        if type(number) is int and 0 <= number < len(gallery):
             return gallery[number]
         raise InputError(f"image={shown(number)} is not there any more: choose one")
 
@@ -124,7 +125,9 @@ class Tab:
             raise InputError(f"run {number[:20]!r} is not there any more: begin another")
         return self.runs[number]
 
-    def watcher(self, run: Run, network: int, channels: Any) -> Callable[[Job, Tensor | None], None]:
+    def watcher(
+        self, run: Run, network: int, channels: Any
+    ) -> Callable[[Job, Tensor | None], None]:
         """What a job tells, as the page hears it."""
 
         def tell(job: Job, images: Tensor | None) -> None:

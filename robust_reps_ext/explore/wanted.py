@@ -214,11 +214,11 @@ def _blend(wanted: Wanted, network: Network, progress: Progress) -> Synthesis:
     """One place of `robust_reps_ext.interpolate`, whose ends are the images themselves."""
     left, right = wanted.image.at(network.shape), wanted._second(network)
     settings = Settings.paper(left, wanted.options, schedule=FASTEST, use_best=True)
-    ends = [representation(network.model, one, layer=wanted.layer) for one in (left, right)]
+    target = [representation(network.model, one, layer=wanted.layer) for one in (left, right)]
     return optimize(
         network.model,
         InterpolationTarget(fake_relu=settings.fake_relu),
-        target=_between(*ends, wanted.weight),
+        target=_between(target[0], target[1], wanted.weight),
         start=wanted.begin(network),
         settings=settings,
         stop_when=near_enough(settings, wanted.options),

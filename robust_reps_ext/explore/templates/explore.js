@@ -136,6 +136,7 @@ const source = number => `/images/${number}?token=${encodeURIComponent(token)}` 
 function choose(number) {
   chosen[slot] = number;
   show();
+  if (view === "descend") preview();
   if (view === "between") slide();
 }
 
@@ -208,7 +209,7 @@ function stage(name, pictures, which) {
     const canvas = part("canvas", { width: 64, height: 64 });
     canvas.setAttribute("role", "img");
     canvas.setAttribute("aria-label", `what ${facts.networks[network].name} makes of it`);
-    const said = part("span", { className: "state", textContent: "waits" });
+    const said = part("span", { className: "state", textContent: "" });
     const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
     const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
     svg.setAttribute("viewBox", "0 0 100 30");
@@ -254,8 +255,7 @@ const start = attempt(async () => {
   if (wanted.start === "other") wanted.other = chosen.other;
   if (kind === "coordinate") wanted.coordinate = number("coordinate") ?? 0;
   await giveUp();
-  const pictures = kind === "match" ? [["target", chosen.image]] : wanted.start === "image" ? [["image", chosen.image]] : [];
-  current = last = await begin(wanted, stage("descend", pictures, networks()));
+  current = last = await begin(wanted, stage("descend", pictures(), networks()));
   buttons();
   if (document.activeElement === at("go")) at("hold").focus();  // so that Space holds
 });
@@ -328,7 +328,8 @@ const walk = attempt(async (first, see) => {
   if (see !== undefined) all(".unit .see")[0]?.click();
 });
 
-function unitCard({ unit, images, values }, network) {
+function unitCard({ unit, images, values, least }, network) {
+  images = images.filter((_, i) => values[i] > least);
   const canvas = part("canvas", { width: 64, height: 64 }), said = part("span", { textContent: "not computed yet" });
   const seen = images.map((image, i) => part("div", {},
     part("img", { src: source(image), alt: nameOf(image), title: nameOf(image), loading: "lazy" }),
@@ -336,7 +337,7 @@ function unitCard({ unit, images, values }, network) {
   const see = part("button", { type: "button", className: "see", textContent: "Visualise" });
   const card = part("div", { className: "unit", id: `unit-${unit}` },
     part("h3", {}, part("a", { href: address(unit), textContent: `unit ${unit}` }), see),
-    part("div", { className: "row" }, part("div", { className: "seen" }, ...seen),
+    part("div", { className: "row" }, part("div", { className: "seen" }, ...(seen.length ? seen : [part("span", { textContent: "no image here turns it on" })])),
       part("div", { className: "made" }, canvas, said)));
   canvas.setAttribute("role", "img");
   canvas.setAttribute("aria-label", `what raises unit ${unit}`);
@@ -371,6 +372,7 @@ function route() {
   all(".pair").forEach(one => { one.hidden = view === "units"; });
   at("kept").hidden = true;
   kindChanged();
+  if (view === "descend") preview();
   if (tab === null) return;
   if (view === "between") slide();
   if (view === "units") {
@@ -380,6 +382,21 @@ function route() {
     if (rest.length > 2) at("unit").value = rest[2];
     walk(number("unit") ?? 0, rest.length > 2 ? rest[2] : undefined);
   }
+}
+
+function pictures() {
+  const start = at("start").value, shown = [];
+  if (at("kind").value !== "coordinate") shown.push(["target", chosen.image]);
+  else if (start === "image") shown.push(["image", chosen.image]);
+  if (start === "other") shown.push(["second image", chosen.other]);
+  return shown;
+}
+
+function preview() {
+  if (current && !ended(current)) return;
+  stage("descend", pictures(), networks());
+  last = null;
+  buttons();
 }
 
 function kindChanged() {
@@ -394,11 +411,12 @@ function kindChanged() {
 }
 
 at("controls").addEventListener("submit", event => { event.preventDefault(); if (view === "descend") start(); });
-at("kind").addEventListener("change", kindChanged);
-at("start").addEventListener("change", show);
+at("kind").addEventListener("change", () => { kindChanged(); preview(); });
+at("start").addEventListener("change", () => { show(); preview(); });
 for (const id of ["first", "second", "layer", "eps", "schedule", "iterations", "seed"]) {
   at(id).addEventListener("change", () => {
     kindChanged();
+    if (view === "descend" && ["first", "second"].includes(id)) preview();
     if (view === "between") slide();
     if (view === "units") walk(number("unit") ?? 0);
   });
