@@ -45,7 +45,7 @@ def explore(
     *,
     port: Annotated[
         int,
-        option("Of the loopback address; default: any that is free.", "N", RUN, min=0, max=65535),
+        option("Of the loopback address; default: any that is free.", "N", RUN),
     ] = 0,
     no_open: Annotated[
         bool, option("Print the page's address, and open no browser.", None, RUN)
@@ -67,10 +67,11 @@ def explore(
     try:
         from ..explore.server import HOST, Explorer, Server, listening
     except ModuleNotFoundError as error:
-        if error.name not in ("starlette", "uvicorn"):
+        missing = (error.name or "").partition(".")[0]
+        if missing not in ("anyio", "h11", "starlette", "uvicorn"):
             raise
         raise InputError(
-            f"explore needs {error.name}, which is not installed: "
+            f"explore needs {missing}, which is not installed: "
             "pip install 'robust-reps-ext[explore]'"
         ) from None
     with listening(port) as socket:
@@ -136,7 +137,8 @@ def _gallery(each: list[Exploration]) -> Gallery:
     if first.images:
         if len(first.paths) > MOST_IMAGES:
             raise InputError(
-                f"--images: {len(first.paths)} are too many to choose from: give up to {MOST_IMAGES}"
+                f"--images: {len(first.paths)} are too many to choose from, give {MOST_IMAGES} "
+                "at most"
             )
         samples = [one.own for one in each]
         images, names, origin = [one.images for one in samples], samples[0].names, "--images"

@@ -249,10 +249,13 @@ def listening(port: int) -> socket.socket:
     InputError
         If the port is taken, or may not be.
     """
+    if not 0 <= port < 2**16:
+        raise InputError(f"--port {port}: give a number from 1 to 65535, or 0 for any")
     found = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
         found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         found.bind((HOST, port))
+        found.listen(100)  # so that a browser may come before the server
     except OSError as error:
         found.close()
         said = (error.strerror or str(error)).lower()

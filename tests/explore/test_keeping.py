@@ -57,26 +57,37 @@ def made_again(command, line, tmp_path, pick):
 @pytest.mark.parametrize(
     ("wanted", "row", "pick"),
     [
-        ({"image": 1, "iterations": 3}, {"label": "image 1"}, 0),
-        ({"image": 1, "start": "grey", "layer": "body.4", "eps": 2.5, "iterations": 2}, {}, 0),
-        (
+        pytest.param({"image": 1, "iterations": 3}, {"label": "image 1"}, 0, id="match"),
+        pytest.param(
+            {"image": 1, "start": "grey", "layer": "body.4", "eps": 2.5, "iterations": 2},
+            *({"label": "image 1"}, 0),
+            id="at a layer",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
             {"image": 1, "start": "other", "other": 2, "schedule": "paper", "iterations": 2},
-            {"label": "image 1", "source": "image 2"},
-            0,
+            *({"label": "image 1", "source": "image 2"}, 0),
+            id="pair",
+            marks=pytest.mark.slow,
         ),
-        (
+        pytest.param(
             {"kind": "coordinate", "coordinate": 7, "start": "image", "iterations": 3},
-            {"coordinate": 7, "seed_image": "image 0"},
-            1,
+            *({"coordinate": 7, "seed_image": "image 0"}, 1),
+            id="coordinate of an image",
+            marks=pytest.mark.slow,
         ),
-        ({"kind": "coordinate", "coordinate": 7, "iterations": 3}, {"seed_image": "noise"}, 0),
-        (
+        pytest.param(
+            {"kind": "coordinate", "coordinate": 7, "iterations": 3},
+            *({"coordinate": 7, "seed_image": "noise"}, 0),
+            id="coordinate",
+        ),
+        pytest.param(
             {"kind": "between", "other": 2, "place": 3, "iterations": 2},
-            {"left": "image 0", "right": "image 2"},
-            3,
+            *({"left": "image 0", "right": "image 2"}, 3),
+            id="between",
+            marks=pytest.mark.slow,
         ),
     ],
-    ids=["match", "at a layer", "pair", "coordinate of an image", "coordinate", "between"],
 )
 def test_the_command_makes_it_again(page, command, tmp_path, wanted, row, pick):
     run = page.begin((0, 1), **wanted)

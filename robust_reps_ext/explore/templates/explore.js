@@ -92,7 +92,7 @@ function changed(run, cell, event) {
   cell.state = event.state;
   cell.figure.dataset.state = event.state;
   const words = {
-    waiting: "waits for another run", running: "begins", held: `held at step ${event.step}`,
+    running: "begins", held: `held at step ${event.step}`,
     done: `${event.step} steps, ${short(event.value)}`, failed: "failed",
     stopped: `stopped at step ${event.step}, ${short(event.value)}`, cancelled: "given up",
   };
@@ -233,7 +233,11 @@ async function begin(wanted, cells, more = {}) {
   run.id = [...crypto.getRandomValues(new Uint8Array(8))].map(one => one.toString(16).padStart(2, "0")).join("");
   runs.set(run.id, run);  // at once, as its frames may be here before the answer
   try {
-    await ask("/runs", { ...wanted, run: run.id, networks: [...cells.keys()] });
+    const { networks, before } = await ask("/runs", { ...wanted, run: run.id, networks: [...cells.keys()] });
+    networks.forEach((network, i) => {
+      const cell = cells.get(network);
+      if (before[i] && cell.state === "waiting") cell.said.textContent = `waits, ${before[i]} before it`;
+    });
   } catch (error) {
     runs.delete(run.id);
     throw error;
@@ -337,7 +341,7 @@ function unitCard({ unit, images, values, least }, network) {
   const see = part("button", { type: "button", className: "see", textContent: "Visualise" });
   const card = part("div", { className: "unit", id: `unit-${unit}` },
     part("h3", {}, part("a", { href: address(unit), textContent: `unit ${unit}` }), see),
-    part("div", { className: "row" }, part("div", { className: "seen" }, ...(seen.length ? seen : [part("span", { textContent: "no image here turns it on" })])),
+    part("div", { className: "sides" }, part("div", { className: "seen" }, ...(seen.length ? seen : [part("span", { textContent: "no image here turns it on" })])),
       part("div", { className: "made" }, canvas, said)));
   canvas.setAttribute("role", "img");
   canvas.setAttribute("aria-label", `what raises unit ${unit}`);
