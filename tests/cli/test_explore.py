@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import closing, contextmanager
 from urllib.parse import urlsplit
 
 import pytest
@@ -48,11 +49,13 @@ def started(tmp_path):
     process.stdout.close()
 
 
+@contextmanager
 def asked(address):
     there = urlsplit(address)
-    connection = http.client.HTTPConnection(there.netloc, timeout=20)
+    connection = http.client.HTTPConnection(there.netloc, timeout=60)
     connection.request("GET", f"{there.path}?{there.query}")
-    return connection.getresponse()
+    with closing(connection), connection.getresponse() as answer:
+        yield answer
 
 
 @pytest.mark.parametrize(
@@ -65,12 +68,12 @@ def asked(address):
 def test_it_serves_until_it_is_told_to_end(started, number, status, tmp_path):
     process, address = started
     assert address.startswith("http://127.0.0.1:")
-    assert asked(address).status == 200
-    assert asked(address + "x").status == 403
-    events = asked(address.replace("/?", "/events?"))  # a page that stays open
-    assert events.readline().startswith(b"data: ")
-    process.send_signal(number)
-    assert process.wait(20) == status
+    with asked(address) as page, asked(address + "x") as other:
+        assert (page.status, other.status) == (200, 403)
+    with asked(address.replace("/?", "/events?")) as events:  # a page that stays open
+        assert events.readline().startswith(b"data: ")
+        process.send_signal(number)
+        assert process.wait(60) == status
     assert os.listdir(tmp_path) == []
 
 
