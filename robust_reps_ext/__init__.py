@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from .runtime.errors import InputError as InputError
     from .runtime.images import load_images as load_images
     from .synthesis import synthesize as synthesize
+    from .synthesis.class_objectives import ClassCrossEntropy as ClassCrossEntropy
+    from .synthesis.class_objectives import ClassLogit as ClassLogit
+    from .synthesis.class_objectives import Diverge as Diverge
+    from .synthesis.directions import Direction as Direction
     from .synthesis.objectives import CoordinateMaximization as CoordinateMaximization
     from .synthesis.objectives import InterpolationTarget as InterpolationTarget
     from .synthesis.objectives import RepresentationMatching as RepresentationMatching
@@ -55,6 +59,10 @@ _WHERE = {
     "load_images": "runtime.images",
     "load_model": "models.loading",
     "representation": "models.representation",
+    "ClassCrossEntropy": "synthesis.class_objectives",
+    "ClassLogit": "synthesis.class_objectives",
+    "Direction": "synthesis.directions",
+    "Diverge": "synthesis.class_objectives",
     "CoordinateMaximization": "synthesis.objectives",
     "InterpolationTarget": "synthesis.objectives",
     "RepresentationMatching": "synthesis.objectives",

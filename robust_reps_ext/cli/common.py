@@ -318,8 +318,9 @@ def tell(header: Sequence[str], rows: Iterable[Iterable[object]], paths: Sequenc
     console.show_table(header, body[:SHOWN])
     if len(body) > SHOWN:
         print(f"and {len(body) - SHOWN} more, in the store")
+    here = Path.cwd()
     for path in paths:
-        print(path)
+        print(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def tell_page(page: Path, began: float) -> None:

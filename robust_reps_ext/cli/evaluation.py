@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import torch
     from matplotlib.figure import Figure
 
-    from ..results.accuracies import Attack
+    from ..results.accuracies import ThreatModel
 
 __all__ = ["evaluate"]
 
@@ -170,7 +170,7 @@ def evaluate(
     tell(columns, ([row[name] for name in columns] for row in rows), [store.path, picture])
 
 
-def _figure(rows: list[dict[str, Any]], radii: tuple[float, ...], within: Attack) -> Figure:
+def _figure(rows: list[dict[str, Any]], radii: tuple[float, ...], within: ThreatModel) -> Figure:
     """Bars for each model; of several radii curves, named by what tells them apart."""
     from ..results.plots import accuracy_figure, line_of_rows, robustness_figure
 

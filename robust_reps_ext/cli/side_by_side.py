@@ -83,13 +83,15 @@ class SideBySide(Generic[One]):
     def add(self, name: str, figure: Figure) -> None:
         """Keep a picture of them all; a name may end in .pdf or .svg."""
         if len(self.made) == 1:
-            self.paths.append(self.made[0].store.add_figure(name, figure))
+            store = self.made[0].store
+            store.add_figure(name, figure)
+            self.paths += store.printing.files(store.path, name)
             return
         printing = self.made[0].common.printing
         paths = printing.files(self._out, f"{self._together}.{name}")
         for path in paths:
             printing.write(figure, path)
-        self.paths.append(paths[0])
+        self.paths += paths
 
     def tell(
         self, header: Sequence[str], rows: Callable[[Made[One]], Iterator[tuple[object, ...]]]

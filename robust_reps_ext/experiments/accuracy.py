@@ -11,8 +11,7 @@ from robustness.attacker import AttackerModel
 from torch import Tensor, nn
 
 from ..models.loading import Model, Normalize, as_model, channels_of
-from ..results.accuracies import Accuracies, Accuracy
-from ..results.accuracies import Attack as Within
+from ..results.accuracies import Accuracies, Accuracy, ThreatModel
 from ..runtime.errors import InputError
 from ..runtime.images import Batches
 from ..runtime.labels import as_labels
@@ -149,7 +148,7 @@ def evaluate(
     first = whole("first", first)
     dtype = amp_dtype(device) if reduced(precision, device) else None
     network: nn.Module | None = None
-    within: Within | None = None
+    within: ThreatModel | None = None
     counts: Tensor = torch.zeros(0)  # correct ones of each line, and all: (lines + 1, labels)
     n = 0
     data = Batches(

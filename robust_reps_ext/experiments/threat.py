@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..results.accuracies import NORMS, Attack
+from ..results.accuracies import NORMS, ThreatModel
 from ..runtime.errors import InputError
 from ..runtime.numbers import shown
 from ..synthesis.settings import paper_eps
@@ -24,7 +24,7 @@ def attack_of(
     eps: float | None = None,
     step_size: float | None = None,
     constraint: str | None = None,
-) -> Attack:
+) -> ThreatModel:
     """The attack that networks are compared under.
 
     Parameters
@@ -55,7 +55,7 @@ def attack_of(
     >>> from robust_reps_ext.experiments.threat import attack_of
     >>> robust = rr.load_model("critters-robust")
     >>> attack_of({"robust": robust}, torch.empty(3, 64, 64))
-    Attack(constraint='2', eps=4.0, step_size=0.5, why='what robust was trained against')
+    ThreatModel(constraint='2', eps=4.0, step_size=0.5, why='what robust was trained against')
     """
     if eps is not None:
         return _attack(L2 if constraint is None else constraint, eps, step_size, "given")
@@ -79,6 +79,6 @@ def attack_of(
     return _attack(L2, paper_eps(images), step_size, "the paper's 3 at 224 pixels, scaled")
 
 
-def _attack(constraint: str, eps: float, step_size: float | None, why: str) -> Attack:
+def _attack(constraint: str, eps: float, step_size: float | None, why: str) -> ThreatModel:
     length = eps / 8 if step_size is None else step_size
-    return Attack(constraint, float(eps), float(length), why)
+    return ThreatModel(constraint, float(eps), float(length), why)

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     import pandas
     from matplotlib.figure import Figure
 
-__all__ = ["Accuracies", "Accuracy", "Attack", "added_up", "line_of"]
+__all__ = ["Accuracies", "Accuracy", "ThreatModel", "added_up", "line_of"]
 
 NORMS = {"2": "L2", "inf": "Linf"}
 
 
 @dataclass(frozen=True)
-class Attack:
+class ThreatModel:
     """The ball that images are attacked in.
 
     Attributes
@@ -38,7 +38,7 @@ class Attack:
 
     Examples
     --------
-    >>> print(Attack("2", 0.5, 0.0625, "given"))
+    >>> print(ThreatModel("2", 0.5, 0.0625, "given"))
     L2 eps 0.5
     """
 
@@ -112,9 +112,11 @@ class Accuracies(Result, tuple[Accuracy, ...]):
         What the images were attacked in; None where that is not known.
     """
 
-    attack: Attack | None
+    attack: ThreatModel | None
 
-    def __new__(cls, shares: Iterable[Accuracy] = (), attack: Attack | None = None) -> Accuracies:
+    def __new__(
+        cls, shares: Iterable[Accuracy] = (), attack: ThreatModel | None = None
+    ) -> Accuracies:
         self = super().__new__(cls, shares)
         self.attack = attack
         return self
@@ -162,7 +164,7 @@ class Accuracies(Result, tuple[Accuracy, ...]):
                 Accuracy(**{**one, "by_class": tuple((hits, n) for hits, n in one["by_class"])})
                 for one in shares
             ),
-            Attack(**attack) if attack else None,
+            ThreatModel(**attack) if attack else None,
         )
 
     def _check(self) -> None:

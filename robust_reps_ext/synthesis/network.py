@@ -113,12 +113,17 @@ class Network:
             value, _ = self.objective(self.model.model, x, self.target[rows].to(self.device))
         return value.float().cpu()
 
-    def off_zero_gradients(self, start: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
+    def off_zero_gradients(
+        self, start: Tensor, numbers: Tensor, mask: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Starts at which the objective has a gradient: N(0, 1) / 100 is added where it has none.
 
         A flat image can leave every unit before the representation switched off; PGD would then
-        return the start as if it were the optimum.
+        return the start as if it were the optimum. Of gradient and noise only what is within the
+        mask counts, (1, 1, H, W) or (N, 1, H, W).
         """
+        within = torch.ones(1, 1, 1, 1) if mask is None else mask
+        within = within.to(self.device).expand(len(start), -1, -1, -1)
 
         def flat(rows: slice) -> Tensor:
             self.reseed()
@@ -130,6 +135,7 @@ class Network:
             values = values.detach()
             # What is matched exactly has no gradient, and needs none.
             open_ = values != 0 if self.objective.targeted else torch.ones_like(values).bool()
+            gradient = gradient * within[rows]
             return (gradient.flatten(1) == 0).all(dim=1) & open_ & values.isfinite()
 
         nudged = in_batches(len(start), GRADIENTS_AT_ONCE, flat).to(start.device)
@@ -141,5 +147,6 @@ class Network:
             drawn = numbers[nudged.to(numbers.device)].tolist()
             push = normal(drawn, start.shape[1:], seed=self.seed, stream=NUDGE) / 100
             start = start.clone()
-            start[nudged] = (start[nudged] + push.to(start.device)).clamp(0, 1)
+            push = push.to(start.device) * within.to(start.device)[nudged]
+            start[nudged] = (start[nudged] + push).clamp(0, 1)
         return start, nudged

@@ -19,6 +19,7 @@ from ..results.snapshot import Snapshot, described
 from ..results.synthesis import Synthesis
 from ..runtime.errors import InputError, warn
 from ..runtime.kernels import deterministic
+from ..runtime.masks import check_mask
 from ..runtime.memory import fastest_batch, tried
 from ..runtime.modules import device_of, evaluating
 from ..runtime.numbers import shown
@@ -66,6 +67,9 @@ def optimize(
                 f"{name}={shown(each)} for {len(start)} images: give a number, or one for each, "
                 f"({len(start)},)"
             )
+    if settings.mask is not None:
+        check_mask(settings.mask, start)
+        start = torch.where(settings.mask.to(start.device), start, origin)
     seed = check_seed(seed)
     numbers = torch.arange(len(start)) + settings.first if numbers is None else numbers.cpu()
     read = at_layer(model, settings.layer)
@@ -88,7 +92,7 @@ def optimize(
     waiting = nullcontext(None) if snapshot is None else deferred()
     kernels = nullcontext() if snapshot is None else deterministic(network.device)
     with evaluating(read), recorder, own_generators(network.device), kernels, waiting as pending:
-        begin, nudged = network.off_zero_gradients(start, numbers)
+        begin, nudged = network.off_zero_gradients(start, numbers, settings.mask)
         network.prepare(begin)
         images = Run(network, recorder, settings, origin, stop_when, snapshot, pending, kept)
         final = images.run()
@@ -252,6 +256,7 @@ class Run:
             custom_loss=network.objective,
             targeted=network.objective.targeted,
             constraint=settings.constraint,
+            mask=_of(settings.mask, rows),
             eps=_of(settings.eps, rows),
             step_size=_of(settings.step_size, rows),
             iterations=iterations,
@@ -315,8 +320,9 @@ class Run:
 
 
 def _of(value: Any, rows: Tensor) -> Any:
-    """A setting for some rows of the batch: one number for all, or one per image."""
-    return value[rows] if isinstance(value, Tensor) and value.dim() else value
+    """A setting for some rows of the batch: one for all, or one per image."""
+    one_for_all = not isinstance(value, Tensor) or not value.dim() or len(value) == 1
+    return value if one_for_all else value[rows]
 
 
 def _described(

@@ -11,8 +11,9 @@ from typing import Any, Literal, TypedDict
 import torch
 from torch import Tensor, nn
 
-from ..results.snapshot import check_snapshot
+from ..results.snapshot import check_snapshot, described
 from ..runtime.errors import InputError, OptionError, warn
+from ..runtime.masks import as_mask
 from ..runtime.numbers import flag, number_for_each, real, shown, whole
 from ..runtime.precision import PRECISIONS
 from ..upstream.attack.schedules import SCHEDULES
@@ -72,6 +73,8 @@ class Options(TypedDict, total=False):
         tensors of the batch's size. It comes nearest in the same time (docs/benchmarks.md), and is
         the default of what matches representations; coordinates are raised by
         ``"cosine-momentum"``.
+        An image that either has taken to twice its first distance goes back to its best iterate
+        and on by half as long steps; ``"lbfgs"`` returns the best of all (`use_best`).
         ``"feather"``: eight rounds of 3,000 steps, the first of the paper's length and each half
         as long as the one before, in a ball of radius 100,000 (Feather et al. 2023).
     batch_size
@@ -98,6 +101,17 @@ class Options(TypedDict, total=False):
         Number of the first image among all that are drawn with the seed, by default 0. What is
         drawn for an image depends on the seed and its own number, so that a run over images
         [a, b) of many with ``first=a`` draws what one over all of them does.
+    constraint
+        What images are held to, in upstream's words: ``"2"`` (default), within an L2 ball of
+        radius `eps` around the origin; ``"inf"``, no pixel farther than `eps` from it;
+        ``"unconstrained"``, anywhere in [0, 1], by steps that are `step_size` times the gradient.
+        Or one's own: a subclass of upstream's `AttackerStep`, or a function ``(images, origin,
+        eps) -> images`` that projects, called after each step, whose length is then that of L2.
+        All stay in [0, 1].
+    mask
+        Where pixels may change: (H, W) or (1, 1, H, W) for all images, or (N, 1, H, W), 1 or True
+        there. All others are those of the origin, to the bit; so is the start outside of the
+        mask. By default every pixel may.
     snapshot
         A file in which the run keeps how far it is, by default none. A run that was interrupted,
         or killed, goes on from it when it is called again, and ends in the same bits on the same
@@ -120,6 +134,8 @@ class Options(TypedDict, total=False):
     frames: int | None
     fake_relu: bool | None
     first: int | None
+    constraint: Any
+    mask: Any
     snapshot: str | os.PathLike[str] | None
     snapshot_interval: float | None
 
@@ -169,12 +185,10 @@ class Settings:
     Attributes
     ----------
     eps, step_size, iterations, schedule, batch_size, precision, layer, frames, fake_relu, first
+    constraint, mask
         See `Options`.
     snapshot, snapshot_interval
         See `Options`; as they do not decide the result, they are not recorded.
-    constraint
-        One of upstream's: ``"2"``, ``"inf"``, ``"unconstrained"``, ``"fourier"``, or a subclass
-        of its `AttackerStep`.
     use_best
         Return the best iterate of each image instead of the last.
     patience
@@ -195,6 +209,7 @@ class Settings:
     fake_relu: bool = True
     patience: int | None = None
     first: int = 0
+    mask: Any = None
     snapshot: str | os.PathLike[str] | None = None
     snapshot_interval: float = 60.0
 
@@ -268,6 +283,8 @@ class Settings:
             kept["frames"] = whole("frames", self.frames, 2, wanted=wanted)
         if self.patience is not None:
             kept["patience"] = whole("patience", self.patience, 1)
+        if self.mask is not None:
+            kept["mask"] = as_mask(self.mask)
         for name, value in kept.items():
             object.__setattr__(self, name, value)
         if self.snapshot is not None:
@@ -291,12 +308,13 @@ def _renamed(name: str) -> str:
 
 
 def recorded(settings: Settings) -> dict[str, Any]:
-    """The settings that decide the result."""
-    return {
+    """The settings that decide the result; of a mask its digest."""
+    kept = {
         name: value
         for name, value in vars(settings).items()
-        if name not in ("snapshot", "snapshot_interval")
+        if name not in ("snapshot", "snapshot_interval", "mask")
     }
+    return kept if settings.mask is None else {**kept, "mask": described(settings.mask)}
 
 
 def _faster(paper: Settings, given: dict[str, Any], width: float) -> dict[str, Any]:
@@ -308,4 +326,5 @@ def _faster(paper: Settings, given: dict[str, Any], width: float) -> dict[str, A
     if "eps" in given:
         length = (torch.as_tensor(given["eps"]) / 2).clamp(max=length)
         length = length if length.dim() else float(length)
-    return {"iterations": steps, "step_size": length, **given}
+    best = {"use_best": True} if given.get("schedule", paper.schedule) == FASTEST else {}
+    return {"iterations": steps, "step_size": length, **best, **given}

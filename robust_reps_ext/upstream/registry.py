@@ -83,6 +83,10 @@ OBJECTIVES = {
     "representation_matching": "robust_reps_ext.synthesis.objectives:RepresentationMatching",
     "coordinate_maximization": "robust_reps_ext.synthesis.objectives:CoordinateMaximization",
     "interpolation_target": "robust_reps_ext.synthesis.objectives:InterpolationTarget",
+    "class_logit": "robust_reps_ext.synthesis.class_objectives:ClassLogit",
+    "class_cross_entropy": "robust_reps_ext.synthesis.class_objectives:ClassCrossEntropy",
+    "diverge": "robust_reps_ext.synthesis.class_objectives:Diverge",
+    "direction": "robust_reps_ext.synthesis.directions:Direction",
 }
 
 NETWORKS = {
@@ -239,23 +243,31 @@ def no_network(
 
 
 def objective(name: str) -> Any:
-    """Make the objective registered under `name`.
+    """Make the objective registered under `name`; ``"name:argument"`` where it takes one.
 
     Raises
     ------
     InputError
-        If no objective has that name.
+        If no objective has that name, or it takes no argument, or needs one.
     """
-    if name not in OBJECTIVES:
+    word, colon, argument = name.partition(":")
+    if word not in OBJECTIVES:
         raise InputError(
             f"unknown objective {name!r}: choose one of {', '.join(sorted(OBJECTIVES))}"
         )
-    return load(OBJECTIVES[name])()
+    make = load(OBJECTIVES[word])
+    takes = getattr(make, "from_argument", None)
+    if takes is None and colon:
+        raise InputError(f"objective {name!r}: {word} takes no argument, give {word}")
+    if takes is not None and not argument:
+        raise InputError(f"objective {name!r}: {word} is made of a file, give {word}:FILE")
+    return make() if takes is None else takes(argument)
 
 
 def register_objective(name: str, address: str) -> None:
     """Make the objective at ``"module:attribute"`` known as ``--adv-objective name``.
 
-    Call it before `robustness.defaults` is imported, so that the command line lists the name.
+    What has ``from_argument(text)`` is made by it, of ``--adv-objective name:text``. Call this
+    before `robustness.defaults` is imported, so that the command line lists the name.
     """
     OBJECTIVES[name] = address

@@ -25,7 +25,7 @@ from ...datasets.samples import (
 from ...datasets.targets import held_out_samples, left_out, target_samples
 from ...datasets.wordnet import named, wordnet_ids
 from ...models.representation import representation, shuffled_coordinates
-from ...results.accuracies import Attack
+from ...results.accuracies import ThreatModel
 from ...results.synthesis import Synthesis
 from ...synthesis.settings import Options, at_size
 from ..accuracy import predicted_labels
@@ -126,7 +126,7 @@ class Study:
     scale
         How much of everything.
     eps, constraint, why
-        The attack of the tables, see `robust_reps_ext.results.accuracies.Attack`.
+        The attack of the tables, see `robust_reps_ext.results.accuracies.ThreatModel`.
     group
         Coarse label of each class, see `evaluate`; None: the classes themselves.
     seed
@@ -151,9 +151,9 @@ class Study:
     why: str = "given"
 
     @property
-    def attack(self) -> Attack:
+    def attack(self) -> ThreatModel:
         """Of the tables."""
-        return Attack(self.constraint, self.eps, self.eps / 8, self.why)
+        return ThreatModel(self.constraint, self.eps, self.eps / 8, self.why)
 
     def inversion(self, name: str) -> Options:
         """The keywords of every inversion, of the model `name`."""

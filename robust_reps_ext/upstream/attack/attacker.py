@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import numbers
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ...runtime.errors import InputError
+from ...runtime.masks import as_mask, check_mask
 from ...runtime.modules import evaluating
 from ...runtime.precision import amp_dtype
 from .pgd import PGD, Callback, OnNonFinite, StopWhen
 from .schedules import SCHEDULES
 from .state import Keeper, where
+from .steps import Masked, Projected
 
 __all__ = ["RANDOM_STARTS", "attack", "respond"]
 
@@ -54,6 +58,7 @@ def attack(
     network: nn.Module | None = None,
     on_non_finite: OnNonFinite | None = None,
     keeper: Keeper | None = None,
+    mask: Tensor | None = None,
 ) -> Tensor:
     """`Attacker.forward`: search the set around `orig_input` for images of the highest loss.
 
@@ -90,6 +95,9 @@ def attack(
     keeper
         What keeps the state of the run from step to step, and gives it back after an
         interruption, see `state.Keeper`. For a single run without random start.
+    mask
+        Where pixels may change, bool, (1, 1, H, W) or (N, 1, H, W). Elsewhere they are those of
+        the origin, to the bit, from the start on.
 
     Returns
     -------
@@ -111,6 +119,8 @@ def attack(
             orig_input=origin,
             step_size=_size("step_size", step_size, x),
         )
+        if mask is not None:
+            step = _masked(step, mask, x, constraint)
         if not isinstance(iterations, numbers.Integral) or iterations < 0:
             raise InputError.also(TypeError)(
                 f"iterations={iterations!r}: give a whole number, 0 or more"
@@ -255,10 +265,26 @@ def _start(step: Any, x: Tensor, random: bool | str) -> Tensor:
     return step.project(step.random_perturb(x) if random else x).detach()
 
 
+def _masked(step: Any, mask: Any, x: Tensor, constraint: Any) -> Masked:
+    """The same set of images that change where the mask says so."""
+    from robustness.attacker import STEPS
+
+    if isinstance(step, STEPS["fourier"]):
+        raise InputError(
+            f"constraint={constraint!r} moves all pixels together: give no mask, or another "
+            "constraint"
+        )
+    mask = as_mask(mask)
+    check_mask(mask, x)
+    return Masked(step, mask.to(x.device, non_blocking=x.device.type == "cuda"))
+
+
 def _moves_freely(step: Any) -> bool:
     """Whether any direction is a move: for upstream's sets, not where a set has its own step."""
     from robustness.attacker import STEPS
 
+    while isinstance(step, (Masked, Projected)):
+        step = step.inner
     return type(step).step in {getattr(one, "step", None) for one in STEPS.values()}
 
 
@@ -269,14 +295,33 @@ def _step_class(constraint: Any) -> Callable[..., Any]:
     if callable(constraint) and not (
         isinstance(constraint, type) and not issubclass(constraint, AttackerStep)
     ):
-        return constraint
+        return constraint if _makes_steps(constraint) else partial(_projected, constraint)
     if str(constraint) not in STEPS:
         raise InputError.also(KeyError, TypeError)(
             f"constraint={constraint!r} is not known: choose one of {', '.join(STEPS)}, "
-            "or give a subclass of robustness.attack_steps.AttackerStep"
+            "or give a subclass of robustness.attack_steps.AttackerStep, or a function "
+            "(images, origin, eps) -> images"
         )
     found: Callable[..., Any] = STEPS[str(constraint)]
     return found
+
+
+def _projected(projection: Callable[..., Any], **of_set: Any) -> Projected:
+    """Upstream's steps of L2 length, and one's own projection."""
+    from robustness.attacker import STEPS
+
+    return Projected(STEPS["2"](**of_set), projection)
+
+
+def _makes_steps(constraint: Callable[..., Any]) -> bool:
+    """Whether it is called as an `AttackerStep` is made; else it is a projection."""
+    try:
+        inspect.signature(constraint).bind(orig_input=None, eps=None, step_size=None)
+    except TypeError:
+        return False
+    except ValueError:  # it has no signature, as some built-in functions have none
+        return isinstance(constraint, type)
+    return True
 
 
 def _size(name: str, value: Any, x: Tensor) -> Any:

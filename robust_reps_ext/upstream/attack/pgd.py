@@ -13,7 +13,8 @@ from tqdm import tqdm
 
 from .estimation import calc_est_grad
 from .schedules import SCHEDULES
-from .state import Keeper, State, where
+from .state import Keeper, State, of_rows, where
+from .steps import Masked, Projected
 
 __all__ = ["PGD", "Callback", "OnNonFinite", "StopWhen"]
 
@@ -60,6 +61,8 @@ class PGD:
             x = now.x.detach().requires_grad_(True)
             losses, output = self.loss(step.to_image(x), target)
             gradient = self._gradient(losses, output, x, step, target)
+            if gradient is not None and isinstance(step, Masked):
+                gradient = step.inside(gradient)
             x, losses = x.detach(), losses.detach()
             with torch.no_grad():
                 if guarded:
@@ -91,7 +94,8 @@ class PGD:
                         x = now.leave(x, losses, kept)
                         gradient = None if gradient is None else gradient[kept]
                         losses = losses[kept]
-                        step, target = _for_rows(self.step, now.rows), target[kept]
+                        step = _for_rows(self.step, now.rows)
+                        target = of_rows(target, kept)
                         now.move.keep(step, kept)
                 moved = step.project(now.move(x, gradient, iteration, self.sign * losses))
                 now.x = where(now.active, moved, x) if stops else moved
@@ -106,7 +110,7 @@ class PGD:
         found = {} if self.keeper is None else self.keeper.found()
         rows = found.get("rows")
         if rows is not None and len(rows) < len(x):
-            step, target = _for_rows(step, rows), target[rows]
+            step, target = _for_rows(step, rows), of_rows(target, rows)
         now = State.at_start(
             x, SCHEDULES[self.schedule](step, self.patience or self.iterations or 1)
         )
@@ -184,6 +188,8 @@ def _scale(losses: Tensor, output: Any) -> Tensor:
 
 def _for_rows(step: Any, rows: Any) -> Any:
     """The set for some of its images."""
+    if isinstance(step, (Masked, Projected)):
+        return step.of_rows(rows, _for_rows(step.inner, rows))
     fewer = copy.copy(step)
     for name in ("orig_input", "eps", "step_size"):
         value = getattr(step, name)

@@ -74,7 +74,47 @@ class Feather(Schedule):
         return x + self.length(iteration) * (self.step.step(x, gradient) - x)
 
 
-class CosineMomentum(Schedule):
+class Guarded(Schedule):
+    """Steps that begin long, and a way back where they lead astray.
+
+    An image whose distance is more than twice that of its start (or whose objective, if it is
+    raised, has fallen by more than its size at the start) goes back to its best iterate, forgets
+    the steps before, and takes steps half as long from then on; once it is so for three steps, as
+    one that overshoots comes back by itself.
+    """
+
+    WORSE = 3
+
+    def __call__(self, x: Tensor, gradient: Any, iteration: int, ascent: Tensor) -> Tensor:
+        known = self.memory
+        if "best" not in known:
+            ones = torch.ones_like(ascent).view(-1, *[1] * (x.dim() - 1))
+            known |= {"first": ascent, "best.ascent": ascent, "best": x, "share": ones}
+            known["worse"] = torch.zeros_like(ascent)
+            known |= {} if gradient is None else {"best.gradient": gradient}
+        worse = ascent < known["first"] - known["first"].abs()
+        known["worse"] = torch.where(worse, known["worse"] + 1, 0)
+        astray = known["worse"] == self.WORSE
+        known["worse"] = torch.where(astray, 0, known["worse"])
+        better = ascent > known["best.ascent"]
+        known["best.ascent"] = torch.where(better, ascent, known["best.ascent"])
+        known["best"] = _rows(better, x, known["best"])
+        if gradient is not None:
+            known["best.gradient"] = _rows(better, gradient, known["best.gradient"])
+            gradient = _rows(astray, known["best.gradient"], gradient)
+        known["share"] = _rows(astray, known["share"] / 2, known["share"])
+        return self.moved(_rows(astray, known["best"], x), gradient, iteration, astray)
+
+    def moved(self, x: Tensor, gradient: Any, iteration: int, back: Tensor) -> Tensor:
+        """The next point; images of `back` (N,) begin anew."""
+        raise NotImplementedError
+
+    def lengths(self, iteration: int) -> Tensor:
+        """Of each image, (N, 1, ..., 1)."""
+        return self.length(iteration) * self.memory["share"]
+
+
+class CosineMomentum(Guarded):
     """v <- b v + (1 - b) s(g), and x + c v, with p the share of the period that is done.
 
     The length falls as c = (1 + cos(pi p)) / 2, and the momentum grows as b = 0.7 p: momentum
@@ -83,16 +123,17 @@ class CosineMomentum(Schedule):
 
     MOMENTUM = 0.7
 
-    def __call__(self, x: Tensor, gradient: Any, iteration: int, ascent: Tensor) -> Tensor:
+    def moved(self, x: Tensor, gradient: Any, iteration: int, back: Tensor) -> Tensor:
         velocity = self.step.step(x, gradient) - x
         if "velocity" in self.memory:
             b = self.MOMENTUM * (iteration % self.period) / self.period
-            velocity = b * self.memory["velocity"] + (1 - b) * velocity
+            before = _rows(back, velocity, self.memory["velocity"])
+            velocity = b * before + (1 - b) * velocity
         self.memory["velocity"] = velocity
-        return x + self.length(iteration) * velocity
+        return x + self.lengths(iteration) * velocity
 
 
-class LBFGS(Schedule):
+class LBFGS(Guarded):
     """x + H g, at most c times as long as s(g), with c as in `CosineMomentum`.
 
     H is the inverse of the curvature along the last ten moves of each image (Nocedal and Wright,
@@ -102,12 +143,15 @@ class LBFGS(Schedule):
 
     MEMORY = 10
 
-    def __call__(self, x: Tensor, gradient: Any, iteration: int, ascent: Tensor) -> Tensor:
-        longest = self.length(iteration) * _norm(self.step.step(x, gradient) - x)
+    def moved(self, x: Tensor, gradient: Any, iteration: int, back: Tensor) -> Tensor:
+        longest = self.lengths(iteration) * _norm(self.step.step(x, gradient) - x)
+        first = longest / _norm(gradient)
         if "last.0" in self.memory:
             self._learn(x - self.memory["last.0"], self.memory["last.1"] - gradient)
+            self._forget(back)
+            self.memory["scale"] = _rows(back, first, self.memory["scale"])
         else:
-            self.memory["scale"] = longest / _norm(gradient)
+            self.memory["scale"] = first
         self.memory |= {"last.0": x, "last.1": gradient}
         direction = self._newton(gradient)
         return x + direction * (longest / _norm(direction)).clamp(max=1)
@@ -125,6 +169,12 @@ class LBFGS(Schedule):
         for i, pair in enumerate([*self._pairs()[1 - self.MEMORY :], newest]):
             self.memory |= {f"pair{i}.{j}": one for j, one in enumerate(pair)}
         self.memory["scale"] = torch.where(curved, product / square, self.memory["scale"])
+
+    def _forget(self, back: Tensor) -> None:
+        """What was learned of the images of `back` (N,)."""
+        kept = (~back).view_as(self.memory["scale"])
+        for i, (_, _, inverse) in enumerate(self._pairs()):
+            self.memory[f"pair{i}.2"] = inverse * kept
 
     def _newton(self, gradient: Tensor) -> Tensor:
         """H g by the two loops."""

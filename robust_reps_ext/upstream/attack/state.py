@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .schedules import Schedule
 
-__all__ = ["GAIN", "Keeper", "Plateau", "State", "where"]
+__all__ = ["GAIN", "Keeper", "Plateau", "State", "of_rows", "where"]
 
 GAIN = 0.01
 """An image has stopped gaining if `patience` steps bettered its loss by less than this share."""
@@ -154,6 +154,13 @@ class Keeper(Protocol):
     def stepped(self, state: State) -> None:
         """Told after each step."""
         ...
+
+
+def of_rows(value: Any, rows: Any) -> Any:
+    """A target for some of its images: of a tuple each part, and None where a part has none."""
+    if isinstance(value, tuple):
+        return tuple(of_rows(one, rows) for one in value)
+    return None if value is None else value[rows]
 
 
 def where(mask: Tensor, yes: Tensor, no: Tensor) -> Tensor:

@@ -6,17 +6,29 @@ one number per image as a tensor of shape (N, 1, ..., 1).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+
+from ...runtime.errors import InputError
 
 if TYPE_CHECKING:
     from robustness.attack_steps import AttackerStep
 else:
     AttackerStep = object
 
-__all__ = ["FourierStep", "L2Step", "LinfStep", "RandomStep", "UnconstrainedStep", "norms"]
+__all__ = [
+    "FourierStep",
+    "L2Step",
+    "LinfStep",
+    "Masked",
+    "Projected",
+    "RandomStep",
+    "UnconstrainedStep",
+    "norms",
+]
 
 
 def norms(x: Tensor) -> Tensor:
@@ -75,6 +87,93 @@ class L2Step(_Ball):
     def _at_radius(self, x: Tensor, radius: Tensor | float) -> Tensor:
         noise = torch.randn_like(x)
         return (self.orig_input + radius * self.eps * noise / norms(noise)).clamp(0, 1)
+
+
+class _Around:
+    """A set that is another one, but for what it does otherwise."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+        self.use_grad: bool = inner.use_grad
+
+    def of_rows(self, rows: Any, inner: Any) -> Any:
+        """The same around `inner`, which is the inner set for some of its images."""
+        raise NotImplementedError
+
+    def step(self, x: Tensor, g: Any) -> Any:
+        return self.inner.step(x, g)
+
+    def random_perturb(self, x: Tensor) -> Any:
+        return self.inner.random_perturb(x)
+
+    def to_image(self, x: Tensor) -> Any:
+        return self.inner.to_image(x)
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "inner":
+            raise AttributeError(name)
+        return getattr(self.inner, name)
+
+
+class Projected(_Around):
+    """The steps of a set, and a projection to another, within [0, 1].
+
+    Parameters
+    ----------
+    inner
+        Whose steps are made.
+    projection
+        ``projection(images, origin, eps) -> images``; `eps` is a number, or (N, 1, 1, 1).
+    """
+
+    def __init__(self, inner: Any, projection: Callable[..., Any]) -> None:
+        super().__init__(inner)
+        self.projection = projection
+
+    def of_rows(self, rows: Any, inner: Any) -> Projected:
+        return Projected(inner, self.projection)
+
+    def project(self, x: Tensor) -> Tensor:
+        found = self.projection(x, self.inner.orig_input, self.inner.eps)
+        if not isinstance(found, Tensor) or found.shape != x.shape:
+            what = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+            name = getattr(self.projection, "__name__", type(self.projection).__name__)
+            raise InputError(
+                f"constraint {name} gives {what} for images {tuple(x.shape)}: give a function "
+                "(images, origin, eps) -> images of the same shape"
+            )
+        return found.clamp(0, 1)
+
+
+class Masked(_Around):
+    """A set of images that are the origin, to the bit, wherever the mask is False.
+
+    Parameters
+    ----------
+    inner
+        The set of whole images. Its projection of an image that is the origin outside of the
+        mask must leave it so there, as all balls around the origin do, or nearly so: what is
+        outside is put back.
+    mask
+        (1, 1, H, W) or (N, 1, H, W), bool.
+    """
+
+    def __init__(self, inner: Any, mask: Tensor) -> None:
+        super().__init__(inner)
+        self.mask = mask
+
+    def of_rows(self, rows: Any, inner: Any) -> Masked:
+        return Masked(inner, self.mask if len(self.mask) == 1 else self.mask[rows])
+
+    def inside(self, gradient: Tensor) -> Tensor:
+        """The gradient, 0 outside of the mask: the length of a step is that of its inside."""
+        return torch.where(self.mask, gradient, 0)
+
+    def project(self, x: Tensor) -> Tensor:
+        return self._put_back(self.inner.project(self._put_back(x)))
+
+    def _put_back(self, x: Tensor) -> Tensor:
+        return torch.where(self.mask, x, self.inner.orig_input)
 
 
 class UnconstrainedStep(AttackerStep):

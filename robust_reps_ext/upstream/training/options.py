@@ -59,8 +59,8 @@ OURS: dict[str, list[list[Any]]] = {
     "PGD_ARGS": [
         ["random-radius", sorted(RANDOM_STARTS), "where random starts lie: anywhere in the ball, "
          "at any distance alike (for constraint 2), or on the surface, as upstream's (2)", "ball"],
-        ["adv-objective", sorted(registry.OBJECTIVES), "what the adversary optimises instead of "
-         "the classification loss", None],
+        ["adv-objective", str, "what the adversary optimises instead of the classification loss: "
+         f"{', '.join(sorted(registry.OBJECTIVES))} (direction:FILE)", None],
     ],
     "MODEL_LOADER_ARGS": [
         ["trust-checkpoint", [0, 1], "run whatever code the checkpoint file holds", 0],

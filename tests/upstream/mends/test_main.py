@@ -248,7 +248,7 @@ def test_a_bad_preset_is_named(content, message, tmp_path, capsys):
         ({"eps_warmup": -1}, "--eps-warmup=-1.0 is below 0"),
         ({"eval_only": 1}, "--eval-only needs a model"),
         ({"eval_only": 1, "resume": True, "out_dir": None}, "give --out-dir or a path"),
-        ({"adv_objective": "nothing"}, "invalid choice: 'nothing'"),
+        ({"adv_objective": "nothing"}, "unknown objective 'nothing'"),
     ],
 )
 def test_a_bad_command_is_named_and_leaves_nothing(changed, message, tmp_path, capsys, monkeypatch):

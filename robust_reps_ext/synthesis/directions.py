@@ -1,0 +1,132 @@
+"""Move images along directions of the representation, of whatever origin."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from ..runtime.errors import InputError
+from ..runtime.numbers import shown
+
+__all__ = ["Direction", "read_directions"]
+
+
+class Direction:
+    """max <R(x), v> / ||v||_2: how far R(x) lies along a direction v of the representation.
+
+    The target is the number of the vector for each image, (N,) of int64. Vectors are brought to
+    length 1, so that their lengths do not matter and values of different ones compare; a weight
+    before the objective in a sum stands for a length.
+
+    Parameters
+    ----------
+    vectors
+        (K, k), or one (k,), finite and none of them 0: differences of mean representations,
+        weights of a linear probe, principal components.
+    fake_relu
+        Let the gradient pass straight through the representation's ReLU (default): a coordinate
+        that is off has no other gradient.
+
+    Raises
+    ------
+    InputError
+        If vectors are none; when called, if they are of another length than R(x), or the target
+        is no number of a vector for each image.
+
+    Examples
+    --------
+    >>> import torch, torchvision, robust_reps_ext as rr
+    >>> from robust_reps_ext.synthesis.settings import Settings
+    >>> network = torchvision.models.resnet18(num_classes=9)
+    >>> model = rr.load_model(network, dataset="restricted_imagenet")
+    >>> images = torch.rand(4, 3, 64, 64)
+    >>> rep = rr.representation(model, images)
+    >>> towards = rr.Direction(rep[:2].mean(0) - rep[2:].mean(0))
+    >>> which = torch.zeros(4, dtype=torch.int64)
+    >>> rr.synthesize(model, towards, which, images, Settings(2.0, 0.5, 3)).images.shape
+    torch.Size([4, 3, 64, 64])
+    """
+
+    name = "direction"
+    targeted = False
+
+    def __init__(self, vectors: Any, *, fake_relu: bool = True) -> None:
+        try:
+            found = torch.as_tensor(vectors).detach().float()
+        except (TypeError, ValueError, RuntimeError):
+            found = torch.empty(())
+        found = found[None] if found.dim() == 1 else found
+        if found.dim() != 2 or not found.numel():
+            raise InputError(f"vectors={shown(vectors)}: give directions of R(x), (K, k) or (k,)")
+        length = found.norm(dim=1, keepdim=True)
+        if not (length.isfinite() & (length > 0)).all():
+            bad = int((~(length.isfinite() & (length > 0))).flatten().nonzero()[0])
+            raise InputError(f"vector {bad} is 0 or not finite: it is no direction")
+        self.vectors = found / length
+        self.fake_relu = fake_relu
+
+    @classmethod
+    def from_argument(cls, argument: str) -> Direction:
+        """Of ``--adv-objective direction:FILE``."""
+        return cls(read_directions(argument))
+
+    def __call__(self, model: nn.Module, inp: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        _, rep = model(inp, with_latent=True, fake_relu=self.fake_relu)
+        rep = rep.float()
+        if rep.shape[1] != self.vectors.shape[1]:
+            raise InputError(
+                f"directions have {self.vectors.shape[1]} coordinates, R(x) has {rep.shape[1]}: "
+                "give directions of this layer of this network"
+            )
+        if target.shape != rep.shape[:1] or target.dtype != torch.int64:
+            raise InputError(
+                f"target is {target.dtype} of shape {tuple(target.shape)}: give the number of the "
+                f"direction for each image, ({len(rep)},) of int64"
+            )
+        last = len(self.vectors) - 1
+        if target.is_cpu and len(target):  # an accelerator would have to wait
+            low, high = int(target.min()), int(target.max())
+            if low < 0 or high > last:
+                raise InputError(
+                    f"direction {low if low < 0 else high} is out of range: there are 0 to {last}"
+                )
+        if self.vectors.device != rep.device:
+            self.vectors = self.vectors.to(rep.device)
+        return (rep * self.vectors[target]).sum(dim=1), rep
+
+    def training_target(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+        """The number of a direction for each image, from torch's global generator."""
+        return torch.randint(len(self.vectors), labels.shape[:1]).to(
+            images.device, non_blocking=images.device.type == "cuda"
+        )
+
+
+def read_directions(path: str | os.PathLike[str]) -> Tensor:
+    """Vectors from a file, (K, k) or (k,): ``.npy``, or ``.safetensors`` with one tensor.
+
+    Nothing in the file is run: arrays of Python objects are refused.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, or it holds something else.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"no file of directions {path}: give a .npy or .safetensors file")
+    try:
+        if path.suffix == ".npy":
+            return torch.from_numpy(np.load(path, allow_pickle=False))
+        if path.suffix == ".safetensors":
+            (found,) = load_file(path).values()
+            return found
+    except (OSError, ValueError, EOFError, TypeError, SafetensorError) as error:
+        raise InputError(f"{path} holds no directions: {error}") from error
+    raise InputError(f"{path} is no file of directions: give a .npy or .safetensors file")
