@@ -5,7 +5,7 @@ from __future__ import annotations
 import webbrowser
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from ..runtime.errors import InputError
 from ..runtime.signals import Interrupted
@@ -121,10 +121,25 @@ def _network(one: Exploration) -> Network:
         source=one.model[0],
         model=model,
         shape=(channels, side),
-        classes=tuple(one.class_names),
+        classes=tuple(one.class_names) or tuple(map(str, range(model.card.get("classes") or 0))),
         layers=tuple(layers),
         size=representation(model, image).shape[1],
+        loading=_loading(one),
     )
+
+
+def _loading(one: Exploration) -> dict[str, Any]:
+    """The keywords of `load_model` that it was loaded with, in plain words."""
+    normalizer = one.network.normalizer
+    own = [each.flatten().tolist() for each in (normalizer.new_mean, normalizer.new_std)]
+    told = {
+        "arch": one.arch,
+        "dataset": one.dataset if one.dataset and one.data is None else None,
+        "normalize": tuple(own) if one.data is not None or one.mean else None,
+        "trust": one.trust_checkpoint or None,
+        "device": one.device,
+    }
+    return {name: value for name, value in told.items() if value is not None}
 
 
 def _gallery(each: list[Exploration]) -> Gallery:

@@ -11,9 +11,10 @@ from typing import Any
 from ..models.loading import weights_digest
 from ..results.store import ExperimentStore
 from ..runtime.files import writing
-from .pictures import Picture, png, stem
+from .pictures import png
+from .remaking import MASK, SCRIPT, command, file_of, has_command, pictures, script
 from .tabs import Run
-from .wanted import STEPS, Network, Wanted
+from .wanted import Network, Wanted
 
 __all__ = ["Kept", "keep"]
 
@@ -30,7 +31,8 @@ class Kept:
     folders
         Of each network, as `robust_reps_ext.results` reads them.
     commands
-        Which make it again: one, or one for each network where their images differ in size.
+        Which make it again: one, or one for each network where they differ in the size of their
+        images, or were stopped at different steps, or a script of each does it.
     note
         Where they make more than what was kept, what.
     """
@@ -62,107 +64,81 @@ def keep(run: Run, networks: Sequence[Network], out: Path, words: Sequence[str])
     wanted, results = run.wanted, run.results()
     steps = {i: job.step for i, job in zip(run.networks, run.jobs, strict=True)}
     stopped = [i for i in results if results[i].settings.get("stopped")]
-    groups: dict[tuple[Any, ...], list[int]] = {}
+    constant = wanted.told["schedule"] == CONSTANT
+    folders: list[str] = []
+    commands: dict[Any, str] = {}
     for i in results:
-        # Of networks that were stopped at different steps, each has its own number of these.
-        alike = networks[i].shape, _iterations(wanted, steps[i], i in stopped)
-        groups.setdefault(alike, []).append(i)
-    folders, commands = [], []
-    for (_, iterations), some in groups.items():
-        command = ""
-        for i in some:
-            with ExperimentStore.create(
-                out,
-                experiment="explore",
-                settings={
-                    **wanted.options,
-                    "objective": wanted.kind,
-                    "start": wanted.start,
-                    "seed": wanted.seed,
-                    "n": 1,
-                },
-                provenance={
-                    "model": networks[i].source,
-                    "weights": weights_digest(networks[i].model),
-                    **networks[i].model.card,
-                },
-            ) as store:
-                if not command:
-                    where = out / store.id
-                    command = _command(
-                        wanted, [networks[k] for k in some], where, out, iterations, words
-                    )
-                    commands.append(command)
-                for picture in _pictures(wanted):
-                    path = store.path / _file(picture, wanted)
-                    with writing(path, "choose another folder") as file:
-                        file.write(png(picture.at(networks[i].shape)))
-                row = {**_row(wanted), "steps": steps[i], "command": command}
-                store.add("explored", results[i], rows=[row])
-                store.add_figure("explored", results[i].figure())
-                folders.append(str(out / store.id))
-    rest = [] if wanted.options["schedule"] == CONSTANT else stopped
+        network = networks[i]
+        iterations = steps[i] if constant and i in stopped else wanted.iterations
+        # One command makes what networks of one size were made to do with as many steps.
+        alike = (network.shape, iterations) if has_command(wanted) else i
+        others = [
+            k
+            for k in results
+            if networks[k].shape == network.shape
+            and (steps[k] if constant and k in stopped else wanted.iterations) == iterations
+        ]
+        with _store(wanted, network, out) as store:
+            where = out / store.id
+            for name, data in _files(wanted, network, iterations).items():
+                with writing(store.path / name, "choose another folder") as file:
+                    file.write(data)
+            if alike not in commands:
+                commands[alike] = (
+                    command(wanted, [networks[k] for k in others], where, out, iterations, words)
+                    if has_command(wanted)
+                    else shlex.join(["python", str(where / SCRIPT)])
+                )
+            row = {**_row(wanted), "steps": steps[i], "command": commands[alike]}
+            store.add("explored", results[i], rows=[row])
+            store.add_figure("explored", results[i].figure())
+        folders.append(str(where))
+    rest = [] if constant else stopped
     told = [f"{networks[i].name} was stopped after {steps[i]} steps" for i in rest]
     note = f"{', '.join(told)}; the command makes all of them" if told else ""
-    return Kept(folders, commands, note)
+    return Kept(folders, [*commands.values()], note)
 
 
-def _iterations(wanted: Wanted, step: int, stopped: bool) -> int | None:
-    """How many steps the command is to make."""
-    if stopped and wanted.options["schedule"] == CONSTANT:
-        return step
-    return wanted.iterations
+def _store(wanted: Wanted, network: Network, out: Path) -> ExperimentStore:
+    """A new one."""
+    return ExperimentStore.create(
+        out,
+        experiment="explore",
+        settings={
+            **wanted.told,
+            "objective": wanted.kind,
+            "start": wanted.start,
+            "seed": wanted.seed,
+            "n": 1,
+        },
+        provenance={
+            "model": network.source,
+            "weights": weights_digest(network.model),
+            **network.model.card,
+        },
+    )
 
 
-def _pictures(wanted: Wanted) -> list[Picture]:
-    other = wanted.other if wanted.kind == "between" or wanted.start == "other" else None
-    return [wanted.image, *([other] if other is not None else [])]
-
-
-def _file(picture: Picture, wanted: Wanted) -> str:
-    second = picture is wanted.other and picture is not wanted.image
-    return f"{'second' if second else 'first'}-{stem(picture.name)}.png"
+def _files(wanted: Wanted, network: Network, iterations: int | None) -> dict[str, bytes]:
+    """What it is made again of, by name."""
+    found = {file_of(one, wanted): png(one.at(network.shape)) for one in pictures(wanted)}
+    if wanted.mask is not None:
+        found[MASK] = png(wanted.mask_for(network).float())
+    if not has_command(wanted):
+        found[SCRIPT] = script(wanted, network, iterations).encode()
+    return found
 
 
 def _row(wanted: Wanted) -> dict[str, Any]:
-    name = wanted.image.name
-    if wanted.kind == "between":
-        assert wanted.other is not None
-        return {"left": name, "right": wanted.other.name, "weight": wanted.weight}
-    if wanted.kind == "coordinate":
-        seed = name if wanted.start == "image" else wanted.start
-        return {"seed_image": seed, "coordinate": wanted.coordinate}
-    source = (
-        {} if wanted.start != "other" or wanted.other is None else {"source": wanted.other.name}
-    )
-    return {"label": name, **source}
-
-
-def _command(
-    wanted: Wanted,
-    networks: Sequence[Network],
-    where: Path,
-    out: Path,
-    iterations: int | None,
-    words: Sequence[str],
-) -> str:
-    pictures = [str(where / _file(one, wanted)) for one in _pictures(wanted)]
-    more: list[str] = []
-    if wanted.kind == "match":
-        name = "pairs" if wanted.start == "other" else "invert"
-        more = [] if wanted.start == "other" else ["--start", wanted.start]
-    elif wanted.kind == "coordinate":
-        name, more = "visualize", ["--coordinates", str(wanted.coordinate)]
-    else:
-        name, more = "interpolate", ["--steps", str(STEPS)]
-    models = [word for one in networks for word in ("--model", one.source)]
-    options = {
-        "--layer": wanted.layer,
-        "--eps": wanted.eps,
-        "--schedule": wanted.schedule,
-        "--iterations": iterations,
-        "--seed": wanted.seed or None,
+    """What there is to say of the image."""
+    name, other = wanted.image.name, "" if wanted.other is None else wanted.other.name
+    begun = {"noise": "noise", "grey": "grey", "image": name, "other": other}
+    rows: dict[str, dict[str, Any]] = {
+        "match": {"label": name, **({"source": other} if wanted.start == "other" else {})},
+        "coordinate": {"coordinate": wanted.coordinate},
+        "class": {"class": wanted.number},
+        "direction": {"towards": name, "away_from": other},
+        "between": {"left": name, "right": other, "weight": wanted.weight},
     }
-    told = [word for flag, value in options.items() if value is not None for word in (flag, value)]
-    line = [name, *models, *words, "--images", *pictures, *more, *map(str, told)]
-    return shlex.join(["robust-reps", *line, "--out", str(out)])
+    seed = {} if wanted.kind in ("match", "between") else {"seed_image": begun[wanted.start]}
+    return {**rows[wanted.kind], **seed}

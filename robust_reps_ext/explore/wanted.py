@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from robustness.attacker import AttackerModel
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from ..experiments.inversion import invert, near_enough
 from ..experiments.visualization import visualize
 from ..models.representation import representation
 from ..results.synthesis import Synthesis
 from ..runtime.errors import InputError, near
+from ..runtime.masks import as_mask
 from ..runtime.numbers import real, shown, whole
 from ..runtime.randomness import check_seed
 from ..synthesis import Progress, noise, optimize
-from ..synthesis.objectives import InterpolationTarget
+from ..synthesis.class_objectives import ClassLogit
+from ..synthesis.directions import Direction
+from ..synthesis.objectives import InterpolationTarget, Objective
 from ..synthesis.settings import FASTEST, STEADY, Options, Settings
 from .pictures import Picture
 
@@ -26,6 +31,9 @@ __all__ = ["KINDS", "SCHEDULES", "STEPS", "Network", "Wanted"]
 
 SCHEDULES = ("lbfgs", "cosine-momentum", "paper")
 """Those that a page may choose."""
+
+MOST_PAINTED = 256
+"""Rows of a mask that is painted."""
 
 STEPS = 10
 """The slider between two images has one step more: lambda is 0, 1/10, ..., 1."""
@@ -51,6 +59,8 @@ class Network:
         Layers to choose from; any other that it has may be named, too.
     size
         Number of coordinates of R(x) at the penultimate layer.
+    loading
+        Keywords with which `load_model` makes it again of `source`.
     """
 
     name: str
@@ -60,6 +70,7 @@ class Network:
     classes: tuple[str, ...]
     layers: tuple[str, ...]
     size: int
+    loading: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -71,14 +82,19 @@ class Wanted:
     kind
         One of `KINDS`.
     image, other
-        The image chosen; and the second one, where there is one: the source of a match, or the
-        image at lambda 0.
+        The image chosen; and the second one, where there is one: the source of a match, the
+        image at lambda 0, or where a direction comes from, which leads to `image`.
     start
         ``"noise"``, ``"grey"``, ``"image"`` (of what has no target), or ``"other"``.
     layer, eps, schedule, iterations
         See `robust_reps_ext.synthesis.settings.Options`.
     coordinate
         Of R(x), for kind ``"coordinate"``.
+    number
+        Of the class, for kind ``"class"``.
+    mask
+        Where pixels may change, (1, 1, H, W), in the size in which it was painted; default:
+        everywhere.
     place
         Of the slider, 0 to `STEPS`, for kind ``"between"``.
     seed
@@ -94,6 +110,8 @@ class Wanted:
     schedule: str | None = None
     iterations: int | None = None
     coordinate: int = 0
+    number: int = 0
+    mask: Tensor | None = None
     place: int = 0
     seed: int = 0
 
@@ -117,7 +135,7 @@ class Wanted:
         starts = KINDS[kind].starts
         start = _one_of("start", given.get("start", starts[0]), starts)
         other = given.get("other")
-        if other is None and (kind == "between" or start == "other"):
+        if other is None and (kind in ("between", "direction") or start == "other"):
             raise InputError("there is one image only: choose a second one")
         schedule, layer = given.get("schedule") or None, given.get("layer") or None
         if layer is not None and not (isinstance(layer, str) and len(layer) <= 200):
@@ -133,19 +151,31 @@ class Wanted:
             schedule=None if schedule is None else _one_of("schedule", schedule, SCHEDULES),
             iterations=None if iterations is None else whole("iterations", iterations, 1),
             coordinate=whole("coordinate", given.get("coordinate", 0)),
+            number=whole("class", given.get("class", 0)),
+            mask=None if kind == "between" else _mask(given.get("mask")),
             place=whole("place", given.get("place", 0), most=STEPS),
             seed=check_seed(given.get("seed", 0)),
         )
 
     @property
-    def options(self) -> Options:
-        """The keywords that say how PGD runs."""
+    def told(self) -> Options:
+        """The keywords that say how PGD runs, but for the mask."""
         return {
             "layer": self.layer,
             "eps": self.eps,
             "schedule": self.schedule or KINDS[self.kind].schedule,
             "iterations": self.iterations,
         }
+
+    def options(self, network: Network) -> Options:
+        """The keywords that say how PGD runs."""
+        return self.told if self.mask is None else {**self.told, "mask": self.mask_for(network)}
+
+    def mask_for(self, network: Network) -> Tensor:
+        """Where pixels may change, in the size of a network's images."""
+        assert self.mask is not None
+        side = network.shape[1]
+        return as_mask(interpolate(self.mask.float(), (side, side), mode="nearest"))
 
     @property
     def weight(self) -> float:
@@ -195,7 +225,7 @@ def _match(wanted: Wanted, network: Network, progress: Progress) -> Synthesis:
         start=wanted.begin(network),
         seed=wanted.seed,
         progress=progress,
-        **wanted.options,
+        **wanted.options(network),
     )
 
 
@@ -206,14 +236,14 @@ def _coordinate(wanted: Wanted, network: Network, progress: Progress) -> Synthes
         seeds=wanted.begin(network),
         seed=wanted.seed,
         progress=progress,
-        **wanted.options,
+        **wanted.options(network),
     ).synthesis
 
 
 def _blend(wanted: Wanted, network: Network, progress: Progress) -> Synthesis:
     """One place of `robust_reps_ext.interpolate`, whose ends are the images themselves."""
     left, right = wanted.image.at(network.shape), wanted._second(network)
-    settings = Settings.paper(left, wanted.options, schedule=FASTEST, use_best=True)
+    settings = Settings.paper(left, wanted.options(network), schedule=FASTEST, use_best=True)
     target = [representation(network.model, one, layer=wanted.layer) for one in (left, right)]
     return optimize(
         network.model,
@@ -221,7 +251,35 @@ def _blend(wanted: Wanted, network: Network, progress: Progress) -> Synthesis:
         target=_between(target[0], target[1], wanted.weight),
         start=wanted.begin(network),
         settings=settings,
-        stop_when=near_enough(settings, wanted.options),
+        stop_when=near_enough(settings, wanted.options(network)),
+        seed=wanted.seed,
+        progress=progress,
+    )
+
+
+def _class(wanted: Wanted, network: Network, progress: Progress) -> Synthesis:
+    return _raised(wanted, network, ClassLogit(), wanted.number, progress)
+
+
+def _direction(wanted: Wanted, network: Network, progress: Progress) -> Synthesis:
+    ends = wanted._second(network), wanted.image.at(network.shape)
+    back, ahead = (representation(network.model, one, layer=wanted.layer) for one in ends)
+    if torch.equal(back, ahead):
+        raise InputError("both images have the same representation: choose two that differ")
+    return _raised(wanted, network, Direction(ahead - back), 0, progress)
+
+
+def _raised(
+    wanted: Wanted, network: Network, objective: Objective, target: int, progress: Progress
+) -> Synthesis:
+    """One image, by the schedule of what has no end to come near."""
+    start = wanted.begin(network)
+    return optimize(
+        network.model,
+        objective,
+        torch.tensor([target]),
+        start,
+        Settings.paper(start, wanted.options(network), schedule=STEADY),
         seed=wanted.seed,
         progress=progress,
     )
@@ -232,9 +290,23 @@ _between = InterpolationTarget.between
 KINDS: dict[str, _Kind] = {
     "match": _Kind(("noise", "grey", "other"), FASTEST, _match),
     "coordinate": _Kind(("noise", "image"), STEADY, _coordinate),
+    "class": _Kind(("noise", "image"), STEADY, _class),
+    "direction": _Kind(("other", "image", "noise"), STEADY, _direction),
     "between": _Kind(("blend",), FASTEST, _blend),
 }
 """By name, what a page may ask for."""
+
+
+def _mask(given: Any) -> Tensor | None:
+    """What was painted, from a row of 0 and 1 for each row of pixels."""
+    if given is None:
+        return None
+    fits = isinstance(given, list) and 1 <= len(given) <= MOST_PAINTED
+    if not fits or not all(
+        isinstance(row, str) and len(row) == len(given) and set(row) <= {"0", "1"} for row in given
+    ):
+        raise InputError("mask is no square of 0 and 1: paint it again")
+    return as_mask(torch.from_numpy(np.array([[c == "1" for c in row] for row in given])))
 
 
 def _one_of(name: str, value: Any, known: tuple[str, ...]) -> str:

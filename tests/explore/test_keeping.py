@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 import shlex
 
 import pytest
@@ -177,3 +178,51 @@ def test_where_nothing_can_be_written_is_one_line(tmp_path):
             status, said = page.ask(f"/runs/{run}/keep")
             assert status == 400
             assert "cannot make" in said["error"]
+
+
+@pytest.mark.usefixtures("undrawn")
+@pytest.mark.parametrize(
+    ("wanted", "row"),
+    [
+        pytest.param(
+            {"kind": "class", "class": 5, "start": "image", "mask": ["1000", *["0000"] * 3]},
+            {"class": 5, "seed_image": "image 0"},
+            id="class",
+        ),
+        pytest.param(
+            {"kind": "direction", "other": 1, "start": "other", "layer": "body.4"},
+            {"towards": "image 0", "away_from": "image 1"},
+            id="direction",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            {"kind": "coordinate", "coordinate": 9, "mask": ["01", "11"]},
+            {"coordinate": 9},
+            id="coordinate",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            {"kind": "match", "start": "other", "other": 2, "mask": ["11", "00"], "eps": 3},
+            {"source": "image 2"},
+            id="match",
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_a_script_makes_again_what_no_command_does(page, wanted, row):
+    run = page.begin((1,), iterations=3, **wanted)
+    assert page.end(run, (1,))[-1]["state"] == "done"
+    said, [experiment] = kept(page, run)
+    assert said["commands"] == [f"python {experiment.path / 'again.py'}"]
+    assert experiment.results.iloc[0][[*row]].to_dict() == row
+    runpy.run_path(str(experiment.path / "again.py"))
+    made = Synthesis.load(experiment.path / "explored.safetensors")
+    again = Synthesis.load(experiment.path / "again.safetensors")
+    assert torch.equal(made.images, again.images)
+    assert not torch.equal(made.images, made.start)
+    if "mask" in wanted:
+        still = (made.images == made.start).all(dim=1)[0]
+        cells = torch.tensor([[c == "0" for c in line] for line in wanted["mask"]])
+        assert still[
+            cells.repeat_interleave(64 // len(cells), 0).repeat_interleave(64 // len(cells), 1)
+        ].all()

@@ -141,7 +141,9 @@ function choose(number) {
 }
 
 function show() {
-  const second = view === "between" || (view === "descend" && at("start").value === "other");
+  const second = view === "between" || (view === "descend" && (at("start").value === "other" || at("kind").value === "direction"));
+  at("paint").hidden = !["image", "other"].includes(at("start").value);
+  at("clear").hidden = at("paint").hidden || !painted.size;
   for (const button of all(".slot")) {
     const number = chosen[button.dataset.slot];
     if (button.dataset.slot === "other") button.hidden = !second;
@@ -200,8 +202,10 @@ function part(tag, properties = {}, ...children) {
 }
 
 function stage(name, pictures, which) {
-  const figures = pictures.map(([label, number]) => part("figure", {},
-    part("img", { src: source(number), alt: label }),
+  const painting = at("paint").getAttribute("aria-pressed") === "true";
+  const figures = pictures.map(([label, number, begins]) => part("figure", {},
+    part("div", { className: "painted" }, part("img", { src: source(number), alt: label }),
+      ...(begins && (painting || painted.size) ? [painter()] : [])),
     part("figcaption", {}, part("span", { className: "name", textContent: label }),
       part("span", { className: "state", textContent: nameOf(number) }))));
   const cells = new Map();
@@ -258,6 +262,9 @@ const start = attempt(async () => {
   const kind = at("kind").value, wanted = { kind, image: chosen.image, start: at("start").value, ...common() };
   if (wanted.start === "other") wanted.other = chosen.other;
   if (kind === "coordinate") wanted.coordinate = number("coordinate") ?? 0;
+  if (kind === "class") wanted.class = number("class") ?? 0;
+  if (kind === "direction") wanted.other = chosen.other;
+  wanted.mask = mask();
   await giveUp();
   current = last = await begin(wanted, stage("descend", pictures(), networks()));
   buttons();
@@ -389,11 +396,66 @@ function route() {
 }
 
 function pictures() {
-  const start = at("start").value, shown = [];
-  if (at("kind").value !== "coordinate") shown.push(["target", chosen.image]);
-  else if (start === "image") shown.push(["image", chosen.image]);
-  if (start === "other") shown.push(["second image", chosen.other]);
+  const start = at("start").value, kind = at("kind").value, shown = [];
+  if (kind === "match") shown.push(["target", chosen.image]);
+  else if (start === "image" || kind === "direction") shown.push([kind === "direction" ? "towards" : "image", chosen.image, start === "image"]);
+  if (start === "other" || kind === "direction") shown.push(["second image", chosen.other, start === "other"]);
   return shown;
+}
+
+// -- the mask: painted over the picture that the run starts from -------------------------------------
+
+const CELLS = 32, painted = new Set();  // numbers of cells
+
+function tint(over) {
+  const drawing = over.getContext("2d");
+  drawing.clearRect(0, 0, CELLS, CELLS);
+  drawing.fillStyle = "rgb(11 110 98 / .6)";
+  for (const one of painted) drawing.fillRect(one % CELLS, Math.floor(one / CELLS), 1, 1);
+  at("clear").hidden = !painted.size || at("paint").hidden;
+}
+
+function brush(over, x, y) {
+  for (let dy = -2; dy <= 2; dy++) for (let dx = -2; dx <= 2; dx++) {
+    const [i, j] = [Math.round(x) + dx, Math.round(y) + dy];
+    if (dx * dx + dy * dy < 6 && i >= 0 && j >= 0 && i < CELLS && j < CELLS) painted.add(CELLS * j + i);
+  }
+  tint(over);
+}
+
+function painter() {
+  const over = part("canvas", { width: CELLS, height: CELLS, className: "paint", tabIndex: 0 });
+  over.setAttribute("aria-label", "where pixels may change: paint with the pointer, or move with the arrows and paint with the space bar");
+  let x = CELLS / 2, y = CELLS / 2;
+  const there = event => {
+    const box = over.getBoundingClientRect();
+    brush(over, CELLS * (event.clientX - box.left) / box.width - .5, CELLS * (event.clientY - box.top) / box.height - .5);
+  };
+  over.addEventListener("pointerdown", event => { over.setPointerCapture(event.pointerId); there(event); });
+  over.addEventListener("pointermove", event => { if (event.buttons) there(event); });
+  over.addEventListener("keydown", event => {
+    const move = { ArrowLeft: [-2, 0], ArrowRight: [2, 0], ArrowUp: [0, -2], ArrowDown: [0, 2], " ": [0, 0] }[event.key];
+    if (!move) return;
+    event.preventDefault();
+    event.stopPropagation();
+    x = Math.max(0, Math.min(CELLS - 1, x + move[0]));
+    y = Math.max(0, Math.min(CELLS - 1, y + move[1]));
+    if (event.key === " ") brush(over, x, y);
+    else { tint(over); over.getContext("2d").strokeRect(x - 2, y - 2, 5, 5); }
+  });
+  tint(over);
+  return over;
+}
+
+function mask() {
+  if (at("paint").hidden || !painted.size) return null;
+  const rows = [];
+  for (let j = 0; j < CELLS; j++) {
+    let row = "";
+    for (let i = 0; i < CELLS; i++) row += painted.has(CELLS * j + i) ? "1" : "0";
+    rows.push(row);
+  }
+  return rows;
 }
 
 function preview() {
@@ -409,6 +471,9 @@ function kindChanged() {
   at("start").replaceChildren(...facts.starts[kind].map(value => part("option", { value, textContent: words[value] })));
   if (facts.starts[kind].includes(before)) at("start").value = before;
   for (const one of all("[data-for]")) one.hidden = view !== "descend" || one.dataset.for !== kind;
+  const { classes } = facts.networks[Number(at("first").value)], name = at("class").value;
+  at("class").replaceChildren(...classes.map((label, i) => part("option", { value: i, textContent: label })));
+  if (name !== "" && Number(name) < classes.length) at("class").value = name;
   const layers = new Set(networks().flatMap(i => facts.networks[i].layers));
   at("layers").replaceChildren(...[...layers].map(value => part("option", { value })));
   show();
@@ -425,6 +490,11 @@ for (const id of ["first", "second", "layer", "eps", "schedule", "iterations", "
     if (view === "units") walk(number("unit") ?? 0);
   });
 }
+at("paint").addEventListener("click", () => {
+  at("paint").setAttribute("aria-pressed", String(at("paint").getAttribute("aria-pressed") !== "true"));
+  preview();
+});
+at("clear").addEventListener("click", () => { painted.clear(); show(); preview(); });
 at("go").addEventListener("click", start);
 at("hold").addEventListener("click", hold);
 at("stop").addEventListener("click", stop);
