@@ -179,6 +179,35 @@ def test_what_is_dropped(view):
 
 
 @pytest.mark.slow
+def test_only_what_is_painted_changes(view, explorer):
+    page = view()
+    page.select_option("#kind", "class")
+    page.select_option("#start", "image")
+    page.select_option("#class", "3")
+    assert "monarch" in page.inner_text("#class option:checked")
+    steps(page, 3)
+    page.click("#paint")
+    box = page.locator("#descend .paint").bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 4, box["y"] + box["height"] / 4)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 3, box["y"] + box["height"] / 3)
+    page.mouse.up()
+    page.focus("#descend .paint")
+    for key in ("ArrowRight", " "):
+        page.keyboard.press(key)
+    painted = page.evaluate("painted.size")
+    assert 20 < painted < 200
+    page.click("#go")
+    ended(page)
+    begun = (explorer.gallery[0].at((3, 64))[0] * 255).round().byte()
+    for which in ("first", "second"):
+        changed = (canvas(page, which) != begun).any(dim=0)
+        assert 0 < int(changed.sum()) <= 4 * painted
+    page.click("#clear")
+    assert page.evaluate("painted.size") == 0
+
+
+@pytest.mark.slow
 def test_units_are_walked_and_linked(view, explorer):
     page = view()
     page.click("a[data-view=units]")

@@ -189,7 +189,7 @@ def test_a_file_that_says_nothing_of_its_length_is_counted(page, explorer):
 @pytest.mark.parametrize(
     ("given", "line"),
     [
-        ({"kind": "nosuch"}, "objective='nosuch' is not known: choose match, coordinate, between"),
+        ({"kind": "nosuch"}, "objective='nosuch' is not known: choose match, coordinate, class, direction, between"),
         ({"kind": ["match"]}, "objective=['match'] is not known: choose match"),
         ({"start": "image"}, "start='image' is not known: choose noise, grey, other"),
         ({"start": "other"}, "there is one image only: choose a second one"),
@@ -202,6 +202,13 @@ def test_a_file_that_says_nothing_of_its_length_is_counted(page, explorer):
         ({"seed": -1}, "seed=-1"),
         ({"schedule": "apgd"}, "schedule='apgd' is not known: choose"),
         ({"layer": 3}, "layer=3: give a name"),
+        ({"kind": "class", "class": -1}, "class=-1"),
+        ({"kind": "direction"}, "there is one image only: choose a second one"),
+        ({"mask": "all"}, "mask is no square of 0 and 1: paint it again"),
+        ({"mask": ["01", "0"]}, "mask is no square of 0 and 1: paint it again"),
+        ({"mask": ["02", "00"]}, "mask is no square of 0 and 1: paint it again"),
+        ({"mask": ["0" * 300] * 300}, "mask is no square of 0 and 1: paint it again"),
+        ({"mask": ["00", "00"]}, "the mask is 0 everywhere"),
         ({"networks": []}, "networks=[]: choose one or two"),
         ({"networks": [0, 1, 0]}, "networks=[0, 1, 0]: choose one or two"),
         ({"networks": [5]}, "network=5"),
@@ -223,6 +230,8 @@ def test_what_no_run_can_use_is_one_line(page, explorer, given, line):
     [
         ({"layer": "nosuch"}, "nosuch"),
         ({"kind": "coordinate", "coordinate": 6}, "coordinate 6 is out of range"),
+        ({"kind": "class", "class": 3}, "class 3 is out of range"),
+        ({"kind": "direction", "other": 0}, "both images have the same representation"),
     ],
 )
 def test_what_a_network_lacks_fails_in_its_own_frame(page, given, line):
