@@ -94,6 +94,7 @@ setup(
             "datasets/wordnet.txt",
             "models/zoo/weights/*",
             "report/templates/*",
+            "explore/templates/*",
         ]
     },
     install_requires=[
@@ -122,6 +123,7 @@ setup(
         "typing_extensions>=4.12",
     ],
     extras_require={
+        "explore": ["starlette>=0.40", "uvicorn>=0.30"],
         "hf": ["datasets>=3.0"],
         "metrics": ["torchmetrics>=1.4"],
         "photographs": ["scikit-image>=0.22"],
@@ -140,8 +142,10 @@ setup(
             "ruff>=0.9",
             "scikit-image>=0.22",
             "setuptools>=77",
+            "starlette>=0.40",
             "timm>=1.0.11",
             "torchmetrics>=1.4",
+            "uvicorn>=0.30",
             "webdataset>=0.2.100",
         ],
     },

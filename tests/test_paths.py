@@ -15,7 +15,7 @@ import torchvision
 import robust_reps_ext as rr
 
 PACKAGE = Path(rr.__file__).parent
-ROOMS = "cli datasets experiments models report results runtime synthesis upstream"
+ROOMS = "cli datasets experiments explore models report results runtime synthesis upstream"
 
 # What README, docs, examples and benchmarks of version 0.1 imported.
 SHOWN = {
@@ -79,7 +79,7 @@ def test_every_public_name_is_there_and_listed():
     assert all(getattr(rr, name) is not None for name in rr.__all__)
 
 
-def test_there_are_nine_rooms():
+def test_there_are_ten_rooms():
     shown = {path.name for path in PACKAGE.iterdir()} - {"__pycache__"}
     assert shown == {*ROOMS.split(), "__init__.py", "__main__.py", "py.typed"}
 

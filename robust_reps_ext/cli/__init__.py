@@ -26,6 +26,7 @@ from . import (
     directions,
     editing,
     evaluation,
+    explore,
     features,
     inversion,
     metamers,
@@ -206,7 +207,7 @@ def doctor(
 
 for room in (
     *(inversion, features, directions, editing, evaluation, metamers, robust_data),
-    *(paper, scorecard, study),
+    *(paper, scorecard, study, explore),
 ):
     for name, command in vars(room).items():
         if name in room.__all__:

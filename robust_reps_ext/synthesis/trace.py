@@ -15,7 +15,11 @@ from .settings import Settings
 __all__ = ["Progress", "Recorder", "frame_steps"]
 
 Progress = Callable[[int, int, float], Any]
-"""``progress(steps_done, steps_in_all, mean_objective)``; the run ends where it returns True."""
+"""``progress(steps_done, steps_in_all, mean_objective)``; the run ends where it returns True.
+
+One that has a method ``frame(step, images, objective)``, too, is shown the images (N, C, H, W) at
+each step, before it is made; there the run may end likewise.
+"""
 
 RECORDED_STEPS = 100
 
@@ -61,6 +65,7 @@ class Recorder:
         self._images: list[Tensor] = []
         self._bar = bar("step", shown=progress is True)
         self._tell = progress if callable(progress) else None
+        self._show = getattr(progress, "frame", None)
         self.may_stop, self.stopped = self._tell is not None, False
 
     def __enter__(self) -> Recorder:
@@ -81,6 +86,8 @@ class Recorder:
 
     def step(self, iteration: int, images: Tensor, losses: Tensor) -> None:
         self._move_bar(iteration + 1)
+        if self._show is not None and self._show(iteration, images, losses) is True:
+            self.stopped = True
         if iteration in self.frame_steps[len(self._images) : len(self._images) + 1]:
             self._images.append(_as_bytes(images))
         if iteration in self.trace_steps[len(self._values) : len(self._values) + 1]:

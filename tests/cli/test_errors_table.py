@@ -223,6 +223,12 @@ INPUTS = (
     f"invert {FIXED} --format gif",
     f"evaluate {FIXED} --width wide".replace(" --iterations 1", ""),
     f"paper {PAPER} --dpi 1",
+    "explore --no-open --port 99999",
+    "explore --no-open --model missing.pt",
+    "explore --no-open --model good.pt",
+    "explore --no-open --images nosuch.png",
+    "explore --no-open --model critters-robust --n 0",
+    "explore --no-open --out text.txt",
 )
 
 
