@@ -19,7 +19,6 @@ version = release = robust_reps_ext.__version__
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.intersphinx",
-    "sphinx.ext.mathjax",
     "sphinx.ext.viewcode",
     "numpydoc",
     "myst_parser",
@@ -27,6 +26,7 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_gallery.gen_gallery",
     "links_out",
+    "math_without_scripts",
     "plain_types",
 ]
 exclude_patterns = ["_ext", "_static", "_inventories"]
@@ -64,6 +64,7 @@ sphinx_gallery_conf = {
     "show_api_usage": False,
 }
 
+html_math_renderer = "mathml"
 html_theme = "pydata_sphinx_theme"
 html_title = "robust_reps_ext"
 html_static_path = ["_static"]
