@@ -7,7 +7,7 @@ from pathlib import Path
 
 __all__ = ["__version__", "cache_folder", "disabled", "is_on"]
 
-__version__ = "0.2.0"
+__version__ = "1.0.0"
 
 
 def is_on(variable: str) -> bool:

@@ -1,0 +1,16 @@
+"""
+A feature put into an image
+===========================
+
+A coordinate is raised until it is larger than all others, and no further.
+"""
+
+import robust_reps_ext as rr
+from robust_reps_ext.datasets import critters
+
+images = critters.draw(4, seed=5).images / 255
+added = rr.add_feature("critters-robust", images, coordinate=3)
+figure = added.figure()
+
+# %%
+# See :doc:`/methods/feature-addition`.
