@@ -271,4 +271,10 @@ def _parameterized(settings: Settings, name: str, step: Any, given: Options) -> 
             f"eps={given['eps']} bounds pixels, parameterization={name!r} has no radius: "
             "leave one of them out"
         )
+    for pixels in ("constraint", "mask"):
+        if given.get(pixels) is not None:
+            raise InputError(
+                f"{pixels}= is of pixels, parameterization={name!r} moves all of them together: "
+                "leave one of them out"
+            )
     return replace(settings, constraint=step)
