@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import Enum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+from ..runtime.errors import InputError
 from . import console
 from .common import SHOWN, AllOrN, validation_images
 from .features import Coordinate
@@ -14,6 +16,7 @@ from .side_by_side import Made, Plan, side_by_side
 from .wall import class_name
 
 if TYPE_CHECKING:
+    from ..models.dictionaries import read_dictionary
     from ..results.directions import Directions
     from ..results.figures import Panel
     from ..results.store import Part
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["directions"]
 
 FILE = "directions.safetensors"
-STRENGTH = {"pca": "share of variance", "class": "distance", "probe": "weight"}
+STRENGTH = {"pca": "share of variance", "class": "distance", "probe": "weight", "given": "spread"}
 
 
 class Method(str, Enum):
@@ -41,7 +44,11 @@ def directions(
         Method,
         option("Principal components, means of classes, or sparse linear heads."),
     ] = Method.pca,
-    components: Annotated[int, option("How many, with --method pca.")] = 8,
+    vectors: Annotated[
+        Path | None,
+        option("In place of --method: a dictionary of overcomplete, or a matrix.", "FILE"),
+    ] = None,
+    components: Annotated[int, option("How many, of pca; the widest, of --vectors.")] = 8,
     k: Annotated[int, option("Images at each end.")] = 3,
     n: AllOrN = None,
 ) -> None:
@@ -62,8 +69,12 @@ def directions(
     from ..results.directions import Directions
     from ..results.figures import panel_figure
     from ..results.layouts import along
+    from ..runtime.modules import digest
     from ..synthesis import noise
 
+    if vectors is not None and method is not Method.pca:
+        raise InputError(f"--method {method.value} and --vectors exclude each other: give one")
+    word = method.value if vectors is None else vectors.stem
     known: dict[str, Directions] = {}
 
     def found_in(one: Coordinate) -> Directions:
@@ -75,6 +86,7 @@ def directions(
                 one.network,
                 DataLoader(images, one.images_at_once),
                 method=method.value,
+                vectors=vectors,
                 components=components,
                 k=k,
                 names=one.label_names,
@@ -93,9 +105,11 @@ def directions(
             up = raised(one.network, made.vectors, start=start, **given)
             return up, _rows(made, one.label_names, positions)
 
-        settings = {"method": method.value, "k": k, "n": n}
+        settings = {"method": word, "k": k, "n": n}
         if method is Method.pca:
             settings["components"] = components
+        if vectors is not None:
+            settings["vectors"] = digest({"vectors": read_dictionary(vectors)})[:16]
         # All of them are one thing: how many there are, the data tell.
         return Plan(
             whole="raised", make=make, said=("Raising", "value"), settings=settings, n=1, size=1
@@ -110,7 +124,7 @@ def directions(
     def shown(one: Made[Coordinate], made: Directions) -> list[Panel]:
         return along(one.run[:SHOWN], made, names=one.common.label_names, title=found.title(one))
 
-    words = [method.value, f"k{k}", "" if n is None else f"n{n}"]
+    words = [word, f"k{k}", "" if n is None else f"n{n}"]
     if method is Method.pca:
         words.insert(1, components)
     with side_by_side(common, "directions", plan, words=words, counted=False) as found:
@@ -123,7 +137,7 @@ def directions(
                 found.paths.append(one.store.path / "sparsity.csv")
                 made.sparsity.to_frame().to_csv(found.paths[-1], index=False)
     found.tell(
-        ("direction", STRENGTH[method.value], "most", "least"),
+        ("direction", STRENGTH[method.value if vectors is None else "given"], "most", "least"),
         lambda one: (
             (row["direction"], row["strength"], "; ".join(row["most"]), "; ".join(row["least"]))
             for row in one.rows
