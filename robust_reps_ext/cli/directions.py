@@ -126,7 +126,7 @@ def directions(
 
     words = [word, f"k{k}", "" if n is None else f"n{n}"]
     if method is Method.pca:
-        words.insert(1, components)
+        words.insert(1, str(components))
     with side_by_side(common, "directions", plan, words=words, counted=False) as found:
         every = [(one, kept(one)) for one in found]
         found.paths += [one.store.path / FILE for one, _ in every]
