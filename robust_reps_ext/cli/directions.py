@@ -17,6 +17,7 @@ from .wall import class_name
 
 if TYPE_CHECKING:
     from ..models.dictionaries import read_dictionary
+    from ..report.classes import Heads
     from ..results.directions import Directions
     from ..results.figures import Panel
     from ..results.store import Part
@@ -56,7 +57,7 @@ def directions(
 
     Goes through the validation set, or through --n of its images, and raises each from noise.
     Beside the picture are the vectors (Directions.load) and, of --method probe, how accurate heads
-    of few features and of many are.
+    of few features and of many are, and a page of each class' features.
 
     \b
     robust-reps directions --model critters-robust --dataset critters_fine \\
@@ -132,10 +133,11 @@ def directions(
         found.paths += [one.store.path / FILE for one, _ in every]
         panels = [panel for one, made in every for panel in shown(one, made)]
         found.add("directions", panel_figure(panels, channels=common.channels))
-        for one, made in every:
-            if method is Method.probe:
+        if method is Method.probe:
+            for one, made in every:
                 found.paths.append(one.store.path / "sparsity.csv")
                 made.sparsity.to_frame().to_csv(found.paths[-1], index=False)
+            found.paths += _pages(common, every, k, n)
     found.tell(
         ("direction", STRENGTH[method.value if vectors is None else "given"], "most", "least"),
         lambda one: (
@@ -160,3 +162,54 @@ def _rows(
             row["features"] = [[place, weight] for place, weight in made.features(i)]
         rows.append(row)
     return rows
+
+
+def _pages(
+    common: Coordinate,
+    every: Sequence[tuple[Made[Coordinate], Directions]],
+    k: int,
+    n: int | None,
+) -> list[Path]:
+    """For each network a page of its classes' features, and of several one of them all."""
+    from ..report.classes import write_classes
+
+    heads = [_heads(one, made, k, n) for one, made in every]
+    pages = [(one.store.path, [head]) for (one, _), head in zip(every, heads, strict=True)]
+    if len(heads) > 1:
+        pages.append((common.out, heads))
+    return [
+        write_classes(folder / "classes.html", some, data=common.dataset, channels=common.channels)
+        for folder, some in pages
+    ]
+
+
+def _heads(one: Made[Coordinate], made: Directions, k: int, n: int | None) -> Heads:
+    """The features of a probe, raised, and the images that activate each most."""
+    from torch.utils.data import DataLoader
+
+    from ..experiments.activations import most_activating
+    from ..experiments.visualization import visualize
+    from ..report.classes import Heads, shown_features
+    from ..synthesis import noise
+
+    common, places = one.common, shown_features(made)
+    images, _ = validation_images(common, n, common.seed)
+
+    def make(part: Part, given: dict[str, Any]) -> tuple[Synthesis, Any]:
+        given["first"] = 0
+        seeds = noise(images[0][0][None], seed=common.seed)
+        up = visualize(common.network, coordinates=places, seeds=seeds, **given)
+        return up.synthesis, [{"coordinate": place} for place in places]
+
+    up, _ = common.in_parts(one.store, "features", make, said=("Raising", "value"), n=1, size=1)
+    with console.progress("Looking", "images") as look:
+        found = most_activating(
+            common.network,
+            DataLoader(images, common.images_at_once),
+            coordinates=places,
+            k=k,
+            layer=common.layer,
+            seed=common.seed,
+            progress=look,
+        )
+    return Heads(one.name, made, one.run.images, found, up.images)
