@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import Enum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+from ..runtime.errors import InputError
 from . import console
 from .common import SHOWN, AllOrN, validation_images
 from .features import Coordinate
@@ -14,6 +16,8 @@ from .side_by_side import Made, Plan, side_by_side
 from .wall import class_name
 
 if TYPE_CHECKING:
+    from ..models.dictionaries import read_dictionary
+    from ..report.classes import Heads
     from ..results.directions import Directions
     from ..results.figures import Panel
     from ..results.store import Part
@@ -22,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["directions"]
 
 FILE = "directions.safetensors"
-STRENGTH = {"pca": "share of variance", "class": "distance", "probe": "weight"}
+STRENGTH = {"pca": "share of variance", "class": "distance", "probe": "weight", "given": "spread"}
 
 
 class Method(str, Enum):
@@ -41,7 +45,11 @@ def directions(
         Method,
         option("Principal components, means of classes, or sparse linear heads."),
     ] = Method.pca,
-    components: Annotated[int, option("How many, with --method pca.")] = 8,
+    vectors: Annotated[
+        Path | None,
+        option("In place of --method: a dictionary of overcomplete, or a matrix.", "FILE"),
+    ] = None,
+    components: Annotated[int, option("How many, of pca; the widest, of --vectors.")] = 8,
     k: Annotated[int, option("Images at each end.")] = 3,
     n: AllOrN = None,
 ) -> None:
@@ -49,7 +57,7 @@ def directions(
 
     Goes through the validation set, or through --n of its images, and raises each from noise.
     Beside the picture are the vectors (Directions.load) and, of --method probe, how accurate heads
-    of few features and of many are.
+    of few features and of many are, and a page of each class' features.
 
     \b
     robust-reps directions --model critters-robust --dataset critters_fine \\
@@ -62,8 +70,12 @@ def directions(
     from ..results.directions import Directions
     from ..results.figures import panel_figure
     from ..results.layouts import along
+    from ..runtime.modules import digest
     from ..synthesis import noise
 
+    if vectors is not None and method is not Method.pca:
+        raise InputError(f"--method {method.value} and --vectors exclude each other: give one")
+    word = method.value if vectors is None else vectors.stem
     known: dict[str, Directions] = {}
 
     def found_in(one: Coordinate) -> Directions:
@@ -75,6 +87,7 @@ def directions(
                 one.network,
                 DataLoader(images, one.images_at_once),
                 method=method.value,
+                vectors=vectors,
                 components=components,
                 k=k,
                 names=one.label_names,
@@ -93,9 +106,11 @@ def directions(
             up = raised(one.network, made.vectors, start=start, **given)
             return up, _rows(made, one.label_names, positions)
 
-        settings = {"method": method.value, "k": k, "n": n}
+        settings = {"method": word, "k": k, "n": n}
         if method is Method.pca:
             settings["components"] = components
+        if vectors is not None:
+            settings["vectors"] = digest({"vectors": read_dictionary(vectors)})[:16]
         # All of them are one thing: how many there are, the data tell.
         return Plan(
             whole="raised", make=make, said=("Raising", "value"), settings=settings, n=1, size=1
@@ -110,20 +125,21 @@ def directions(
     def shown(one: Made[Coordinate], made: Directions) -> list[Panel]:
         return along(one.run[:SHOWN], made, names=one.common.label_names, title=found.title(one))
 
-    words = [method.value, f"k{k}", "" if n is None else f"n{n}"]
+    words = [word, f"k{k}", "" if n is None else f"n{n}"]
     if method is Method.pca:
-        words.insert(1, components)
+        words.insert(1, str(components))
     with side_by_side(common, "directions", plan, words=words, counted=False) as found:
         every = [(one, kept(one)) for one in found]
         found.paths += [one.store.path / FILE for one, _ in every]
         panels = [panel for one, made in every for panel in shown(one, made)]
         found.add("directions", panel_figure(panels, channels=common.channels))
-        for one, made in every:
-            if method is Method.probe:
+        if method is Method.probe:
+            for one, made in every:
                 found.paths.append(one.store.path / "sparsity.csv")
                 made.sparsity.to_frame().to_csv(found.paths[-1], index=False)
+            found.paths += _pages(common, every, k, n)
     found.tell(
-        ("direction", STRENGTH[method.value], "most", "least"),
+        ("direction", STRENGTH[method.value if vectors is None else "given"], "most", "least"),
         lambda one: (
             (row["direction"], row["strength"], "; ".join(row["most"]), "; ".join(row["least"]))
             for row in one.rows
@@ -146,3 +162,54 @@ def _rows(
             row["features"] = [[place, weight] for place, weight in made.features(i)]
         rows.append(row)
     return rows
+
+
+def _pages(
+    common: Coordinate,
+    every: Sequence[tuple[Made[Coordinate], Directions]],
+    k: int,
+    n: int | None,
+) -> list[Path]:
+    """For each network a page of its classes' features, and of several one of them all."""
+    from ..report.classes import write_classes
+
+    heads = [_heads(one, made, k, n) for one, made in every]
+    pages = [(one.store.path, [head]) for (one, _), head in zip(every, heads, strict=True)]
+    if len(heads) > 1:
+        pages.append((common.out, heads))
+    return [
+        write_classes(folder / "classes.html", some, data=common.dataset, channels=common.channels)
+        for folder, some in pages
+    ]
+
+
+def _heads(one: Made[Coordinate], made: Directions, k: int, n: int | None) -> Heads:
+    """The features of a probe, raised, and the images that activate each most."""
+    from torch.utils.data import DataLoader
+
+    from ..experiments.activations import most_activating
+    from ..experiments.visualization import visualize
+    from ..report.classes import Heads, shown_features
+    from ..synthesis import noise
+
+    common, places = one.common, shown_features(made)
+    images, _ = validation_images(common, n, common.seed)
+
+    def make(part: Part, given: dict[str, Any]) -> tuple[Synthesis, Any]:
+        given["first"] = 0
+        seeds = noise(images[0][0][None], seed=common.seed)
+        up = visualize(common.network, coordinates=places, seeds=seeds, **given)
+        return up.synthesis, [{"coordinate": place} for place in places]
+
+    up, _ = common.in_parts(one.store, "features", make, said=("Raising", "value"), n=1, size=1)
+    with console.progress("Looking", "images") as look:
+        found = most_activating(
+            common.network,
+            DataLoader(images, common.images_at_once),
+            coordinates=places,
+            k=k,
+            layer=common.layer,
+            seed=common.seed,
+            progress=look,
+        )
+    return Heads(one.name, made, one.run.images, found, up.images)

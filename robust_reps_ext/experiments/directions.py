@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal
 
@@ -10,6 +11,7 @@ from robustness.attacker import AttackerModel
 from torch import Tensor
 from typing_extensions import Unpack
 
+from ..models.dictionaries import read_dictionary
 from ..models.loading import Model, Normalize, as_model, channels_of
 from ..models.representation import representation
 from ..results.activations import Extreme
@@ -36,6 +38,7 @@ def directions(
     loader: Iterable[Any],
     *,
     method: str = "pca",
+    vectors: Any = None,
     components: int = 8,
     k: int = 3,
     names: Sequence[str] | None = None,
@@ -67,8 +70,13 @@ def directions(
         data set. It is gone through twice, and must give the same images in the same order.
     method
         ``"pca"``, ``"class"`` or ``"probe"``.
+    vectors
+        Directions of another origin, whose `method` is ``"given"``: (K, k), or a file with a
+        dictionary, such as a sparse autoencoder of the ``overcomplete`` library, see
+        `robust_reps_ext.models.dictionaries.read_dictionary`. Those are kept along which R(x) of
+        the data spreads most.
     components
-        How many, for ``"pca"``.
+        How many, for ``"pca"``; at most how many of `vectors`.
     k
         Images kept at each end of a direction.
     names
@@ -111,8 +119,15 @@ def directions(
     >>> rr.directions(model, batches, components=2).vectors.norm(dim=1)
     tensor([1., 1.])
     """
-    if method not in METHODS:
-        raise InputError(f"method={shown(method)} is not known: choose {' or '.join(METHODS)}")
+    known_methods = METHODS[:3]
+    if method not in known_methods:
+        raise InputError(
+            f"method={shown(method)} is not known: choose {' or '.join(known_methods)}"
+        )
+    if vectors is not None:
+        if method != "pca":
+            raise InputError(f"method={method!r} finds directions, vectors= gives some: give one")
+        method, vectors = "given", _given(vectors)
     if isinstance(loader, Iterator):
         raise InputError(
             f"the data is a {type(loader).__name__}, which can be gone through once: give a list "
@@ -133,6 +148,9 @@ def directions(
     if method == "pca":
         vectors, strength = _components(latents, components)
         called = [f"component {i}" for i in range(len(vectors))]
+    elif method == "given":
+        places, vectors, strength = _widest(latents, vectors, components)
+        called = [f"direction {i}" for i in places]
     else:
         if (labels < 0).any():
             raise InputError(f"method={method!r} needs labels: give batches (images, labels)")
@@ -269,6 +287,25 @@ def _components(latents: Tensor, count: int) -> tuple[Tensor, Tensor]:
     # The sign is no one's: the coordinate that counts most is raised.
     largest = vectors.gather(1, vectors.abs().argmax(dim=1, keepdim=True))
     return (vectors * largest.sign()).float(), (values.flip(0)[:count] / total).float()
+
+
+def _given(vectors: Any) -> Tensor:
+    """Directions that were given, (K, k), each of length 1."""
+    if isinstance(vectors, str | os.PathLike):
+        vectors = read_dictionary(vectors)
+    return Direction(vectors).vectors
+
+
+def _widest(latents: Tensor, vectors: Tensor, count: int) -> tuple[list[int], Tensor, Tensor]:
+    """The directions along which representations spread most: places, vectors, deviations."""
+    if vectors.shape[1] != latents.shape[1]:
+        raise InputError(
+            f"vectors have {vectors.shape[1]} coordinates, R(x) has {latents.shape[1]}: give "
+            "directions of this layer of this network"
+        )
+    spread = ((latents - latents.mean(dim=0)) @ vectors.T).std(dim=0)
+    order = spread.argsort(descending=True, stable=True)[:count]
+    return order.tolist(), vectors[order], spread[order]
 
 
 def _ends(values: Tensor, labels: Tensor, k: int) -> list[Extreme]:

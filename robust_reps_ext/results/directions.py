@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["METHODS", "Directions", "Sparsity"]
 
-METHODS = ("pca", "class", "probe")
+METHODS = ("pca", "class", "probe", "given")
 
 
 @dataclass(frozen=True, repr=False)
@@ -70,14 +70,15 @@ class Directions(Result):
     Attributes
     ----------
     method
-        ``"pca"``, ``"class"`` or ``"probe"``.
+        ``"pca"``, ``"class"`` or ``"probe"``; ``"given"`` where the vectors were.
     vectors
         (K, k), each of length 1 (of zeros where a probe has no feature).
     names
         K names: of components, or of classes.
     strength
         (K,): the share of the variance that a component explains; the distance of a class' mean
-        from the mean of all; the length of a head's weights.
+        from the mean of all; the length of a head's weights; how far the data spreads along a
+        given direction, as a standard deviation.
     bias
         (K,), of a probe's heads; else zeros.
     mean
@@ -164,6 +165,7 @@ class Directions(Result):
             "pca": f"{float(self.strength.sum()):.0%} of the variance",
             "class": "means of classes from the mean of all",
             "probe": "",
+            "given": "given vectors along which the data spreads most",
         }[self.method]
         if self.method == "probe":
             i = self.sparsity.chosen

@@ -64,15 +64,23 @@ def test_it_writes_the_directions_and_what_raises_each(call, two, tmp_path, meth
     assert torch.equal(found.vectors, wanted.vectors)
     assert found.names == wanted.names
     raised = Synthesis.load(stored.path / "raised.safetensors")
-    assert len(raised) == len(found.names) == len(stored.results)
-    assert stored.results["direction"].tolist() == found.names
-    assert stored.results["most_index"].tolist() == found.most.index.tolist()
+    rows = stored.results[stored.results["name"] == "raised"]
+    assert len(raised) == len(found.names) == len(rows)
+    assert rows["direction"].tolist() == found.names
+    assert rows["most_index"].tolist() == found.most.index.tolist()
     assert (stored.path / "directions.png").is_file()
     assert "directions.png" in said
     if method == "probe":
         table = pandas.read_csv(stored.path / "sparsity.csv")
         assert table["accuracy"].tolist() == pytest.approx(wanted.sparsity.accuracy.tolist())
-        assert len(stored.results["features"][0]) == len(wanted.features(0))
+        assert len(rows["features"][0]) == len(wanted.features(0))
+        page = (stored.path / "classes.html").read_text()
+        assert all(f"<h3>{name}</h3>" in page for name in found.names)
+        assert "<script" not in page
+        few = [found.features(i, 5) for i in range(9)]
+        assert page.count(">coordinate ") == sum(map(len, few))
+        features = Synthesis.load(stored.path / "features.safetensors")
+        assert len(features) == len({place for one in few for place, _ in one})
 
 
 def test_two_networks_stand_in_one_picture_and_nothing_is_made_twice(call, two, tmp_path):

@@ -148,6 +148,25 @@ def test_directions_go_into_synthesize_and_out_of_a_file(model, tmp_path):
     assert again.names == found.names
 
 
+def test_given_directions_are_those_along_which_the_data_spreads_most(model, tmp_path):
+    rows = drawn(20) * torch.linspace(0.1, 1, PIXELS)
+    atoms = torch.eye(PIXELS) * 3
+    torch.save({"dictionary._weights": atoms}, tmp_path / "sae.pt")
+    found = rr.directions(model, [images(rows)], vectors=tmp_path / "sae.pt", components=4, k=1)
+    order = rows.std(0).argsort(descending=True)[:4]
+    assert found.method == "given"
+    assert found.names == [f"direction {i}" for i in order.tolist()]
+    assert torch.equal(found.vectors, torch.eye(PIXELS)[order])
+    torch.testing.assert_close(found.strength, rows.std(0)[order])
+    assert found.most.index[:, 0].tolist() == rows[:, order].argmax(0).tolist()
+    again = rr.directions(model, [images(rows)], vectors=atoms, components=4, k=1)
+    assert torch.equal(again.vectors, found.vectors)
+    again = rr.directions(
+        model, [images(rows)], vectors=found.save(tmp_path / "found.safetensors"), components=4
+    )
+    assert torch.equal(again.vectors, found.vectors)
+
+
 class Shuffled:
     """A loader that gives another order each time."""
 
@@ -177,6 +196,10 @@ LABELS = torch.arange(8) % 2
         (iter([DATA]), {}, "which can be gone through once"),
         (Shuffled(drawn(8)), {"components": 2}, "gives other images the second time"),
         ([], {}, "the data has no images"),
+        ([DATA], {"vectors": torch.eye(3)}, "vectors have 3 coordinates, R.x. has 12"),
+        ([DATA], {"vectors": torch.zeros(2, PIXELS)}, "vector 0 is 0 or not finite"),
+        ([DATA], {"vectors": torch.eye(PIXELS), "method": "class"}, "vectors= gives some"),
+        ([DATA], {"vectors": "nowhere.pt"}, "nowhere.pt"),
     ],
 )
 def test_what_cannot_be_done_is_told(model, data, options, reason):

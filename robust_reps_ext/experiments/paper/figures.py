@@ -283,7 +283,7 @@ def regularized(study: Study, progress: bool | Progress) -> Found:
     length = {"step_size": at_size(SPECTRUM_STEP, start)}
     fourier = {**FOURIER, **length}
     natural = study.samples(study.scale.images).images
-    later = [
+    later: list[tuple[str, Mapping[str, Any]]] = [
         (MACO, {"parameterization": "maco", "natural": natural, **length}),
         (RESOLUTIONS, {"parameterization": "multi-resolution", **length}),
     ]
