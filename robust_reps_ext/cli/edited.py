@@ -134,6 +134,7 @@ def tell_edited(found: SideBySide[Any], judged: Mapping[str, Judged]) -> None:
             ("judge sees the class", "images", "share", "95% from", "to"),
             lines,
         )
-    lines = [(one.name, *near.row()) for one in found if (near := nearer(one.run)) is not None]
-    if lines:
-        console.show_table(("to the truth (L2)", *Nearer.header), lines)
+    near = [(one.name, nearer(one.run)) for one in found]
+    apart = [(name, *means.row()) for name, means in near if means is not None]
+    if apart:
+        console.show_table(("to the truth (L2)", *Nearer.header), apart)
