@@ -117,12 +117,11 @@ def tell_edited(found: SideBySide[Any], judged: Mapping[str, Judged]) -> None:
     from ..experiments.restoration import Nearer, nearer
 
     of_data = "label" in found.made[0].rows[0]
-    first = ("index", "label") if of_data else ()
+    columns = ("index", "label", "class") if of_data else ("class", "sees")
     found.tell(
-        (*(("image", "label") if of_data else ()), "class", "cross-entropy", "sees"),
+        (*("image" if name == "index" else name for name in columns), "cross-entropy"),
         lambda one: (
-            (*(row[name] for name in first), row["class"], row["objective"], row["sees"])
-            for row in one.rows
+            (*(row[name] for name in columns), round(row["objective"], 3)) for row in one.rows
         ),
     )
     if judged:

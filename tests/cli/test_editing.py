@@ -34,22 +34,22 @@ def call(command, tmp_path, monkeypatch):
 
 def only(tmp_path, name):
     [folder] = (tmp_path / "out").glob(f"{name}-*")
-    [path] = folder.glob("*.safetensors")
-    return folder, Synthesis.load(path)
+    parts = [Synthesis.load(path) for path in sorted(folder.glob("*.safetensors"))]
+    return folder, Synthesis.joined(parts)
 
 
 def test_generated_are_of_the_classes_in_turn_from_gaussians_that_are_kept(call, tmp_path):
     call("generate", "--classes", "0,50", "--n", 3, "--batch-size", 2)
     folder, found = only(tmp_path, "generate")
     assert found.settings["classes"] == [0, 50, 0]
+    assert (folder / "generated.png").exists()
     [kept] = (tmp_path / "out").glob("gaussians-*.safetensors")
     made = kept.stat().st_mtime_ns
     call("generate", "--classes", "7", "--n", 2)
     assert kept.stat().st_mtime_ns == made
     assert len([*(tmp_path / "out").glob("gaussians-*")]) == 1
-    call("generate", "--classes", "7", "--n", 2, "--downsample", 8)
+    call("generate", "--classes", "7", "--n", 1, "--downsample", 8)
     assert len([*(tmp_path / "out").glob("gaussians-*")]) == 2
-    assert (folder / "generated.png").exists()
 
 
 def test_parts_make_what_one_call_makes(call, tmp_path):
