@@ -45,6 +45,9 @@ if TYPE_CHECKING:
     from .synthesis.objectives import CoordinateMaximization as CoordinateMaximization
     from .synthesis.objectives import InterpolationTarget as InterpolationTarget
     from .synthesis.objectives import RepresentationMatching as RepresentationMatching
+    from .synthesis.penalties import DistanceFromStart as DistanceFromStart
+    from .synthesis.penalties import TotalVariation as TotalVariation
+    from .synthesis.sums import Sum as Sum
     from .upstream.cuda_noop import compat_cuda as compat_cuda
 
 _WHERE = {
@@ -76,6 +79,9 @@ _WHERE = {
     "CoordinateMaximization": "synthesis.objectives",
     "InterpolationTarget": "synthesis.objectives",
     "RepresentationMatching": "synthesis.objectives",
+    "DistanceFromStart": "synthesis.penalties",
+    "Sum": "synthesis.sums",
+    "TotalVariation": "synthesis.penalties",
     "Synthesis": "results.synthesis",
     "synthesize": "synthesis",
     "translate": "experiments.editing",

@@ -24,6 +24,7 @@ from .options import (
     ImagesOptions,
     ModelOptions,
     PgdOptions,
+    RegionOptions,
     RunOptions,
     like,
 )
@@ -57,7 +58,15 @@ AllOrN = Annotated[int | None, like("n", "Number of validation images; default: 
 
 # The bases stand in reverse: so their options come in the order model, data, optimisation, run.
 @dataclass(frozen=True, kw_only=True)
-class Experiment(RunOptions, FigureOptions, PgdOptions, ImagesOptions, DataOptions, ModelOptions):
+class Experiment(
+    RunOptions,
+    FigureOptions,
+    RegionOptions,
+    PgdOptions,
+    ImagesOptions,
+    DataOptions,
+    ModelOptions,
+):
     """What every experiment is told: model, data, how PGD runs, and where results go.
 
     With `images`, `n` is how many they are, and the data set is needed only where nothing else
@@ -160,7 +169,19 @@ class Experiment(RunOptions, FigureOptions, PgdOptions, ImagesOptions, DataOptio
     @property
     def given(self) -> Options:
         """The keywords that every experiment takes."""
-        return {"layer": self.layer, **super().given}
+        region: Options = {}
+        if self.constraint is not None:
+            region["constraint"] = self.constraint.value
+        if self.mask is not None:
+            region["mask"] = self.pixels
+        return {"layer": self.layer, **super().given, **region}
+
+    @cached_property
+    def pixels(self) -> torch.Tensor:
+        """Where pixels may change, as --mask says, (1, 1, H, W)."""
+        from ..runtime.masks import read_mask
+
+        return read_mask(str(self.mask), self.side, self.side)
 
     @cached_property
     def network(self) -> AttackerModel:
@@ -218,13 +239,15 @@ class Experiment(RunOptions, FigureOptions, PgdOptions, ImagesOptions, DataOptio
 
         from ..models.loading import channels_of, weights_digest
         from ..results.figures import as_colors
+        from ..results.snapshot import described
         from ..runtime.modules import digest
 
         as_colors(torch.zeros(1, channels_of(self.network), 1, 1), self.channels)
+        region = {} if self.mask is None else {"mask": described(self.pixels)[:16]}
         own = {"images": digest({"images": self.own.images})[:16]} if self.images else {}
         return self.resume(
             experiment,
-            {**self.given, "n": self.n, "seed": self.seed, **own, **settings},
+            {**self.given, **region, "n": self.n, "seed": self.seed, **own, **settings},
             {
                 "model": self.model[0],
                 "dataset": self.dataset,

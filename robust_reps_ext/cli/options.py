@@ -19,6 +19,7 @@ from ..upstream.registry import is_folder
 from .data_options import DataOptions, ImagesOptions
 from .flags import folder, option
 from .print_options import PrintOptions
+from .region import RegionOptions
 
 if TYPE_CHECKING:
     from robustness.attacker import AttackerModel
@@ -33,6 +34,7 @@ __all__ = [
     "LoadOptions",
     "ModelOptions",
     "PgdOptions",
+    "RegionOptions",
     "RunOptions",
     "composed",
     "like",
@@ -275,6 +277,7 @@ _DECLARED: dict[str, Any] = {
     **_hints(DataOptions, DATA),
     **_hints(ImagesOptions, DATA),
     **_hints(PgdOptions, PGD),
+    **_hints(RegionOptions, PGD),
     **_hints(FigureOptions, RUN),
     **_hints(RunOptions, RUN),
 }

@@ -267,4 +267,10 @@ def _parameterized(settings: Settings, parameterization: str, given: Options) ->
             f"eps={given['eps']} bounds pixels, parameterization='fourier' has no radius: "
             "leave one of them out"
         )
+    for name in ("constraint", "mask"):
+        if given.get(name) is not None:
+            raise InputError(
+                f"{name}= is of pixels, parameterization='fourier' moves all of them together: "
+                "leave one of them out"
+            )
     return replace(settings, constraint=DecorrelatedFourierStep)

@@ -19,6 +19,8 @@ from ..runtime.errors import InputError
 from .layer_names import POOLS, Layer, split_pool, submodule
 
 __all__ = [
+    "RELUS",
+    "WEIGHTED",
     "ReplacedReLU",
     "RowsError",
     "Site",
@@ -62,10 +64,17 @@ class Site:
         return f"{self.side} of {of}{pooled}, {after}"
 
     @contextmanager
-    def reading(self, network: nn.Module, *, stop: bool = False) -> Iterator[list[Tensor]]:
+    def reading(
+        self,
+        network: nn.Module,
+        *,
+        stop: bool = False,
+        told: Callable[[Tensor], None] | None = None,
+    ) -> Iterator[list[Tensor]]:
         """The list that holds the representation after one forward pass inside the block.
 
-        With `stop`, the pass ends there, and the block with it.
+        With `stop`, the pass ends there, and the block with it. `told` gets the value itself, when
+        it is there.
         """
         seen: list[Tensor] = []
         calls = 0
@@ -78,6 +87,8 @@ class Site:
                     raise InputError(
                         f"{self.side} of layer {self.name!r} holds no tensor: name one inside it"
                     )
+                if told is not None:
+                    told(value)
                 # What follows may write into an output in place.
                 seen.append(value.clone() if self.side == "output" else value)
                 if stop:
@@ -119,7 +130,7 @@ class _Reached(Exception):
     """The representation is known."""
 
 
-_RELUS = {
+RELUS = {
     F.relu,
     F.relu_,
     F.relu6,
@@ -131,7 +142,7 @@ _RELUS = {
 }
 
 # A ReLU shapes the representation only if nothing with weights or attention stands between.
-_WEIGHTED = {
+WEIGHTED = {
     F.conv1d,
     F.conv2d,
     F.conv3d,
@@ -182,7 +193,7 @@ class ReplacedReLU(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
-        if func in _RELUS:
+        if func in RELUS:
             self.calls += 1
             if self.calls - 1 == self.index:
                 x = args[0] if args else kwargs.pop("input")
@@ -224,9 +235,9 @@ class _Tracer(TorchFunctionMode):
         self.last_relu: int | None = None
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func in _RELUS:
+        if func in RELUS:
             self.last_relu, self.calls = self.calls, self.calls + 1
-        elif func in _WEIGHTED:
+        elif func in WEIGHTED:
             self.last_relu = None
         return func(*args, **(kwargs or {}))
 

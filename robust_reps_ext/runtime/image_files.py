@@ -6,7 +6,7 @@ import glob
 import os
 import stat
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,7 @@ __all__ = [
     "fitted",
     "image_paths",
     "pil_loader",
+    "read_alpha",
 ]
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp", ".jfif")
@@ -67,21 +68,18 @@ def pil_loader(path: str | os.PathLike[str], *, upright: bool = False) -> Image.
         `PIL.Image.MAX_IMAGE_PIXELS` pixels, or is more than `MOST_ELONGATED` times as long as
         wide.
     """
-    try:
-        # Opening a pipe would wait for whoever writes to it.
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            raise ValueError("it is no ordinary file")
-        with warnings.catch_warnings():
-            # Pillow warns of damaged EXIF data and the like, which is not used here.
-            warnings.simplefilter("ignore", UserWarning)
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=FORMATS) as image:
-                _check_shape(*image.size)
-                return as_rgb(ImageOps.exif_transpose(image) if upright else image)
-    except Exception as error:  # a damaged file makes Pillow raise anything
-        raise BadImageError.also(type(error))(
-            f"cannot read the image {one_line(os.fspath(path))} ({_reason(error)}){WAY_OUT}"
-        ) from error
+    return _read(path, lambda image: as_rgb(ImageOps.exif_transpose(image) if upright else image))
+
+
+def read_alpha(path: str | os.PathLike[str]) -> Image.Image:
+    """The alpha channel of an image file as 8 bits of grey, or its grey where it has none.
+
+    Raises
+    ------
+    BadImageError
+        As `pil_loader`.
+    """
+    return _read(path, _alpha)
 
 
 def image_paths(given: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[str]:
@@ -198,3 +196,27 @@ def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
     return first_line(error)
+
+
+def _read(path: str | os.PathLike[str], made: Callable[[Image.Image], Image.Image]) -> Image.Image:
+    try:
+        # Opening a pipe would wait for whoever writes to it.
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise ValueError("it is no ordinary file")
+        with warnings.catch_warnings():
+            # Pillow warns of damaged EXIF data and the like, which is not used here.
+            warnings.simplefilter("ignore", UserWarning)
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path, formats=FORMATS) as image:
+                _check_shape(*image.size)
+                return made(image)
+    except Exception as error:  # a damaged file makes Pillow raise anything
+        raise BadImageError.also(type(error))(
+            f"cannot read the image {one_line(os.fspath(path))} ({_reason(error)}){WAY_OUT}"
+        ) from error
+
+
+def _alpha(image: Image.Image) -> Image.Image:
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        return image.convert("RGBA").getchannel("A")
+    return as_rgb(image).convert("L")

@@ -15,7 +15,7 @@ from ..runtime.images import Images, as_images
 from ..runtime.labels import as_labels
 from ..runtime.numbers import shown
 from ..runtime.randomness import NOISE, normal
-from .objectives import Objective
+from .protocol import Objective, complete
 from .run import optimize
 from .settings import Settings
 from .trace import Progress
@@ -52,7 +52,7 @@ def noise(like: Tensor, *, seed: int = 0, first: int = 0) -> Tensor:
 def synthesize(
     model: Model,
     objective: Objective,
-    target: Tensor,
+    target: Tensor | tuple[Tensor | None, ...] | None,
     start: Images,
     settings: Settings,
     *,
@@ -74,7 +74,8 @@ def synthesize(
     objective
         What is optimised, see `robust_reps_ext.synthesis.objectives`.
     target
-        What the objective aims at, one row per image: (N, ...).
+        What the objective aims at, one row per image: (N, ...). For a sum of objectives a tuple
+        with one for each part, or one for all; None where none is taken.
     start
         First iterates, (N, C, H, W) in [0, 1].
     settings
@@ -135,7 +136,10 @@ def synthesize(
     if stop_when is not None and not callable(stop_when):
         raise InputError(f"stop_when={shown(stop_when)}: give a function")
     model = as_model(model, normalize)
-    target = _rows("target", target)
+    if isinstance(target, tuple):
+        target = tuple(None if one is None else _rows("target", one) for one in target)
+    elif target is not None or complete(objective).takes_target:
+        target = _rows("target", target)
     start = as_images("start", start, channels_of(model))
     if numbers is not None:
         numbers = _numbers(numbers, len(start))

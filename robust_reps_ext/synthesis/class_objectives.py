@@ -6,16 +6,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..models.one_pass import LOGITS
 from ..runtime.errors import InputError
+from .sums import Part
 
 __all__ = ["ClassCrossEntropy", "ClassLogit", "Diverge"]
 
 
-class _OfClass:
+class _OfClass(Part):
     """An objective whose target is a class of each image, (N,) of int64."""
 
     name: str
     targeted: bool
+    reads = (LOGITS,)
 
     def __call__(self, model: nn.Module, inp: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """The values (N,), and the logits (N, classes) they come from."""

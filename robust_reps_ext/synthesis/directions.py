@@ -12,13 +12,16 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from ..models.layer_names import Layer
+from ..models.one_pass import latent_at
 from ..runtime.errors import InputError
 from ..runtime.numbers import shown
+from .reading import OfRepresentation
 
 __all__ = ["Direction", "read_directions"]
 
 
-class Direction:
+class Direction(OfRepresentation):
     """max <R(x), v> / ||v||_2: how far R(x) lies along a direction v of the representation.
 
     The target is the number of the vector for each image, (N,) of int64. Vectors are brought to
@@ -33,6 +36,8 @@ class Direction:
     fake_relu
         Let the gradient pass straight through the representation's ReLU (default): a coordinate
         that is off has no other gradient.
+    layer
+        Another layer than the one that the model is read at, as of `RepresentationMatching`.
 
     Raises
     ------
@@ -57,7 +62,8 @@ class Direction:
     name = "direction"
     targeted = False
 
-    def __init__(self, vectors: Any, *, fake_relu: bool = True) -> None:
+    def __init__(self, vectors: Any, *, fake_relu: bool = True, layer: Layer | None = None) -> None:
+        super().__init__(fake_relu=fake_relu, layer=layer)
         try:
             found = torch.as_tensor(vectors).detach().float()
         except (TypeError, ValueError, RuntimeError):
@@ -70,7 +76,6 @@ class Direction:
             bad = int((~(length.isfinite() & (length > 0))).flatten().nonzero()[0])
             raise InputError(f"vector {bad} is 0 or not finite: it is no direction")
         self.vectors = found / length
-        self.fake_relu = fake_relu
 
     @classmethod
     def from_argument(cls, argument: str) -> Direction:
@@ -78,8 +83,7 @@ class Direction:
         return cls(read_directions(argument))
 
     def __call__(self, model: nn.Module, inp: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        _, rep = model(inp, with_latent=True, fake_relu=self.fake_relu)
-        rep = rep.float()
+        rep = latent_at(model, inp, *self.reads).float()
         if rep.shape[1] != self.vectors.shape[1]:
             raise InputError(
                 f"directions have {self.vectors.shape[1]} coordinates, R(x) has {rep.shape[1]}: "

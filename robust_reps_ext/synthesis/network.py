@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from robustness.attacker import AttackerModel
 from torch import Tensor, nn
@@ -12,7 +14,8 @@ from ..runtime.memory import in_batches
 from ..runtime.modules import device_of
 from ..runtime.precision import amp_dtype, full_precision, reduced
 from ..runtime.randomness import NUDGE, normal, seed_generators
-from .objectives import Objective, complete
+from ..upstream.attack.state import of_rows
+from .protocol import Objective, complete
 
 __all__ = ["Network"]
 
@@ -37,7 +40,7 @@ class Network:
         self,
         model: AttackerModel,
         objective: Objective,
-        target: Tensor,
+        target: Any,
         *,
         precision: str,
         seed: int,
@@ -60,12 +63,11 @@ class Network:
     def prepare(self, begin: Tensor) -> None:
         """Make the copy; `begin` is where PGD will begin, (N, C, H, W)."""
         self.begin = begin
-        x = self.model.normalizer(begin[:2].to(self.device))
-        target = self.target[:2].to(self.device)
+        images = begin[:2].to(self.device)
         self.copy = fast_network(
             self.model.model,
-            x,
-            lambda network: self.objective(network, x, target),
+            self.model.normalizer(images),
+            lambda network: self._objective(network, images, slice(2)),
             dtype=amp_dtype(self.device) if self.reduced else None,
         )
 
@@ -89,8 +91,7 @@ class Network:
         exact, first = (self._values(x, rows) for x in (found, self.begin[rows]))
         self.reseed()
         with torch.autocast(self.device.type, amp_dtype(self.device)), torch.no_grad():
-            x, t = self.model.normalizer(found.to(self.device)), self.target[rows].to(self.device)
-            rough = self.objective(self.copy, x, t)[0].float().cpu()
+            rough = self._objective(self.copy, found.to(self.device), rows)[0].float().cpu()
         off = float((rough - exact).abs().mean())
         size = float(torch.maximum(exact.abs(), first.abs()).mean())
         if off <= self.TOLERANCE * size:
@@ -109,9 +110,14 @@ class Network:
     def _values(self, images: Tensor, rows: slice | Tensor) -> Tensor:
         self.reseed()
         with torch.no_grad(), full_precision(self.device):
-            x = self.model.normalizer(images.to(self.device))
-            value, _ = self.objective(self.model.model, x, self.target[rows].to(self.device))
+            value, _ = self._objective(self.model.model, images.to(self.device), rows)
         return value.float().cpu()
+
+    def _objective(
+        self, network: nn.Module, images: Tensor, rows: slice | Tensor
+    ) -> tuple[Tensor, Tensor]:
+        target = _on(of_rows(self.target, rows), self.device)
+        return self.objective(network, self.model.normalizer(images), target, images)
 
     def off_zero_gradients(
         self, start: Tensor, numbers: Tensor, mask: Tensor | None = None
@@ -129,8 +135,7 @@ class Network:
             self.reseed()
             with torch.enable_grad():
                 leaf = start[rows].to(self.device).clone().requires_grad_(True)
-                x, t = self.model.normalizer(leaf), self.target[rows].to(self.device)
-                values, _ = self.objective(self.model.model, x, t)
+                values, _ = self._objective(self.model.model, leaf, rows)
                 (gradient,) = torch.autograd.grad(values.sum(), [leaf])
             values = values.detach()
             # What is matched exactly has no gradient, and needs none.
@@ -150,3 +155,9 @@ class Network:
             push = push.to(start.device) * within.to(start.device)[nudged]
             start[nudged] = (start[nudged] + push).clamp(0, 1)
         return start, nudged
+
+
+def _on(value: Any, device: torch.device) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_on(one, device) for one in value)
+    return value.to(device) if isinstance(value, Tensor) else value

@@ -11,9 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..models.one_pass import latent_at
 from ..runtime.errors import InputError
 from ..runtime.numbers import shown
 from .protocol import Objective, complete
+from .reading import OfRepresentation
 
 __all__ = [
     "ALL",
@@ -67,13 +69,16 @@ def relative_distance(representation: Tensor, target: Tensor) -> Tensor:
     return distance / norm.where(norm > SMALLEST_NORM, norm.new_ones(()))
 
 
-class RepresentationMatching:
+class RepresentationMatching(OfRepresentation):
     """min ||R(x) - R(x2)||_2 / ||R(x2)||_2, equations (1) and (4); the target is R(x2), (N, k).
 
     Parameters
     ----------
     fake_relu
         Let the gradient pass straight through the representation's ReLU.
+    layer
+        Another layer than the one that the model is read at, by name or as a function of the
+        network; the target is ``representation(model, images, layer=layer)``.
 
     Examples
     --------
@@ -92,12 +97,8 @@ class RepresentationMatching:
     name = "representation_matching"
     targeted = True
 
-    def __init__(self, *, fake_relu: bool = True) -> None:
-        self.fake_relu = fake_relu
-
     def __call__(self, model: nn.Module, inp: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        _, rep = model(inp, with_latent=True, fake_relu=self.fake_relu)
-        rep = rep.float()
+        rep = latent_at(model, inp, *self.reads).float()
         if target.shape != rep.shape:
             raise InputError(
                 f"target has shape {tuple(target.shape)}: give R(x) of each image, "
@@ -107,7 +108,7 @@ class RepresentationMatching:
 
     def training_target(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """The representation of the next image of the batch: equation (1) on training pairs."""
-        return _latent(model, images).roll(1, dims=0)
+        return self.latent(model, images).roll(1, dims=0)
 
 
 class InterpolationTarget(RepresentationMatching):
@@ -125,11 +126,11 @@ class InterpolationTarget(RepresentationMatching):
 
     def training_target(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """Half-way between each image's representation and that of the next in the batch."""
-        latent = _latent(model, images)
+        latent = self.latent(model, images)
         return self.between(latent, latent.roll(1, dims=0), 0.5)
 
 
-class CoordinateMaximization:
+class CoordinateMaximization(OfRepresentation):
     """max R(x)_i, equation (5); the target is the coordinate i of each image, (N,) of int64.
 
     Parameters
@@ -137,17 +138,15 @@ class CoordinateMaximization:
     fake_relu
         Let the gradient pass straight through the representation's ReLU: a coordinate that is
         off has no other gradient.
+    layer
+        Another layer than the one that the model is read at, as of `RepresentationMatching`.
     """
 
     name = "coordinate_maximization"
     targeted = False
 
-    def __init__(self, *, fake_relu: bool = True) -> None:
-        self.fake_relu = fake_relu
-
     def __call__(self, model: nn.Module, inp: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        _, rep = model(inp, with_latent=True, fake_relu=self.fake_relu)
-        rep = rep.float()
+        rep = latent_at(model, inp, *self.reads).float()
         if target.shape != rep.shape[:1] or target.dtype != torch.int64:
             raise InputError(
                 f"target is {target.dtype} of shape {tuple(target.shape)}: give the coordinate of "
@@ -159,13 +158,7 @@ class CoordinateMaximization:
 
     def training_target(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """A coordinate for each image, drawn from torch's global generator."""
-        size = _latent(model, images[:1]).shape[1]
+        size = self.latent(model, images[:1]).shape[1]
         return torch.randint(size, labels.shape[:1]).to(
             images.device, non_blocking=images.device.type == "cuda"
         )
-
-
-def _latent(model: nn.Module, images: Tensor) -> Tensor:
-    with torch.no_grad():
-        (_, latent), _ = model(images, with_latent=True)
-    return latent.float()

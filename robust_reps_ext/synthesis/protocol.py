@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ..runtime.errors import InputError
 
-__all__ = ["Objective", "complete"]
+__all__ = ["Objective", "complete", "filled"]
 
 
 class Objective(Protocol):
@@ -23,6 +23,15 @@ class Objective(Protocol):
         As registered, for example ``"representation_matching"``.
     targeted
         Whether PGD minimises (True) or maximises the value.
+
+    These may be left out:
+
+    on_images : bool
+        Whether it is called with the images in [0, 1] as a fourth argument.
+    takes_target : bool
+        False if the target is not looked at.
+    reads : tuple of `robust_reps_ext.models.one_pass.Reading`
+        What a sum computes for it; by default the logits.
     """
 
     name: str
@@ -46,11 +55,19 @@ class _Complete:
     def __init__(self, objective: Any) -> None:
         self.objective = objective
         named = getattr(objective, "__name__", type(objective).__name__)
-        self.name: str = getattr(objective, "name", named)
+        layer = getattr(objective, "layer", None)
+        at = "" if layer is None else f" at {getattr(layer, '__name__', layer)}"
+        self.name: str = getattr(objective, "name", named) + at
         self.targeted = bool(getattr(objective, "targeted", False))
+        self.on_images = bool(getattr(objective, "on_images", False))
+        self.takes_target = bool(getattr(objective, "takes_target", True))
+        self.reads: tuple[Any, ...] | None = getattr(objective, "reads", None)
 
-    def __call__(self, model: nn.Module, inp: Tensor, target: Any) -> tuple[Tensor, Tensor]:
-        found = self.objective(model, inp, target)
+    def __call__(
+        self, model: Any, inp: Tensor, target: Any, images: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        seen_too = (images,) if self.on_images else ()
+        found = self.objective(model, inp, target, *seen_too)
         values, seen = found if isinstance(found, (tuple, list)) else (found, None)
         if not isinstance(values, Tensor) or values.shape != (len(inp),):
             what = f"shape {tuple(values.shape)}" if isinstance(values, Tensor) else type(values)
@@ -60,12 +77,13 @@ class _Complete:
             )
         return values, values[:, None] if seen is None else seen
 
-    def training_target(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-        made: Tensor = self.objective.training_target(model, images, labels)
-        return made
+    def training_target(self, model: nn.Module, images: Tensor, labels: Tensor) -> Any:
+        if not hasattr(self.objective, "training_target"):
+            return labels
+        return self.objective.training_target(model, images, labels)
 
 
-def complete(objective: Any) -> Objective:
+def complete(objective: Any) -> _Complete:
     """`objective`, which may be a plain function or give its values alone; those are maximised.
 
     Raises
@@ -78,4 +96,10 @@ def complete(objective: Any) -> Objective:
             f"objective is a {type(objective).__name__}: give a function of network, input and "
             "target"
         )
-    return _Complete(objective)
+    return objective if isinstance(objective, _Complete) else _Complete(objective)
+
+
+def filled(objective: Any, target: Any, start: Tensor) -> Any:
+    """The target, with what follows from the start (N, C, H, W) where none was given."""
+    fill = getattr(objective, "filled", None)
+    return target if fill is None else fill(target, start)

@@ -27,9 +27,9 @@ from ..runtime.precision import said
 from ..runtime.randomness import check_seed, own_generators
 from ..runtime.signals import Pending, deferred
 from ..upstream.attack.schedules import LBFGS
-from ..upstream.attack.state import State
+from ..upstream.attack.state import State, of_rows
 from .network import Network
-from .objectives import Objective, complete
+from .protocol import Objective, complete, filled
 from .settings import Settings, recorded
 from .trace import Progress, Recorder
 
@@ -42,7 +42,7 @@ SIZE = 32
 def optimize(
     model: AttackerModel,
     objective: Objective,
-    target: Tensor,
+    target: Any,
     start: Tensor,
     settings: Settings,
     *,
@@ -55,9 +55,12 @@ def optimize(
 ) -> Synthesis:
     """As `robust_reps_ext.synthesis.synthesize`, of images that have been checked."""
     origin = start if origin is None else origin
-    if len(target) != len(start) or origin.shape != start.shape:
+    targets = target if isinstance(target, tuple) else (target,)
+    fewer = [one for one in targets if one is not None and len(one) != len(start)]
+    if fewer or origin.shape != start.shape:
+        count = len(fewer[0]) if fewer else len(start)
         raise InputError(
-            f"{len(start)} starts, {len(target)} targets, {len(origin)} origins: "
+            f"{len(start)} starts, {count} targets, {len(origin)} origins: "
             "give as many of each, and origins of the size of the starts"
         )
     for name in ("eps", "step_size"):
@@ -70,6 +73,7 @@ def optimize(
     if settings.mask is not None:
         check_mask(settings.mask, start)
         start = torch.where(settings.mask.to(start.device), start, origin)
+    target = filled(objective, target, start)
     seed = check_seed(seed)
     numbers = torch.arange(len(start)) + settings.first if numbers is None else numbers.cpu()
     read = at_layer(model, settings.layer)
@@ -252,7 +256,7 @@ class Run:
         network, settings = self.network, self.settings
         found: Tensor = network.model.attacker(
             network.begin[rows],
-            network.target[rows],
+            of_rows(network.target, rows),
             custom_loss=network.objective,
             targeted=network.objective.targeted,
             constraint=settings.constraint,
@@ -329,7 +333,7 @@ def _described(
     model: AttackerModel,
     weights: str,
     objective: Objective,
-    target: Tensor,
+    target: Any,
     start: Tensor,
     origin: Tensor,
     settings: Settings,

@@ -19,6 +19,7 @@ from ..runtime.precision import PRECISIONS
 from ..upstream.attack.schedules import SCHEDULES
 
 __all__ = [
+    "CONSTRAINTS",
     "FASTEST",
     "PAPER_SIZE",
     "STEADY",
@@ -36,6 +37,9 @@ PAPER_SIZE = 224
 PERIOD = 100
 WIDTHS = 3.5
 LONGEST = 0.07
+
+CONSTRAINTS = ("2", "inf", "unconstrained", "fourier", "random_smooth")
+"""Upstream's sets, by upstream's names."""
 
 FASTEST = "lbfgs"
 """The schedule that comes nearest in the same time on every network of docs/benchmarks.md."""
@@ -228,15 +232,23 @@ class Settings:
         """The paper's numbers, which are for 224-pixel images, brought to the size of `images`.
 
         An L2 length scales with the square root of the number of pixels: eps 1000 and step 1
-        become 285.7 and 0.286 at 64 pixels. What is `given`, and not None, wins. The defaults
-        are those of appendix A.6.2; `schedule` is that of an experiment for which none is given.
+        become 285.7 and 0.286 at 64 pixels. In an L-inf ball they are divided by sqrt(C H W),
+        which moves an image as far. What is `given`, and not None, wins. The defaults are those
+        of appendix A.6.2; `schedule` is that of an experiment for which none is given.
 
         Raises
         ------
         InputError
             For a value that no run can use.
         """
-        scale = at_size(1.0, images)
+        scale, width = at_size(1.0, images), math.sqrt(math.prod(images.shape[-3:]))
+        if str(given.get("constraint")) == "inf":
+            scale, width = scale / width, 1.0
+        if str(given.get("constraint")) == "unconstrained" and given.get("step_size") is None:
+            raise InputError(
+                'constraint="unconstrained" steps by step_size times the gradient, whose length '
+                "differs from network to network: give step_size"
+            )
         paper = cls(
             eps * scale, step_size * scale, iterations, schedule=schedule, use_best=use_best
         )
@@ -255,7 +267,6 @@ class Settings:
         if settings.schedule == "feather":
             theirs = {"eps": FEATHER_EPS * scale, "iterations": FEATHER_STEPS}
             return replace(paper, **{**theirs, **checked})
-        width = math.sqrt(math.prod(images.shape[-3:]))
         return replace(paper, **_faster(paper, checked, width))
 
     def __post_init__(self) -> None:
@@ -283,6 +294,12 @@ class Settings:
             kept["frames"] = whole("frames", self.frames, 2, wanted=wanted)
         if self.patience is not None:
             kept["patience"] = whole("patience", self.patience, 1)
+        if not callable(self.constraint) and str(self.constraint) not in CONSTRAINTS:
+            raise InputError(
+                f"constraint={shown(self.constraint)} is not known: choose one of "
+                f"{', '.join(CONSTRAINTS)}, or give a subclass of robustness' AttackerStep or a "
+                "function (images, origin, eps) -> images"
+            )
         if self.mask is not None:
             kept["mask"] = as_mask(self.mask)
         for name, value in kept.items():

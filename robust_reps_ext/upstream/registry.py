@@ -86,6 +86,8 @@ OBJECTIVES = {
     "class_logit": "robust_reps_ext.synthesis.class_objectives:ClassLogit",
     "class_cross_entropy": "robust_reps_ext.synthesis.class_objectives:ClassCrossEntropy",
     "diverge": "robust_reps_ext.synthesis.class_objectives:Diverge",
+    "total_variation": "robust_reps_ext.synthesis.penalties:TotalVariation",
+    "distance_from_start": "robust_reps_ext.synthesis.penalties:DistanceFromStart",
     "direction": "robust_reps_ext.synthesis.directions:Direction",
 }
 

@@ -22,6 +22,7 @@ from ...runtime.precision import full_precision
 from ...runtime.randomness import own_generators, seed_generators
 from ..hooks import ReplacedReLU, straight_through
 from ..layers import RepresentationModel, unwrapped
+from ..sites import same_sites
 from .convolutions import Packed, Unshuffled, cheaper
 from .folding import bare, foldable, folded_weights, is_weighted, rest_of
 from .residual_blocks import whole_block, whole_row
@@ -72,6 +73,7 @@ class FastCopy:
             if isinstance(network, RepresentationModel):
                 network.site(x)
             self.network = _sharing(network).eval()
+            same_sites(unwrapped(self.network), unwrapped(network))
             with _untouched(network):
                 self.folded = foldable(self.network, x)
             _fold(self.network, self.folded)

@@ -27,7 +27,7 @@ __all__ = ["RANDOM_STARTS", "attack", "respond"]
 # Words on the command line, and what `random_start` is then.
 RANDOM_STARTS: dict[str, bool | str] = {"ball": True, "uniform": "radius", "surface": "sphere"}
 
-Loss = Callable[[nn.Module, Tensor, Any], tuple[Tensor, Any]]
+Loss = Callable[..., tuple[Tensor, Any]]
 
 
 def attack(
@@ -233,7 +233,8 @@ def _loss(
         with precision:
             inp = images if normalize is None else normalize(images)
             if custom_loss is not None:
-                losses, output = custom_loss(network, inp, target)
+                seen_too = (images,) if getattr(custom_loss, "on_images", False) else ()
+                losses, output = custom_loss(network, inp, target, *seen_too)
             else:
                 output = network(inp)
                 if mixed_precision and amp_dtype(device) is torch.float16:
@@ -350,6 +351,8 @@ def _size(name: str, value: Any, x: Tensor) -> Any:
 
 
 def _moved(value: Any, device: torch.device) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_moved(one, device) for one in value)
     if not isinstance(value, Tensor):
         return value
     # A copy to the CPU that does not block would be read before it is there.
