@@ -91,6 +91,14 @@ def test_the_label_is_the_class_where_it_is_asked_for(call, tmp_path):
     assert len(found) == 2
 
 
+def test_a_mask_is_the_hole_of_all(call, tmp_path):
+    call("inpaint", "--n", 2, "--mask", "10,20,8,4")
+    _, found = only(tmp_path, "inpaint")
+    changed = (found.images != found.target_images).any(1).nonzero()
+    assert changed[:, 1].unique().tolist() == [*range(20, 24)]
+    assert changed[:, 2].unique().tolist() == [*range(10, 18)]
+
+
 def test_images_of_ones_own(call, command, tmp_path):
     for i in range(2):
         Image.new("RGB", (80, 64), (90 * i, 120, 60)).save(tmp_path / f"{i}.png")

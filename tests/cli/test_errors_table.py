@@ -116,6 +116,7 @@ INPUTS = (
     f"translate {FIXED} --to-class nosuch",
     f"inpaint {FIXED} --hole 0",
     f"inpaint {FIXED} --hole 999",
+    f"inpaint {FIXED} --hole 9 --mask 0,0,8,8",
     f"inpaint {FIXED} --to-class nosuch",
     f"upscale {FIXED} --factor 1",
     f"upscale {FIXED} --factor 7",
