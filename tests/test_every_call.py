@@ -48,6 +48,10 @@ CALLS = {
     "evaluate by apgd": lambda m, x: rr.evaluate(
         m, loader(x), radii=(0.1, 0.5), attack="standard", attack_steps=[1]
     ),
+    "translate": lambda m, x: rr.translate(m, x, 1, **SHORT),
+    "inpaint": lambda m, x: rr.inpaint(m, x, torch.eye(8), **SHORT),
+    "upscale": lambda m, x: rr.upscale(m, x, 2, **SHORT),
+    "generate from images": lambda m, x: rr.generate(m, LABELS, start=x, **SHORT),
     "metamers": lambda m, x: rr.metamers(m, x, layers=["body.2"], **SHORT),
     "synthesize": lambda m, x: rr.synthesize(
         m, rr.CoordinateMaximization(), torch.tensor([0, 1, 2, 3]), x, Settings(1.0, 0.5, 2)

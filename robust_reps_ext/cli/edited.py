@@ -117,12 +117,11 @@ def tell_edited(found: SideBySide[Any], judged: Mapping[str, Judged]) -> None:
     from ..experiments.restoration import Nearer, nearer
 
     of_data = "label" in found.made[0].rows[0]
-    first = ("index", "label") if of_data else ()
+    columns = ("index", "label", "class") if of_data else ("class", "sees")
     found.tell(
-        (*(("image", "label") if of_data else ()), "class", "cross-entropy", "sees"),
+        (*("image" if name == "index" else name for name in columns), "cross-entropy"),
         lambda one: (
-            (*(row[name] for name in first), row["class"], row["objective"], row["sees"])
-            for row in one.rows
+            (*(row[name] for name in columns), round(row["objective"], 3)) for row in one.rows
         ),
     )
     if judged:
@@ -134,6 +133,7 @@ def tell_edited(found: SideBySide[Any], judged: Mapping[str, Judged]) -> None:
             ("judge sees the class", "images", "share", "95% from", "to"),
             lines,
         )
-    lines = [(one.name, *near.row()) for one in found if (near := nearer(one.run)) is not None]
-    if lines:
-        console.show_table(("to the truth (L2)", *Nearer.header), lines)
+    near = [(one.name, nearer(one.run)) for one in found]
+    apart = [(name, *means.row()) for name, means in near if means is not None]
+    if apart:
+        console.show_table(("to the truth (L2)", *Nearer.header), apart)

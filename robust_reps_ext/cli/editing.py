@@ -223,7 +223,7 @@ def inpaint(
 ) -> None:
     """Fill holes in images, and leave the rest to the bit (Santurkar et al. 2019).
 
-    Each image gets a square hole at a place that the seed draws.
+    Each image gets a square hole at a place that the seed draws; with --mask, all get that one.
 
     \b
     robust-reps inpaint --model critters-robust --dataset critters_fine \\
@@ -233,10 +233,15 @@ def inpaint(
     from ..experiments.editing import inpaint as fill
     from ..results.figures import panel_figure
 
+    if common.mask is not None and hole is not None:
+        raise InputError(f"--mask and --hole {hole} exclude each other: give one")
+
     def plan(one: Edit) -> Plan:
         def make(part: Part, given: dict[str, Any]) -> tuple[Synthesis, Any]:
             images = one.samples(part.images)
-            mask = holes(images.images, side=hole, seed=one.seed, first=part.first)
+            mask = given.pop("mask", None)
+            if mask is None:
+                mask = holes(images.images, side=hole, seed=one.seed, first=part.first)
             classes = one.wanted(to_class, part.images)
             found = fill(one.network, images.images, mask, classes=classes, **given)
             return found, sees(one, found, None, images)

@@ -94,7 +94,7 @@ def translate(
 
 
 @keywords(Options)
-def inpaint(
+def inpaint(  # type: ignore[misc]  # the mask of Options, which must be given here
     model: Model,
     images: Images,
     mask: Any,
@@ -158,13 +158,11 @@ def inpaint(
     """
     model = as_model(model, normalize)
     images = as_images("images", images, channels_of(model))
-    if options.get("mask") is not None:
-        raise InputError("mask= is given twice")
     hole = as_mask(mask)
     start = holed(images, hole)
     if classes is None:
         classes = predicted_labels(model, start)
-    given: Options = {**options, "mask": hole}
+    given: Any = {**options, "mask": hole}
     return toward(
         model,
         as_classes(model, classes, start),

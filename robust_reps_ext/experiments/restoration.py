@@ -73,8 +73,11 @@ def nearer(synthesis: Synthesis, *, seed: int = 0) -> Nearer | None:
     start, result = distances(synthesis.start, truth), distances(synthesis.images, truth)
     change = result - start
     low, high = _interval(change, seed) if len(change) >= FEWEST else (None, None)
-    means = (float(one.double().mean()) for one in (start, result, change))
-    return Nearer(len(change), *means, low, high)
+    return Nearer(len(change), _mean(start), _mean(result), _mean(change), low, high)
+
+
+def _mean(values: Tensor) -> float:
+    return float(values.double().mean())
 
 
 def _interval(values: Tensor, seed: int) -> tuple[float, float]:

@@ -19,16 +19,19 @@ COMMANDS |= {
     for name, command in (("store", "merge"), ("models", "convert"))
 }
 SHARED = COMMANDS["invert"]
+EDITS = {"generate", "inpaint", "translate", "upscale"}
 # Those that say something else, and why they must.
 OWN_WORDS = {
     "model": {"metamers", "robustify", "scorecard"},
     "name": {"preset"},
-    "n": {"activations", "directions", "evaluate", "robustify", "scorecard"},
-    "eps": {"curve", "evaluate", "paper", "scorecard"},
-    "step_size": {"add-feature", "curve", "evaluate", "robustify"},
-    "iterations": {"add-feature", "robustify", "visualize"},
+    "n": {"activations", "directions", "generate", "evaluate", "robustify", "scorecard"},
+    "eps": {"curve", "evaluate", "paper", "scorecard", *EDITS},
+    "step_size": {"add-feature", "curve", "evaluate", "robustify", *EDITS},
+    "iterations": {"add-feature", "robustify", "visualize", *EDITS},
+    "schedule": EDITS,
+    "images": {"generate", "upscale"},
     "out": {"robustify", "models convert"},
-    "start": {"robustify"},
+    "start": {"robustify", "generate"},
     "seed": {"critters", "study"},
     "size": {"critters"},
     "dataset": {"models convert"},
@@ -42,6 +45,7 @@ REQUIRED = {
     "--dataset": "critters",
     "--out": "out",
     "--coordinate": "3",
+    "--to-class": "1",
 }
 
 

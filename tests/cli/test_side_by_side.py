@@ -64,6 +64,10 @@ COMMANDS = {
     "interpolate": (("--steps", 2), "robust-n2", ["interpolation.png"]),
     "visualize": (("--coordinates", "3,50"), "robust-3-50-n2", ["features.png"]),
     "add-feature": (("--coordinate", 3), "robust-3-n2", ["added.png"]),
+    "generate": (("--start", "noise"), "robust-all-noise-n2", ["generated.png"]),
+    "translate": (("--to-class", 3), "robust-3-n2", ["translated.png"]),
+    "inpaint": ((), "robust-n2", ["inpainted.png"]),
+    "upscale": ((), "robust-x4-n2", ["upscaled.png"]),
     "activations": (("--coordinates", "3,50", "--k", 1), "robust-3-50-k1-n2", ["activations.png"]),
 }
 

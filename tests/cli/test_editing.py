@@ -1,0 +1,112 @@
+"""The commands towards classes: what they keep, say and use again; images of one's own."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pandas
+import pytest
+import torch
+from PIL import Image
+from robustness.datasets import DATASETS
+
+from robust_reps_ext.results.reader import read_results
+from robust_reps_ext.results.synthesis import Synthesis
+
+pytestmark = pytest.mark.usefixtures("undrawn")
+
+
+@pytest.fixture
+def call(command, tmp_path, monkeypatch):
+    """Run a command on a bundled network and few critters; its lines."""
+    few = partial(DATASETS["critters_fine"], custom_class_args={"n_train": 324, "n_val": 18})
+    monkeypatch.setitem(DATASETS, "critters_fine", few)
+    monkeypatch.chdir(tmp_path)
+
+    def run(name, *words):
+        line = (name, "--model", "critters-robust", "--out", "out", "--iterations", 2, *words)
+        status, said, err = command(*line)
+        assert status == 0, err
+        return said
+
+    return run
+
+
+def only(tmp_path, name):
+    [folder] = (tmp_path / "out").glob(f"{name}-*")
+    parts = [Synthesis.load(path) for path in sorted(folder.glob("*.safetensors"))]
+    return folder, Synthesis.joined(parts)
+
+
+def test_generated_are_of_the_classes_in_turn_from_gaussians_that_are_kept(call, tmp_path):
+    call("generate", "--classes", "0,50", "--n", 3, "--batch-size", 2)
+    folder, found = only(tmp_path, "generate")
+    assert found.settings["classes"] == [0, 50, 0]
+    assert (folder / "generated.png").exists()
+    [kept] = (tmp_path / "out").glob("gaussians-*.safetensors")
+    made = kept.stat().st_mtime_ns
+    call("generate", "--classes", "7", "--n", 2)
+    assert kept.stat().st_mtime_ns == made
+    assert len([*(tmp_path / "out").glob("gaussians-*")]) == 1
+    call("generate", "--classes", "7", "--n", 1, "--downsample", 8)
+    assert len([*(tmp_path / "out").glob("gaussians-*")]) == 2
+
+
+def test_parts_make_what_one_call_makes(call, tmp_path):
+    call("generate", "--classes", "0,50", "--n", 3, "--start", "noise", "--batch-size", 2)
+    _, parts = only(tmp_path, "generate")
+    call("generate", "--classes", "0,50", "--n", 3, "--start", "noise", "--overwrite")
+    _, whole = only(tmp_path, "generate")
+    assert torch.equal(parts.start, whole.start)
+    assert torch.allclose(parts.images, whole.images, atol=1e-4)
+
+
+def test_a_judge_says_what_it_sees(call, tmp_path):
+    said = call("translate", "--to-class", 3, "--n", 2, "--judge", "critters-vgg")
+    folder, found = only(tmp_path, "translate")
+    assert found.settings["classes"] == [3, 3]
+    table = pandas.read_csv(folder / "judged.csv")
+    assert list(table) == ["class", "judge_sees", "right"]
+    assert ((table["class"] == table["judge_sees"]) == table["right"]).all()
+    assert "judge sees the class" in said
+
+
+@pytest.mark.parametrize(("name", "words"), [("inpaint", ("--hole", 9)), ("upscale", ())])
+def test_the_truth_stands_beside_what_was_made_of_it(call, tmp_path, name, words):
+    said = call(name, "--n", 2, *words)
+    _, found = only(tmp_path, name)
+    [read] = read_results(tmp_path / "out")
+    apart = (found.images - found.target_images).flatten(1).norm(dim=1)
+    assert read.results["apart"].tolist() == pytest.approx(apart.tolist(), rel=1e-5)
+    assert "to the truth" in said
+    again = call(name, "--n", 2, *words)  # all is there: nothing is made
+    assert again.splitlines()[-1] == said.splitlines()[-1]
+
+
+def test_the_label_is_the_class_where_it_is_asked_for(call, tmp_path):
+    call("inpaint", "--n", 2, "--to-class", "label")
+    _, found = only(tmp_path, "inpaint")
+    [read] = read_results(tmp_path / "out")
+    assert read.results["class"].tolist() == read.results["label"].tolist()
+    assert len(found) == 2
+
+
+def test_a_mask_is_the_hole_of_all(call, tmp_path):
+    call("inpaint", "--n", 2, "--mask", "10,20,8,4")
+    _, found = only(tmp_path, "inpaint")
+    changed = (found.images != found.target_images).any(1).nonzero()
+    assert changed[:, 1].unique().tolist() == [*range(20, 24)]
+    assert changed[:, 2].unique().tolist() == [*range(10, 18)]
+
+
+def test_images_of_ones_own(call, command, tmp_path):
+    for i in range(2):
+        Image.new("RGB", (80, 64), (90 * i, 120, 60)).save(tmp_path / f"{i}.png")
+    call("generate", "--images", "0.png", "1.png", "--classes", "3")
+    assert only(tmp_path, "generate")[1].settings["classes"] == [3, 3]
+    call("upscale", "--images", "0.png")
+    assert only(tmp_path, "upscale")[1].target_images is None
+    line = ("inpaint", "--model", "critters-robust", "--out", "out", "--images", "0.png")
+    status, _, err = command(*line, "--to-class", "label")
+    assert status == 2
+    assert "images of one's own have no labels" in err
