@@ -53,6 +53,15 @@ class Job:
     made
         A future: what `make` gave, or its error. A job that was stopped before it began, or
         cancelled, has a `Cancelled` there.
+
+    Examples
+    --------
+    >>> from robust_reps_ext.explore.jobs import Job, Worker
+    >>> worker = Worker("network")
+    >>> job = Job(lambda job: 7, lambda job, images: None)
+    >>> worker.put(job), job.made.result()
+    (0, 7)
+    >>> worker.close()
     """
 
     def __init__(self, make: Callable[[Job], Any], tell: Callable[[Job, Tensor | None], None]):

@@ -14,6 +14,9 @@ from .wanted import KINDS, SCHEDULES, STEPS, Network
 
 __all__ = ["page"]
 
+SCRIPTS = ("asking.js", "images.js", "runs.js", "views.js")
+"""The parts of the script, in their order."""
+
 
 def page(networks: Sequence[Network], gallery: Gallery) -> tuple[str, str]:
     """The page and its content security policy: its own script and style, and nothing else."""
@@ -26,7 +29,7 @@ def page(networks: Sequence[Network], gallery: Gallery) -> tuple[str, str]:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    script = environment.get_template("explore.js").render()
+    script = "\n".join(environment.get_template(name).render() for name in SCRIPTS)
     style = environment.get_template("explore.css.j2").render()
     text = environment.get_template("explore.html.j2").render(
         script=Markup(script),

@@ -111,6 +111,14 @@ def read_dropped(
     ------
     InputError
         If it is larger than `MOST_BYTES`, or no image as `pil_loader` reads it.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from robust_reps_ext.explore.pictures import png, read_dropped
+    >>> file = png(torch.zeros(1, 3, 20, 30))
+    >>> read_dropped("black.png", file, [(3, 8)]).at((3, 8)).shape
+    torch.Size([1, 3, 8, 8])
     """
     name = one_line(name)[:80] or "image"
     if len(data) > MOST_BYTES:

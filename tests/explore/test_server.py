@@ -189,7 +189,7 @@ def test_a_file_that_says_nothing_of_its_length_is_counted(page, explorer):
 @pytest.mark.parametrize(
     ("given", "line"),
     [
-        ({"kind": "nosuch"}, "objective='nosuch' is not known: choose match, coordinate, class, direction, between"),
+        ({"kind": "nosuch"}, "objective='nosuch' is not known: choose match, coordinate, class"),
         ({"kind": ["match"]}, "objective=['match'] is not known: choose match"),
         ({"start": "image"}, "start='image' is not known: choose noise, grey, other"),
         ({"start": "other"}, "there is one image only: choose a second one"),
