@@ -1,6 +1,5 @@
-"""
-A feature put into an image
-===========================
+"""A feature put into an image
+==============================
 
 A coordinate is raised until it is larger than all others, and no further.
 """

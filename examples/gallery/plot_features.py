@@ -1,9 +1,8 @@
-"""
-What a coordinate stands for
-============================
+"""What a coordinate stands for
+===============================
 
-One coordinate of R(x) is made as large as can be, from two drawn animals. What it adds is the same from
-both.
+One coordinate of R(x) is made as large as can be, from two drawn animals. What it adds is the
+same from both.
 """
 
 import robust_reps_ext as rr

@@ -1,8 +1,8 @@
-"""
-From another image
-==================
+"""From another image
+=====================
 
-The same search, begun at another photograph. Of a robust network hardly a trace of the start is left.
+The same search, begun at another photograph. Of a robust network hardly a trace of the start is
+left.
 """
 
 import robust_reps_ext as rr

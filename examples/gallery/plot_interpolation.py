@@ -1,9 +1,8 @@
-"""
-Between two images
-==================
+"""Between two images
+=====================
 
-Images whose representations lie evenly between two. Above is the blend of the pixels, which each search
-began with.
+Images whose representations lie evenly between two. Above is the blend of the pixels, which each
+search began with.
 """
 
 import robust_reps_ext as rr

@@ -1,9 +1,8 @@
-"""
-What a representation keeps
-===========================
+"""What a representation keeps
+==============================
 
-Starting from noise, find images that a network represents as it does the photographs of the first row. Of
-the robust network they show the same things, of the standard one next to nothing.
+Starting from noise, find images that a network represents as it does the photographs of the first
+row. Of the robust network they show the same things, of the standard one next to nothing.
 """
 
 import robust_reps_ext as rr

@@ -1,6 +1,5 @@
-"""
-What each layer takes for the same
-==================================
+"""What each layer takes for the same
+=====================================
 
 Metamers of each stage of a network: the deeper the layer, the less of the image it holds on to.
 """
@@ -10,9 +9,7 @@ from robust_reps_ext.datasets import critters
 
 targets = critters.draw(3, seed=1).images / 255
 others = critters.draw(24, seed=2).images / 255
-found = rr.metamers(
-    "critters-robust", targets, layers="all", data=others, pairs=200, iterations=40
-)
+found = rr.metamers("critters-robust", targets, layers="all", data=others, pairs=200, iterations=40)
 figure = found.figure()
 
 # %%
