@@ -24,6 +24,7 @@ OWN_WORDS = {
     "model": {"metamers", "robustify", "scorecard"},
     "name": {"preset"},
     "n": {"activations", "evaluate", "robustify", "scorecard"},
+    "constraint": {"evaluate"},
     "eps": {"curve", "evaluate", "paper", "scorecard"},
     "step_size": {"add-feature", "curve", "evaluate", "robustify"},
     "iterations": {"add-feature", "robustify", "visualize"},
