@@ -30,6 +30,7 @@ OWN_WORDS = {
     "iterations": {"add-feature", "robustify", "visualize", *EDITS},
     "schedule": EDITS,
     "images": {"generate", "upscale"},
+    "constraint": {"evaluate"},
     "out": {"robustify", "models convert"},
     "start": {"robustify", "generate"},
     "seed": {"critters", "study"},
