@@ -16,7 +16,6 @@ from .side_by_side import Made, Plan, side_by_side
 from .wall import class_name
 
 if TYPE_CHECKING:
-    from ..models.dictionaries import read_dictionary
     from ..report.classes import Heads
     from ..results.directions import Directions
     from ..results.figures import Panel
@@ -67,6 +66,7 @@ def directions(
 
     from ..experiments.directions import directions as directions_of
     from ..experiments.directions import raised
+    from ..models.dictionaries import read_dictionary
     from ..results.directions import Directions
     from ..results.figures import panel_figure
     from ..results.layouts import along

@@ -116,8 +116,8 @@ def directions(
     >>> found = rr.directions(model, batches, method="class", k=2)
     >>> found.vectors.shape, found.names
     (torch.Size([3, 512]), ['class 0', 'class 1', 'class 2'])
-    >>> rr.directions(model, batches, components=2).vectors.norm(dim=1)
-    tensor([1., 1.])
+    >>> rr.directions(model, batches, components=2).names
+    ['component 0', 'component 1']
     """
     known_methods = METHODS[:3]
     if method not in known_methods:

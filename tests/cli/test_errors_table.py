@@ -162,7 +162,7 @@ INPUTS = (
     f"directions {FIXED} --method probe --n 2",
     f"directions {FIXED} --k 1000",
     f"directions {FIXED} --vectors missing.pt",
-    f"directions {FIXED} --vectors good.pt",
+    f"directions {FIXED} --vectors numbers.pt",
     f"directions {FIXED} --vectors good.pt --method class",
     f"directions {FIXED} --n 0",
     f"directions {FIXED} --layer nosuch",
