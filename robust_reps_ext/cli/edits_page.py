@@ -61,10 +61,10 @@ def told(found: SideBySide[Any], judged: Mapping[str, Judged]) -> str:
     from ..experiments.restoration import nearer
 
     said = []
-    for name, one in judged.items():
-        low, high = one.share.interval()
+    for name, seen in judged.items():
+        low, high = seen.share.interval()
         said.append(
-            f"The judge sees the class asked for in {one.share.correct} of {one.share.n} images "
+            f"The judge sees the class asked for in {seen.share.correct} of {seen.share.n} images "
             f"({name}; {100 * low:.0f} to {100 * high:.0f}%)."
         )
     for one in found:
