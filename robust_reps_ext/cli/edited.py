@@ -12,13 +12,24 @@ from .common import SHOWN, Experiment
 from .wall import class_name
 
 if TYPE_CHECKING:
+    from robustness.attacker import AttackerModel
+
     from ..datasets.samples import Samples
     from ..results.accuracies import Accuracy
     from ..results.figures import Panel
     from ..results.synthesis import Synthesis
     from .side_by_side import SideBySide
 
-__all__ = ["Judged", "class_label", "judged_by", "sees", "shown", "tell_edited"]
+__all__ = [
+    "Judged",
+    "about",
+    "class_label",
+    "judged_by",
+    "load_judge",
+    "sees",
+    "shown",
+    "tell_edited",
+]
 
 
 @dataclass(frozen=True)
@@ -30,10 +41,19 @@ class Judged:
 
 
 def class_label(one: Experiment, text: str) -> int:
-    """The number of a class that is named."""
-    from ..experiments.classes import class_named
+    """The number of a class that is named, which the network has."""
+    from ..experiments.classes import class_named, count_classes
 
-    return class_named(text, one.class_names)
+    found = class_named(text, one.class_names)
+    known = count_classes(one.network, one.side)
+    if found >= known:
+        raise InputError(f"class {found} is out of range: the network has classes 0 to {known - 1}")
+    return found
+
+
+def load_judge(common: Experiment, judge: str | None) -> AttackerModel | None:
+    """A third network, before anything is made."""
+    return None if judge is None else common.load(judge, common)
 
 
 def sees(
@@ -65,9 +85,9 @@ def sees(
     return rows
 
 
-def judged_by(judge: str | None, found: SideBySide[Any]) -> dict[str, Judged]:
+def judged_by(third: AttackerModel | None, found: SideBySide[Any]) -> dict[str, Judged]:
     """By network, what a third one sees in its images, which goes into a CSV file, too."""
-    if judge is None:
+    if third is None:
         return {}
     import pandas
 
@@ -75,13 +95,11 @@ def judged_by(judge: str | None, found: SideBySide[Any]) -> dict[str, Judged]:
     from ..models.loading import weights_digest
     from ..results.accuracies import Accuracy
 
-    common = found.made[0].common
-    third = common.load(judge, common)
     told = {}
     for one in found:
         if weights_digest(third) == weights_digest(one.common.network):
             raise InputError(
-                f"--judge {judge} has the weights of {one.name}, which it is to judge: give another"
+                f"--judge has the weights of {one.name}, which it is to judge: give another"
             )
         seen = predicted_labels(third, one.run.images).tolist()
         wanted = [row["class_index"] for row in one.rows]
@@ -96,20 +114,20 @@ def judged_by(judge: str | None, found: SideBySide[Any]) -> dict[str, Judged]:
 
 
 def shown(found: SideBySide[Any], judged: Mapping[str, Judged]) -> list[Panel]:
-    """The picture: targets where there are, starts, and what each network made of them.
-
-    Under a result stands what the judge sees in it, or else the network itself.
-    """
+    """The picture: targets where there are, starts, and what each network made of them."""
     from ..results.layouts import inversions
 
+    return inversions(found.runs(lambda one: one.run[:SHOWN]), about(found, judged))
+
+
+def about(found: SideBySide[Any], judged: Mapping[str, Judged]) -> dict[str, Any]:
+    """What stands in the picture: under a result what the judge sees, or else the network."""
     captions = {
         one.name: (judged[one.name].names if judged else [row["sees"] for row in one.rows])[:SHOWN]
         for one in found
     }
-    rows = found.made[0].rows[:SHOWN]
-    labels = [row.get("label", row["class"]) for row in rows]
-    runs = found.runs(lambda one: one.run[:SHOWN])
-    return inversions(runs, {"labels": labels, "start": "", "captions": captions})
+    labels = [row.get("label", row["class"]) for row in found.made[0].rows[:SHOWN]]
+    return {"labels": labels, "start": "", "captions": captions}
 
 
 def tell_edited(found: SideBySide[Any], judged: Mapping[str, Judged]) -> None:

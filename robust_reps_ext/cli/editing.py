@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from ..runtime.errors import InputError
 from . import console
 from .common import Experiment
-from .edited import class_label, judged_by, sees, shown, tell_edited
+from .edited import class_label, judged_by, load_judge, sees, shown, tell_edited
+from .edits_page import write_section
 from .options import DATA, Steps, composed, option
 from .side_by_side import Plan, side_by_side
 
 if TYPE_CHECKING:
+    import torch
+
     from ..experiments.gaussians import ClassGaussians
     from ..results.store import Part
     from ..results.synthesis import Synthesis
@@ -27,6 +30,7 @@ Judge = Annotated[
     str | None,
     option("A third network, which says what the images show.", "FILE|NAME"),
 ]
+Page = Annotated[bool, option("Show it as a section of the page in --out, too.", flag="--page")]
 ToClass = Annotated[
     str | None,
     option(
@@ -43,14 +47,28 @@ class Edit(Experiment):
 
     usual: ClassVar[Steps] = Steps.paper
 
+    @property
+    def like(self) -> torch.Tensor:
+        """An image of the size that the network takes, (1, C, H, W)."""
+        import torch
+
+        from ..models.loading import channels_of
+
+        return torch.zeros(1, channels_of(self.network), self.side, self.side)
+
+    def check_class(self, text: str | None) -> None:
+        """Refuse a class that there is not, before anything is made."""
+        if text == "label" and self.images:
+            raise InputError("--to-class label: images of one's own have no labels; give a class")
+        if text is not None and text != "label":
+            class_label(self, text)
+
     def wanted(self, text: str | None, part: slice) -> Any:
         """The class of each of some images; None for what the network takes them for."""
         if text is None:
             return None
         if text != "label":
             return class_label(self, text)
-        if self.images:
-            raise InputError("--to-class label: images of one's own have no labels; give a class")
         return self.samples(part).labels
 
 
@@ -129,7 +147,7 @@ def _helps(eps: str, step: str, iterations: int) -> dict[str, str]:
     },
     without=WITHOUT,
 )
-def generate(common: Generation, *, judge: Judge = None) -> None:
+def generate(common: Generation, *, judge: Judge = None, page: Page = False) -> None:
     """Make images of classes, from a random start or from sketches (Santurkar et al. 2019).
 
     The Gaussians are kept in --out and used again by the next command with that folder.
@@ -149,13 +167,14 @@ def generate(common: Generation, *, judge: Judge = None) -> None:
 
     def plan(one: Generation) -> Plan:
         labels = one.labels
+        gaussians = one.gaussians if start == "gaussians" else None
 
         def make(part: Part, given: dict[str, Any]) -> tuple[Synthesis, Any]:
             begin: Any = start
             if one.images:
                 begin = one.samples(part.images).images
-            elif one.start is Start.gaussians:
-                begin = one.gaussians
+            elif gaussians is not None:
+                begin = gaussians
             wanted = labels[part.images]
             size = None if start in ("images", "gaussians") else one.side
             found = make_images(one.network, wanted, start=begin, size=size, **given)
@@ -171,9 +190,12 @@ def generate(common: Generation, *, judge: Judge = None) -> None:
         )
 
     words = [common.classes, start]
+    third = load_judge(common, judge)
     with side_by_side(common, "generate", plan, words=words) as found:
-        judged = judged_by(judge, found)
+        judged = judged_by(third, found)
         found.add("generated", panel_figure(shown(found, judged), channels=common.channels))
+        if page:
+            found.paths.append(write_section("generate", found, judged))
     tell_edited(found, judged)
 
 
@@ -183,6 +205,7 @@ def translate(
     *,
     to_class: Annotated[str, option("The class they become, by name or number.", "NAME|I")],
     judge: Judge = None,
+    page: Page = False,
 ) -> None:
     """Turn images into such of another class (Santurkar et al. 2019).
 
@@ -204,9 +227,12 @@ def translate(
         said = ("Translating", "cross-entropy")
         return Plan(whole="translated", make=make, said=said, settings={"to_class": label})
 
+    third = load_judge(common, judge)
     with side_by_side(common, "translate", plan, words=[to_class]) as found:
-        judged = judged_by(judge, found)
+        judged = judged_by(third, found)
         found.add("translated", panel_figure(shown(found, judged), channels=common.channels))
+        if page:
+            found.paths.append(write_section("translate", found, judged))
     tell_edited(found, judged)
 
 
@@ -220,6 +246,7 @@ def inpaint(
     ] = None,
     to_class: ToClass = None,
     judge: Judge = None,
+    page: Page = False,
 ) -> None:
     """Fill holes in images, and leave the rest to the bit (Santurkar et al. 2019).
 
@@ -237,6 +264,9 @@ def inpaint(
         raise InputError(f"--mask and --hole {hole} exclude each other: give one")
 
     def plan(one: Edit) -> Plan:
+        one.check_class(to_class)
+        holes(one.like, side=hole)
+
         def make(part: Part, given: dict[str, Any]) -> tuple[Synthesis, Any]:
             images = one.samples(part.images)
             mask = given.pop("mask", None)
@@ -251,9 +281,12 @@ def inpaint(
         return Plan(whole="inpainted", make=make, said=said, settings=settings)
 
     words = ["" if hole is None else f"hole{hole}", to_class]
+    third = load_judge(common, judge)
     with side_by_side(common, "inpaint", plan, words=words) as found:
-        judged = judged_by(judge, found)
+        judged = judged_by(third, found)
         found.add("inpainted", panel_figure(shown(found, judged), channels=common.channels))
+        if page:
+            found.paths.append(write_section("inpaint", found, judged))
     tell_edited(found, judged)
 
 
@@ -270,6 +303,7 @@ def upscale(
     factor: Annotated[int, option("How many times as high and wide they become.", "N")] = 4,
     to_class: ToClass = None,
     judge: Judge = None,
+    page: Page = False,
 ) -> None:
     """Enlarge small images (Santurkar et al. 2019).
 
@@ -284,6 +318,9 @@ def upscale(
     from ..results.figures import panel_figure
 
     def plan(one: Edit) -> Plan:
+        one.check_class(to_class)
+        reduced(one.like, factor)
+
         def make(part: Part, given: dict[str, Any]) -> tuple[Synthesis, Any]:
             images = one.samples(part.images)
             small = reduced(images.images, factor)
@@ -296,7 +333,10 @@ def upscale(
         said = ("Enlarging", "cross-entropy")
         return Plan(whole="upscaled", make=make, said=said, settings=settings)
 
+    third = load_judge(common, judge)
     with side_by_side(common, "upscale", plan, words=[f"x{factor}", to_class]) as found:
-        judged = judged_by(judge, found)
+        judged = judged_by(third, found)
         found.add("upscaled", panel_figure(shown(found, judged), channels=common.channels))
+        if page:
+            found.paths.append(write_section("upscale", found, judged))
     tell_edited(found, judged)

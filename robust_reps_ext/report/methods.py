@@ -93,6 +93,10 @@ def _distances(runs: Runs, metadata: Metadata) -> str:
     return f"Mean distance that is left: {', '.join(means)}."
 
 
+def _told(runs: Runs, metadata: Metadata) -> str:
+    return str(metadata.get("told", ""))
+
+
 def _halved(runs: Runs, metadata: Metadata) -> str:
     radii, said = metadata["radii"], []
     for line in metadata["lines"]:
@@ -136,6 +140,7 @@ OUTCOMES: Mapping[str, Callable[[Runs, Metadata], str]] = {
     "pairs": _distances,
     "interpolation": _distances,
     "curve": _halved,
+    "edits": _told,
     "additions": _led,
     "features": _consistent,
     "activations": _alike,

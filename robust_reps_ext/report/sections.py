@@ -122,6 +122,26 @@ LEADS = {
         "different images, and the network sees the same class in it.",
         "Look at which depth the targets are still to be recognised.",
     ),
+    "generation": (
+        "From a random start, images go towards a class (Santurkar et al. 2019). Under each result "
+        "stands the class that the judge sees in it, or without a judge the network itself.",
+        "Compare each row with the classes above the starts.",
+    ),
+    "translation": (
+        "Images go towards another class (Santurkar et al. 2019). Under each result stands the "
+        "class that the judge sees in it, or without a judge the network itself.",
+        "Look what of each image is kept, and what of the class has come in.",
+    ),
+    "inpainting": (
+        "Only the pixels of a hole go towards a class (Santurkar et al. 2019); all others are the "
+        "target's.",
+        "Compare what fills each hole with the target.",
+    ),
+    "superresolution": (
+        "Enlarged images go towards the class that the network takes them for (Santurkar et al. "
+        "2019).",
+        "Compare each result with its target, and with the start above it.",
+    ),
     "tables": (
         "What robustness costs and gives: the share of right predictions on clean and on attacked "
         "images, with 95% Wilson intervals.",
@@ -183,7 +203,7 @@ def sections(
         section |= {
             "found": outcome(kind, runs, metadata),
             "method": method(runs),
-            "unsettled": unsettled(runs),
+            "unsettled": "" if kind == "edits" else unsettled(runs),
             "verdicts": _verdicts(units, unit),
             "files": _files(unit),
         }

@@ -44,8 +44,8 @@ class Heading:
         ``"fig3"``, names its files.
     kind
         How it is drawn: ``"grid"``, ``"pairs"``, ``"curve"``, ``"interpolation"``, ``"features"``,
-        ``"activations"``, ``"regularized"``, ``"additions"``, ``"metamers"``, ``"table"`` or
-        ``"scorecard"``.
+        ``"activations"``, ``"regularized"``, ``"additions"``, ``"metamers"``, ``"edits"``,
+        ``"table"`` or ``"scorecard"``.
     numbers
         What the paper calls it.
     title

@@ -62,13 +62,17 @@ def test_parts_make_what_one_call_makes(call, tmp_path):
 
 
 def test_a_judge_says_what_it_sees(call, tmp_path):
-    said = call("translate", "--to-class", 3, "--n", 2, "--judge", "critters-vgg")
+    said = call("translate", "--to-class", 3, "--n", 2, "--judge", "critters-vgg", "--page")
     folder, found = only(tmp_path, "translate")
     assert found.settings["classes"] == [3, 3]
     table = pandas.read_csv(folder / "judged.csv")
     assert list(table) == ["class", "judge_sees", "right"]
     assert ((table["class"] == table["judge_sees"]) == table["right"]).all()
     assert "judge sees the class" in said
+    page = (tmp_path / "out" / "report" / "index.html").read_text("utf-8")
+    assert "Translation" in page
+    assert f"The judge sees the class asked for in {table['right'].sum()} of 2 images" in page
+    assert "Not converged" not in page
 
 
 @pytest.mark.parametrize(("name", "words"), [("inpaint", ("--hole", 9)), ("upscale", ())])

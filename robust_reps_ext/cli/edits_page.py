@@ -1,0 +1,79 @@
+"""What the page shows of the commands that edit images: a section for each, of its newest run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .common import SHOWN
+from .edited import Judged, about
+
+if TYPE_CHECKING:
+    from .side_by_side import SideBySide
+
+__all__ = ["write_section"]
+
+TITLES = {
+    "generate": ("generation", "Generation"),
+    "translate": ("translation", "Translation"),
+    "inpaint": ("inpainting", "Inpainting"),
+    "upscale": ("superresolution", "Super-resolution"),
+}
+"""Command -> the section's id, and its title."""
+
+
+def write_section(command: str, found: SideBySide[Any], judged: Mapping[str, Judged]) -> Path:
+    """Keep the first images of each network as a unit in --out, and write the page anew."""
+    from ..experiments.paper.units import ORDER
+    from ..models.loading import weights_digest
+    from ..report.page import write_report
+    from ..results.folder import digest_of
+    from ..results.units import Found, Heading, finished_units, keep
+
+    common = found.made[0].common
+    name, title = TITLES[command]
+    study = {
+        "models": {
+            one.name: {
+                "name": Path(one.common.model[0]).name,
+                "arch": str(one.common.network.card.get("arch", "")),
+                "weights": weights_digest(one.common.network),
+            }
+            for one in found
+        },
+        "data": {"name": common.dataset or "images", "folder": str(common.data or "")},
+        "seed": common.seed,
+        "scale": {"images": common.n},
+    }
+    metadata = {**about(found, judged), "told": told(found, judged)}
+    runs = found.runs(lambda one: one.run[:SHOWN])
+    digest = digest_of({**study, **metadata})
+    if not finished_units(common.out, [name], digest=digest):
+        made_with = {"digest": digest, "study": study}
+        heading = Heading(name, "edits", "Santurkar et al. 2019", title)
+        keep(common.out, heading, Found(runs=runs, metadata=metadata), made_with, common.printing)
+    return write_report(common.out, ORDER, channels=common.channels)
+
+
+def told(found: SideBySide[Any], judged: Mapping[str, Judged]) -> str:
+    """What came of it, in numbers: the judge's shares, and how near the truth it is."""
+    from ..experiments.restoration import nearer
+
+    said = []
+    for name, seen in judged.items():
+        low, high = seen.share.interval()
+        said.append(
+            f"The judge sees the class asked for in {seen.share.correct} of {seen.share.n} images "
+            f"({name}; {100 * low:.0f} to {100 * high:.0f}%)."
+        )
+    for one in found:
+        near = nearer(one.run)
+        if near is None:
+            continue
+        ends = "" if near.low is None else f" (95% interval {near.low:.3g} to {near.high:.3g})"
+        said.append(
+            f"Mean L2 distance to the truth, {one.name}: {near.start:.3g} at the start, "
+            f"{near.result:.3g} at the end, changed by {near.change:.3g}{ends}."
+        )
+    return " ".join(said)
