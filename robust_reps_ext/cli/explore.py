@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import webbrowser
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +78,8 @@ def explore(
     with listening(port) as socket:
         each = [*common.each()]
         networks = [_network(one) for one in each]
+        # Two networks work at a time, each on its share of the processor.
+        torch.set_num_threads(max(1, torch.get_num_threads() // min(2, len(networks))))
         explorer = Explorer(
             networks,
             _gallery(each),
@@ -86,15 +89,13 @@ def explore(
             channels=common.channels,
             fit=common.fit.value if common.fit else "crop",
         )
-        # Two networks work at a time, each on its share of the processor.
-        torch.set_num_threads(max(1, torch.get_num_threads() // min(2, len(networks))))
         print(explorer.address, flush=True)
         if not no_open:
             webbrowser.open(explorer.address)
         try:
             Server(explorer).run(sockets=[socket])
         except KeyboardInterrupt as end:
-            if isinstance(end, Interrupted) and end.number != 2:
+            if isinstance(end, Interrupted) and end.number != signal.SIGINT:
                 raise
         finally:
             explorer.close()

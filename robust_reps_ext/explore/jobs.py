@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -22,6 +23,7 @@ LONGEST_PAUSE = 600.0
 """Seconds after which a run that was held goes no further: others may wait for the network."""
 
 MOST_WAITING = 16
+FRAME = 1 / 60  # seconds between two frames
 
 _log = logging.getLogger(__name__)
 
@@ -40,16 +42,18 @@ class Job:
     make
         What is done; it is called with the job.
     tell
-        ``tell(job, images)`` at each step with the images there, (N, C, H, W), and whenever the
-        state changes with None. It is called in the thread of the network and in those that hold,
-        stop and cancel.
+        ``tell(job, images)`` at steps, up to 60 times a second, with the images there,
+        (N, C, H, W); and whenever the state changes with None. It is called in the thread of the
+        network and in those that hold, stop and cancel.
 
     Attributes
     ----------
     state
         ``"waiting"``, ``"running"``, ``"held"``, or one of `ENDED`.
-    step, value
-        The last step that was seen, and the mean of the objective there.
+    step
+        The last one that was made.
+    value
+        The mean of the objective where the images were last told.
     made
         A future: what `make` gave, or its error. A job that was stopped before it began, or
         cancelled, has a `Cancelled` there.
@@ -69,7 +73,7 @@ class Job:
         self._change = threading.Condition()
         self._hold = self._stop = self._cancel = False
         self.state = "waiting"
-        self.step, self.value = 0, float("nan")
+        self.step, self.value, self._next = 0, float("nan"), 0.0
         self.error: str | None = None
         self.made: Future[Any] = Future()
 
@@ -82,8 +86,10 @@ class Job:
 
     def frame(self, step: int, images: Tensor, objective: Tensor) -> bool:
         """Show a step; the run ends where this is True."""
-        self.step, self.value = step, float(objective.mean())
-        self._tell(self, images)
+        self.step, now = step, time.monotonic()
+        if now >= self._next or self._hold:  # more than a page draws would only take time
+            self._next, self.value = now + FRAME, float(objective.mean())
+            self._tell(self, images)
         with self._change:
             if self._hold and not self._stop:
                 self._enter("held")
@@ -199,11 +205,6 @@ class Worker:
         for job in jobs:
             job.cancel()
         self._thread.join(seconds)
-
-    def wait(self, seconds: float) -> bool:
-        """Whether all is done within so many seconds."""
-        with self._change:
-            return self._change.wait_for(lambda: not self._line and self.running is None, seconds)
 
     def _work(self) -> None:
         while True:

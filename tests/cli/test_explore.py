@@ -19,8 +19,11 @@ from robust_reps_ext import cli
 def test_without_its_libraries_it_is_one_line(command, monkeypatch):
     for name in [one for one in sys.modules if one.startswith("robust_reps_ext.explore")]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "starlette", None)
-    status, _, said = command("explore", "--no-open")
+    loaded = [one for one in sys.modules if one.startswith("starlette.")]
+    for name in ("starlette", *loaded):
+        monkeypatch.setitem(sys.modules, name, None)
+    # With a port that there is not, so that it serves nothing if it does have them.
+    status, _, said = command("explore", "--no-open", "--port", 99999)
     assert status == 2
     assert said.strip() == (
         "error: explore needs starlette, which is not installed: "

@@ -41,7 +41,12 @@ const attempt = what => async (...given) => {
 function connect() {
   const events = new EventSource("/events?token=" + encodeURIComponent(token));
   events.onmessage = message => heard(JSON.parse(message.data));
-  events.onerror = () => { tab = null; };
+  events.onerror = () => {
+    tab = null;
+    complain(events.readyState === EventSource.CLOSED
+      ? "not connected: too many pages are open, or robust-reps explore has ended; load this page again"
+      : "not connected: trying again");
+  };
 }
 
 function heard(event) {
@@ -51,7 +56,7 @@ function heard(event) {
     document.body.dataset.connected = "yes";
     for (const [number] of dropped) forget(number);
     if (again) { runs.clear(); current = last = null; buttons(); complain("the connection was lost, and with it what was not kept"); }
-    else route();
+    else { complain(""); route(); }
     return;
   }
   const run = runs.get(event.run), cell = run && run.cells.get(event.network);
