@@ -71,7 +71,7 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_show_sourcelink = False
 html_copy_source = False
-html_sidebars = {"index": []}
+html_sidebars = {page: [] for page in ("index", "get-started", "evaluate", "citing")}
 html_theme_options = {
     "logo": {"text": "robust_reps_ext"},
     "header_links_before_dropdown": 6,

@@ -16,6 +16,7 @@ PAGES = {
     "CHANGELOG.md": "changes.md",
     "examples": "examples.md",
 }
+FILE = re.compile(r"\[([^\]\[]+)\]\(([^)#:\s]*examples/[^)#:\s]+)\)")
 LINK = re.compile(r"\]\(([^)#:]+)(?=[)#])")
 
 
@@ -26,6 +27,11 @@ def lead_inside(app: Sphinx, page: str, source: list[str]) -> None:
     if page in ("contributing", "changes") and outside is not None:
         source[0], base = outside.read_text("utf-8"), ROOT
 
+    def fetched(match: re.Match[str]) -> str:
+        """A script or notebook is there to be fetched."""
+        target = (base / match[2]).resolve().relative_to(ROOT)
+        return f"{{download}}`{match[1].strip('`')} </../{target.as_posix()}>`"
+
     def rewritten(match: re.Match[str]) -> str:
         target = (base / match[1]).resolve()
         if target.is_relative_to(app.srcdir):
@@ -35,7 +41,7 @@ def lead_inside(app: Sphinx, page: str, source: list[str]) -> None:
         inside = PAGES.get(target.relative_to(ROOT).parts[0])
         return f"](/{inside}" if inside else match[0]
 
-    source[0] = LINK.sub(rewritten, source[0])
+    source[0] = LINK.sub(rewritten, FILE.sub(fetched, source[0]))
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
