@@ -175,7 +175,7 @@ def test_a_wait_in_a_step_would_be_found_and_named():
     [(kind, where)] = waits
     assert kind == "item"
     # By the line of ours that called it: a test's lines are outside of the package.
-    assert where.startswith(("synthesis/objectives.py:", f"test_on_a_pretended_card.py:{line}"))
+    assert where.startswith(("synthesis/protocol.py:", f"test_on_a_pretended_card.py:{line}"))
 
 
 def test_a_second_card_s_tensors_would_be_found():
