@@ -106,6 +106,10 @@ RUNS = {
     "add_feature": lambda m, x, n: rr.add_feature(
         m, x, coordinate=1, iterations=n, schedule="paper"
     ),
+    "a sum within a mask": lambda m, x, n: rr.synthesize(
+        *(m, rr.ClassLogit() + rr.CoordinateMaximization() - rr.Diverge() + rr.TotalVariation()),
+        *(LABELS, x, Settings(1.0, 0.1, n, mask=torch.eye(x.shape[-1]), constraint="inf")),
+    ),
     "evaluate": lambda m, x, n: rr.evaluate(m, loader(x), eps=0.5, attack_steps=[n]),
     "evaluate groups": lambda m, x, n: rr.evaluate(
         m, loader(x), eps=0.5, attack_steps=[n], group=GROUP.to(x.device)
@@ -128,7 +132,11 @@ RUNS = {
 # Where a step does not run without a wait of the host: how many.
 WAITS = {"invert while telling": 0.2, "patience": 0.1, "add_feature": 0.1}
 # Launches a step of a network of a convolution, a batch norm, a ReLU and a linear layer.
-LAUNCHES = {"invert by lbfgs": 240, "visualize what is moved": 128}
+LAUNCHES = {
+    "invert by lbfgs": 240,
+    "visualize what is moved": 128,
+    "a sum within a mask": 120,
+}
 MOST_LAUNCHES = 92
 
 
@@ -175,7 +183,7 @@ def test_a_wait_in_a_step_would_be_found_and_named():
     [(kind, where)] = waits
     assert kind == "item"
     # By the line of ours that called it: a test's lines are outside of the package.
-    assert where.startswith(("synthesis/objectives.py:", f"test_on_a_pretended_card.py:{line}"))
+    assert where.startswith(("synthesis/protocol.py:", f"test_on_a_pretended_card.py:{line}"))
 
 
 def test_a_second_card_s_tensors_would_be_found():
