@@ -81,6 +81,21 @@ def test_robust_dataset(run, tmp_path, capsys, monkeypatch):
 
 
 @pytest.mark.slow
+def test_constructed_data_sets(run, tmp_path, capsys, monkeypatch):
+    wanted = (
+        "constructed_data_sets.py", "--out", tmp_path, "--images", 27, "--iterations", 1,
+        "--epochs", 2, "--seeds", 0, "--val", 9, "--eps", 0.5,
+    )  # fmt: skip
+    run(*wanted)
+    lines = r"^(?:originals|robust|non-robust|random|next|robust-network): (?:clean|eps 0.5): .*"
+    first = re.findall(lines, capsys.readouterr().out, re.M)
+    assert len(first) == 6 * 2
+    monkeypatch.setattr(train, "train_model", None)
+    run(*wanted)  # nothing is made or trained again
+    assert re.findall(lines, capsys.readouterr().out, re.M) == first
+
+
+@pytest.mark.slow
 def test_own_checkpoint(run, tmp_path, capsys):
     run(
         "own_checkpoint.py", "--out", tmp_path, "--images", 54, "--epochs", 1, "--iterations", 10,
