@@ -50,6 +50,16 @@ CALLS = {
     "synthesize": lambda m, x: rr.synthesize(
         m, rr.CoordinateMaximization(), torch.tensor([0, 1, 2, 3]), x, Settings(1.0, 0.5, 2)
     ),
+    "synthesize by a sum": lambda m, x: rr.synthesize(
+        m,
+        rr.ClassLogit() + rr.CoordinateMaximization(layer="body.2") + rr.TotalVariation(),
+        LABELS,
+        x,
+        Settings(1.0, 0.5, 2),
+    ),
+    "invert within a mask": lambda m, x: rr.invert(
+        m, x, mask=torch.eye(x.shape[-1]), constraint="inf", **SHORT
+    ),
 }
 """Every call with images from outside, small."""
 

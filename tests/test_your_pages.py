@@ -1,4 +1,4 @@
-"""docs/your-data.md, docs/your-network.md and docs/your-figure.md, block by block."""
+"""docs/objectives.md and the pages about one's own data, network and figures, block by block."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGES = ["your-data.md", "your-network.md", "your-figure.md"]
+PAGES = ["your-data.md", "your-network.md", "your-figure.md", "objectives.md"]
 BLOCK = re.compile(r"<!-- runs -->\n```(\w+)\n(.*?)```", flags=re.DOTALL)
 
 pytestmark = pytest.mark.usefixtures("undrawn")

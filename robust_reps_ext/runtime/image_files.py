@@ -79,7 +79,7 @@ def read_alpha(path: str | os.PathLike[str]) -> Image.Image:
     BadImageError
         As `pil_loader`.
     """
-    return _read(path, _alpha)
+    return _read(path, _alpha, ": give another file")
 
 
 def image_paths(given: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[str]:
@@ -198,7 +198,11 @@ def _reason(error: Exception) -> str:
     return first_line(error)
 
 
-def _read(path: str | os.PathLike[str], made: Callable[[Image.Image], Image.Image]) -> Image.Image:
+def _read(
+    path: str | os.PathLike[str],
+    made: Callable[[Image.Image], Image.Image],
+    way_out: str = WAY_OUT,
+) -> Image.Image:
     try:
         # Opening a pipe would wait for whoever writes to it.
         if not stat.S_ISREG(os.stat(path).st_mode):
@@ -212,7 +216,7 @@ def _read(path: str | os.PathLike[str], made: Callable[[Image.Image], Image.Imag
                 return made(image)
     except Exception as error:  # a damaged file makes Pillow raise anything
         raise BadImageError.also(type(error))(
-            f"cannot read the image {one_line(os.fspath(path))} ({_reason(error)}){WAY_OUT}"
+            f"cannot read the image {one_line(os.fspath(path))} ({_reason(error)}){way_out}"
         ) from error
 
 

@@ -43,8 +43,9 @@ class TotalVariation(Part):
                 total = total + x.diff(dim=axis).abs().flatten(1).mean(dim=1)
         return total, total[:, None]
 
-    def training_target(self, model: nn.Module, images: Tensor, labels: Tensor) -> None:
-        """None."""
+    def training_target(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+        """The labels, which are not looked at."""
+        return labels
 
 
 class DistanceFromStart(Part):
@@ -69,6 +70,7 @@ class DistanceFromStart(Part):
     name = "distance_from_start"
     targeted = True
     on_images = True
+    takes_target = False
     reads = ()
 
     def __call__(

@@ -25,6 +25,7 @@ OWN_WORDS = {
     "model": {"metamers", "robustify", "scorecard"},
     "name": {"preset"},
     "n": {"activations", "generate", "evaluate", "robustify", "scorecard"},
+    "constraint": {"evaluate"},
     "eps": {"curve", "evaluate", "paper", "scorecard", *EDITS},
     "step_size": {"add-feature", "curve", "evaluate", "robustify", *EDITS},
     "iterations": {"add-feature", "robustify", "visualize", *EDITS},
