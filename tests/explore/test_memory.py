@@ -62,7 +62,7 @@ def check_nothing_is_left(tmp_path, jobs):
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="memory is read from /proc")
 def test_memory_is_as_before_after_some_jobs(tmp_path):
-    assert check_nothing_is_left(tmp_path, 40) < 32
+    assert check_nothing_is_left(tmp_path, 20) < 32
 
 
 @pytest.mark.slow

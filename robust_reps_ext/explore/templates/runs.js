@@ -146,6 +146,7 @@ const address = unit => "#units/" + [at("first").selectedOptions[0].textContent,
 
 const walk = attempt(async (first, see) => {
   const network = Number(at("first").value), layer = at("layer").value.trim() || null;
+  await giveUp();  // the network does one thing at a time
   at("count").textContent = "looking at the images";
   const { size, first: from, units } = await ask("/units", { network, layer, first });
   at("unit").max = size - 1;
