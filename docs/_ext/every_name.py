@@ -1,9 +1,10 @@
-"""The API is complete: what `docs/api/index.rst` gives no place stands at its end."""
+"""Names that the API, and pages that no index gives a place, stand at an end: none is left out."""
 
 from __future__ import annotations
 
 import inspect
 import re
+from pathlib import Path
 
 from sphinx.application import Sphinx
 
@@ -24,7 +25,26 @@ def add_the_rest(app: Sphinx, page: str, source: list[str]) -> None:
         source[0] += "\nAnd\n---\n\n" + "\n".join(lines) + "\n"
 
 
+def add_the_other_pages(app: Sphinx, page: str, source: list[str]) -> None:
+    """List, beside the methods, pages that no other page lists."""
+    if page != "methods/index":
+        return
+    root = Path(app.srcdir)
+    toctrees = re.compile(r"^```\{toctree\}$.*?^```$", flags=re.DOTALL | re.MULTILINE)
+    listed = {
+        Path(line).stem
+        for path in root.rglob("*.md")
+        for tree in toctrees.findall(path.read_text("utf-8"))
+        for line in tree.splitlines()
+    }
+    rest = sorted({path.stem for path in root.glob("*.md")} - listed - {"index"})
+    if rest:
+        lines = "\n".join(f"../{stem}" for stem in rest)
+        source[0] += f"\n```{{toctree}}\n:maxdepth: 1\n\n{lines}\n```\n"
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Connect it."""
     app.connect("source-read", add_the_rest)
+    app.connect("source-read", add_the_other_pages)
     return {"parallel_read_safe": True}
