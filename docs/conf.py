@@ -25,6 +25,7 @@ extensions = [
     "sphinx_design",
     "sphinx_copybutton",
     "sphinx_gallery.gen_gallery",
+    "every_name",
     "links_out",
     "math_without_scripts",
     "plain_types",
