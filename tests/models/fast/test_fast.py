@@ -254,7 +254,7 @@ def test_automatic_precision_falls_back_and_says_so(small, monkeypatch):
     monkeypatch.setattr("robust_reps_ext.runtime.precision.is_fast", lambda device: True)
     targets = torch.rand(2, 3, 2, 2)
     model = wrapped(Fragile())
-    options = {"iterations": 3, "step_size": 0.1, "batch_size": 1}
+    options = {"iterations": 3, "step_size": 0.1, "batch_size": 1, "schedule": "cosine-momentum"}
     with pytest.warns(UserWarning, match="computing in float32 instead"):
         ours = rr.invert(model, targets, precision="auto", **options)
     exact = rr.invert(model, targets, **options)
