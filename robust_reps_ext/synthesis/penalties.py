@@ -13,7 +13,7 @@ __all__ = ["DistanceFromStart", "TotalVariation"]
 
 
 class TotalVariation(Part):
-    """min the mean of |x[i + 1, j] - x[i, j]| plus that of |x[i, j + 1] - x[i, j]|, in 0 to 2.
+    """min the mean of ``|x[i + 1, j] - x[i, j]|`` plus that of ``|x[i, j + 1] - x[i, j]|``: 0 to 2.
 
     It takes no target. Means are over channels and positions, so that a weight means the same at
     every size.
