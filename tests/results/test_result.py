@@ -86,6 +86,10 @@ RESULTS = {
         lambda m: rr.directions(m, DATA, method="probe", path=2, k=1),
         *(Directions, 2 * 2 * 1),
     ),
+    "fit_gaussians": (
+        lambda m: rr.fit_gaussians(DATA, classes=2, downsample=1),
+        *(rr.ClassGaussians, 2),
+    ),
     "evaluate": (lambda m: rr.evaluate(m, DATA, eps=0.1, attack_steps=[1, 2]), Accuracies, 3),
     "resemblance": (
         lambda m: rr.resemblance(torch.rand(4, 3, 32, 32), torch.rand(4, 3, 32, 32)),
