@@ -9,18 +9,14 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from ..models.loading import Model, Normalize, as_model, channels_of
-from ..models.representation import representation
+from ..models.loading import Model, Normalize, as_model
 from ..results.activations import Activations, Extreme
 from ..runtime.errors import InputError
-from ..runtime.images import Batches
-from ..runtime.labels import as_labels
-from ..runtime.memory import Fastest
-from ..runtime.modules import device_of
 from ..runtime.numbers import flag, whole
-from ..runtime.randomness import check_seed, own_generators, seed_generators
+from ..runtime.randomness import check_seed
 from ..synthesis import Progress
 from ..synthesis.objectives import ALL, check_coordinates
+from .latents import batches_of, latents_of
 
 __all__ = [
     "ALL",
@@ -145,24 +141,10 @@ def extremes(
     found: Activations | None = None
     seed, model = check_seed(seed), as_model(model, normalize)
 
-    def probe(some: Tensor, _: Any) -> Tensor:
-        return representation(model, some, layer=layer, batch_size=len(some))
-
-    data = Batches(
-        *(loader, channels_of(model)),
-        batch_size=batch_size,
-        fastest=Fastest(probe, device_of(model)),
-        progress=progress,
-    )
-    for images, labels in data:
-        with own_generators(device_of(model)):
-            seed_generators(seed, device_of(model))
-            latent = representation(model, images, layer=layer, batch_size=max(1, len(images)))
-        latent = latent.cpu()
+    data = batches_of(model, loader, layer=layer, batch_size=batch_size, progress=progress)
+    for images, label, latent in latents_of(model, data, layer=layer, seed=seed):
         chosen = check_coordinates(coordinates, latent.shape[1])
         index = torch.arange(len(images)) + first + (0 if found is None else found.seen)
-        none = labels is None
-        label = torch.full((len(images),), -1) if none else as_labels(labels, len(images)).cpu()
         kept = images.cpu() if keep_images else torch.empty(len(images), 0)
         most, least = (
             _of_batch(kept, latent[:, chosen].T, index, label, k, largest=largest)

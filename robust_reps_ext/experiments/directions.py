@@ -18,16 +18,14 @@ from ..results.activations import Extreme
 from ..results.directions import METHODS, Directions, Sparsity
 from ..results.synthesis import Synthesis
 from ..runtime.errors import InputError
-from ..runtime.images import Batches, Images, as_images, batches
-from ..runtime.labels import as_labels
-from ..runtime.memory import Fastest
-from ..runtime.modules import device_of
+from ..runtime.images import Images, as_images, batches
 from ..runtime.numbers import shown, whole
-from ..runtime.randomness import check_seed, own_generators, seed_generators
+from ..runtime.randomness import check_seed
 from ..runtime.signatures import keywords
 from ..synthesis import Progress, optimize
 from ..synthesis.directions import Direction
 from ..synthesis.settings import STEADY, Options, Settings
+from .latents import batches_of, latents_of, seeded
 from .probe import sparse_heads
 
 __all__ = ["directions", "raised"]
@@ -241,33 +239,15 @@ def _latents(
     model: AttackerModel, loader: Any, layer: Any, batch_size: Any, seed: int, progress: Any
 ) -> tuple[Tensor, Tensor]:
     """R(x) of all images, and their labels, -1 where there are none."""
-
-    def probe(some: Tensor, _: Any) -> Tensor:
-        return representation(model, some, layer=layer, batch_size=len(some))
-
-    data = Batches(
-        *(loader, channels_of(model)),
-        batch_size=batch_size,
-        fastest=Fastest(probe, device_of(model)),
-        progress=progress,
-    )
+    data = batches_of(model, loader, layer=layer, batch_size=batch_size, progress=progress)
     rows, labels = [], []
-    for images, told in data:
-        rows.append(_of(model, images, layer, seed))
-        none = told is None
-        labels.append(
-            torch.full((len(images),), -1) if none else as_labels(told, len(images)).cpu()
-        )
-        data.value = float(rows[-1].norm(dim=1).mean())
+    for _, told, latent in latents_of(model, data, layer=layer, seed=seed):
+        rows.append(latent)
+        labels.append(told)
+        data.value = float(latent.norm(dim=1).mean())
     if not rows:
         raise InputError("the data has no images: give some")
     return torch.cat(rows), torch.cat(labels)
-
-
-def _of(model: AttackerModel, images: Tensor, layer: Any, seed: int) -> Tensor:
-    with own_generators(device_of(model)):
-        seed_generators(seed, device_of(model))
-        return representation(model, images, layer=layer, batch_size=max(1, len(images))).cpu()
 
 
 def _components(latents: Tensor, count: int) -> tuple[Tensor, Tensor]:
@@ -335,7 +315,8 @@ def _with_images(
         rows = [i - first for i in sorted(wanted) if first <= i < first + len(images)]
         if rows:
             kept |= {first + row: images[row].cpu() for row in rows}
-            off = (_of(model, images[rows], layer, seed) - latents[first:][rows]).norm(dim=1)
+            again = seeded(model, images[rows], layer=layer, seed=seed)
+            off = (again - latents[first:][rows]).norm(dim=1)
             if (off > 0.01 * latents[first:][rows].norm(dim=1) + 1e-6).any():
                 raise InputError(
                     "the loader gives other images the second time: give one without shuffling "

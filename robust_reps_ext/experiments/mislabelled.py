@@ -18,6 +18,7 @@ from ..runtime.randomness import one_of
 from ..synthesis import Progress, synthesize
 from ..synthesis.class_objectives import ClassCrossEntropy
 from ..synthesis.settings import Settings
+from .accuracy import predicted_labels
 
 __all__ = ["LENGTHS", "MISLABELLED", "TowardsClass", "check_classes", "new_label"]
 
@@ -86,7 +87,7 @@ class TowardsClass:
         stored = pixels.float() / 255
         wanted, reached = (representation(self.model, some) for some in (images, stored))
         distances = (reached - wanted).norm(dim=1) / wanted.norm(dim=1)
-        seen = self._classes(stored)
+        seen = predicted_labels(self.model, stored).tolist()
         return [
             Sample(
                 key=f"{index:08d}",
@@ -105,12 +106,3 @@ class TowardsClass:
                 indices, pixels, labels, aims, seen, distances.tolist(), strict=True
             )
         ]
-
-    def _classes(self, images: Tensor) -> list[int]:
-        """What the model takes images for."""
-        found: list[int] = []
-        with evaluating(self.model), torch.no_grad():
-            for some in images.split(64):
-                logits = self.model(some.to(device_of(self.model)), with_image=False)
-                found += logits.argmax(dim=1).tolist()
-        return found
