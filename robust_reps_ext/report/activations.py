@@ -16,7 +16,7 @@ from ..results.figures import Channels, as_colors
 from ..runtime.errors import InputError
 from ..runtime.files import writing
 from .cells import Images
-from .page import encoder, environment, script_digest
+from .page import environment, script_digest, within
 
 __all__ = ["Wall", "write_activations"]
 
@@ -112,15 +112,15 @@ def write_activations(
     said = as_colors(image(shown[0])[None], channels)[1] if shown else ""
     made = environment()
     script = made.get_template("activations.js").render()
-    for quality, side in QUALITIES:
-        encode = encoder(quality, side, channels)
+
+    def rendered(encode: Images) -> str:
         facts = {
             "models": [_model(wall, place, called, encode) for wall in walls],
             "names": called,
             "index": shown,
             "thumbnails": [encode(image(index)[None])[0] for index in shown],
         }
-        text = made.get_template("activations.html.j2").render(
+        return made.get_template("activations.html.j2").render(
             script=Markup(script),
             script_digest=script_digest(script),
             facts=facts,
@@ -131,8 +131,8 @@ def write_activations(
             images=len(shown),
             classes=sorted({*called} - {""}),
         )
-        if len(text.encode()) < LARGEST:
-            break
+
+    text = within(LARGEST, QUALITIES, channels, rendered)
     with writing(path, "free some space") as file:
         file.write(text.encode())
     return path

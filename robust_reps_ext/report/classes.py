@@ -14,7 +14,8 @@ from ..results.directions import Directions
 from ..results.figures import Channels
 from ..runtime.errors import InputError
 from ..runtime.files import writing
-from .page import encoder, environment
+from .cells import Images
+from .page import environment, within
 
 __all__ = ["FEATURES", "Heads", "shown_features", "write_classes"]
 
@@ -97,17 +98,17 @@ def write_classes(
     if not models:
         raise InputError("there is nothing to show: give at least one model")
     template = environment().get_template("classes.html.j2")
-    for quality, side in QUALITIES:
-        encode = encoder(quality, side, channels)
-        text = template.render(models=[_model(one, encode) for one in models], data=data)
-        if len(text.encode()) < LARGEST:
-            break
+
+    def rendered(encode: Images) -> str:
+        return template.render(models=[_model(one, encode) for one in models], data=data)
+
+    text = within(LARGEST, QUALITIES, channels, rendered)
     with writing(path, "free some space") as file:
         file.write(text.encode())
     return path
 
 
-def _model(one: Heads, encode: Any) -> Mapping[str, Any]:
+def _model(one: Heads, encode: Images) -> Mapping[str, Any]:
     found, path = one.found, one.found.sparsity
     raised, features = encode(one.raised), encode(one.features)
     place = {number: i for i, number in enumerate(one.activations.coordinates.tolist())}

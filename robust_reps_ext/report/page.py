@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from .accuracy import accuracies, near_chance
 from .cells import Images, blocks
 from .sections import pair_of, sections
 
-__all__ = ["encoder", "environment", "script_digest", "write_report"]
+__all__ = ["encoder", "environment", "script_digest", "within", "write_report"]
 
 LARGEST = 14 * 2**20
 # Quality of WebP and the longest side in pixels, from the best down.
@@ -62,9 +62,10 @@ def write_report(
         raise InputError(f"{out} holds no finished figure: give the --out of robust-reps paper")
     made = environment()
     script = made.get_template("page.js").render()
-    for quality, side in QUALITIES:
-        shown = sections(units, encoder(quality, side, channels), channels)
-        text = made.get_template("page.html.j2").render(
+
+    def rendered(encode: Images) -> str:
+        shown = sections(units, encode, channels)
+        return made.get_template("page.html.j2").render(
             script=Markup(script),
             # Browsers run this script and no other, whatever a name should smuggle in.
             script_digest=script_digest(script),
@@ -76,8 +77,8 @@ def write_report(
             ],
             near_chance=near_chance(units),
         )
-        if len(text.encode()) < LARGEST:
-            break
+
+    text = within(LARGEST, QUALITIES, channels, rendered)
     folder = Path(out, "report")
     folder.mkdir(exist_ok=True)
     with writing(folder / "index.html", "free some space") as file:
@@ -110,6 +111,24 @@ def encoder(quality: int, side: int, channels: Channels | None = None) -> Images
         return [_data_uri(Image.fromarray(p[..., 0] if grey else p), quality, side) for p in pixels]
 
     return encode
+
+
+def within(
+    largest: int,
+    qualities: Sequence[tuple[int, int]],
+    channels: Channels | None,
+    rendered: Callable[[Images], str],
+) -> str:
+    """A page of fewer than `largest` bytes, or as few as there can be.
+
+    `qualities` of WebP and the longest side in pixels are tried in their order.
+    """
+    text = ""
+    for quality, side in qualities:
+        text = rendered(encoder(quality, side, channels))
+        if len(text.encode()) < largest:
+            break
+    return text
 
 
 def _data_uri(image: Image.Image, quality: int, side: int) -> str:
