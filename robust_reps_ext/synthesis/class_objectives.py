@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from ..models.one_pass import LOGITS
 from ..runtime.errors import InputError
+from .protocol import check_numbers, in_range
 from .sums import Part
 
 __all__ = ["ClassCrossEntropy", "ClassLogit", "Diverge"]
@@ -23,18 +24,8 @@ class _OfClass(Part):
     def __call__(self, model: nn.Module, inp: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """The values (N,), and the logits (N, classes) they come from."""
         logits = model(inp).float()
-        if target.shape != logits.shape[:1] or target.dtype != torch.int64:
-            raise InputError(
-                f"target is {target.dtype} of shape {tuple(target.shape)}: give the class of each "
-                f"image, ({len(logits)},) of int64"
-            )
-        if target.is_cpu and len(target):  # an accelerator would have to wait
-            low, high = int(target.min()), int(target.max())
-            if low < 0 or high >= logits.shape[1]:
-                raise InputError(
-                    f"class {low if low < 0 else high} is out of range: the network has classes "
-                    f"0 to {logits.shape[1] - 1}"
-                )
+        check_numbers(target, len(logits), "the class of each image")
+        in_range(target, logits.shape[1], "class", "the network has classes")
         return self.values(logits, target), logits
 
     def values(self, logits: Tensor, target: Tensor) -> Tensor:

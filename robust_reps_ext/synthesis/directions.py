@@ -16,6 +16,7 @@ from ..models.layer_names import Layer
 from ..models.one_pass import latent_at
 from ..runtime.errors import InputError
 from ..runtime.numbers import shown
+from .protocol import check_numbers, in_range
 from .reading import OfRepresentation
 
 __all__ = ["Direction", "read_directions"]
@@ -89,18 +90,8 @@ class Direction(OfRepresentation):
                 f"directions have {self.vectors.shape[1]} coordinates, R(x) has {rep.shape[1]}: "
                 "give directions of this layer of this network"
             )
-        if target.shape != rep.shape[:1] or target.dtype != torch.int64:
-            raise InputError(
-                f"target is {target.dtype} of shape {tuple(target.shape)}: give the number of the "
-                f"direction for each image, ({len(rep)},) of int64"
-            )
-        last = len(self.vectors) - 1
-        if target.is_cpu and len(target):  # an accelerator would have to wait
-            low, high = int(target.min()), int(target.max())
-            if low < 0 or high > last:
-                raise InputError(
-                    f"direction {low if low < 0 else high} is out of range: there are 0 to {last}"
-                )
+        check_numbers(target, len(rep), "the number of the direction for each image")
+        in_range(target, len(self.vectors), "direction", "there are")
         if self.vectors.device != rep.device:
             self.vectors = self.vectors.to(rep.device)
         return (rep * self.vectors[target]).sum(dim=1), rep

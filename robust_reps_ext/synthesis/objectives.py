@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ..models.one_pass import latent_at
 from ..runtime.errors import InputError
 from ..runtime.numbers import shown
-from .protocol import Objective, complete
+from .protocol import Objective, check_numbers, complete
 from .reading import OfRepresentation
 
 __all__ = [
@@ -147,11 +147,7 @@ class CoordinateMaximization(OfRepresentation):
 
     def __call__(self, model: nn.Module, inp: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         rep = latent_at(model, inp, *self.reads).float()
-        if target.shape != rep.shape[:1] or target.dtype != torch.int64:
-            raise InputError(
-                f"target is {target.dtype} of shape {tuple(target.shape)}: give the coordinate of "
-                f"each image, ({len(rep)},) of int64"
-            )
+        check_numbers(target, len(rep), "the coordinate of each image")
         if target.is_cpu:  # an accelerator would have to wait
             check_coordinates(target, rep.shape[1])
         return rep.gather(1, target[:, None]).squeeze(1), rep

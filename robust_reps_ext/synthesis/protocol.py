@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor, nn
 
 from ..runtime.errors import InputError
 
-__all__ = ["Objective", "complete", "filled"]
+__all__ = ["Objective", "check_numbers", "complete", "filled", "in_range"]
 
 
 class Objective(Protocol):
@@ -97,6 +98,29 @@ def complete(objective: Any) -> _Complete:
             "target"
         )
     return objective if isinstance(objective, _Complete) else _Complete(objective)
+
+
+def check_numbers(target: Tensor, n: int, wanted: str) -> None:
+    """`InputError` unless a target is `wanted`, one for each of n images, (n,) of int64."""
+    if target.shape != (n,) or target.dtype != torch.int64:
+        raise InputError(
+            f"target is {target.dtype} of shape {tuple(target.shape)}: give {wanted}, ({n},) of "
+            "int64"
+        )
+
+
+def in_range(target: Tensor, size: int, what: str, known: str) -> None:
+    """`InputError` unless each number of a target, (N,) of int64, is below `size`.
+
+    On an accelerator, which would have to wait, it is not looked at.
+    """
+    if not (target.is_cpu and len(target)):
+        return
+    low, high = int(target.min()), int(target.max())
+    if low < 0 or high >= size:
+        raise InputError(
+            f"{what} {low if low < 0 else high} is out of range: {known} 0 to {size - 1}"
+        )
 
 
 def filled(objective: Any, target: Any, start: Tensor) -> Any:

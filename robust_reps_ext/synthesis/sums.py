@@ -127,11 +127,12 @@ class Sum(Part):
         parts = [complete(objective) for _, objective in self.terms]
         targets = self._targets(target)
         once = OnePass(model, inp, self._readings())
+        targeted = self.targeted
         total: Any = 0.0
         seen = None
         for (weight, _), part, its in zip(self.terms, parts, targets, strict=True):
             values, read = part(once, inp, its, images)
-            same = part.targeted == self.targeted
+            same = part.targeted == targeted
             total = total + (weight if same else -weight) * values
             if seen is None and part.reads != ():
                 seen = read
