@@ -95,9 +95,9 @@ def judged_by(third: AttackerModel | None, found: SideBySide[Any]) -> dict[str, 
     from ..models.loading import weights_digest
     from ..results.accuracies import Accuracy
 
-    told = {}
+    told, judge = {}, weights_digest(third)
     for one in found:
-        if weights_digest(third) == weights_digest(one.common.network):
+        if judge == weights_digest(one.common.network):
             raise InputError(
                 f"--judge has the weights of {one.name}, which it is to judge: give another"
             )

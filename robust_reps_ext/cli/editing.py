@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
 
 from ..runtime.errors import InputError
 from . import console
@@ -72,6 +73,9 @@ class Edit(Experiment):
         return self.samples(part).labels
 
 
+Edited = TypeVar("Edited", bound=Edit)
+
+
 class Start(str, Enum):
     """What a generation starts from."""
 
@@ -130,6 +134,28 @@ class Generation(Edit):
             )
 
 
+def _carry_out(
+    command: str,
+    whole: str,
+    common: Edited,
+    plan: Callable[[Edited], Plan],
+    *,
+    words: Sequence[object],
+    judge: str | None,
+    page: bool,
+) -> None:
+    """Make what is planned with each network, and show it with what the judge sees in it."""
+    from ..results.figures import panel_figure
+
+    third = load_judge(common, judge)
+    with side_by_side(common, command, plan, words=words) as found:
+        judged = judged_by(third, found)
+        found.add(whole, panel_figure(shown(found, judged), channels=common.channels))
+        if page:
+            found.paths.append(write_section(command, found, judged))
+    tell_edited(found, judged)
+
+
 def _helps(eps: str, step: str, iterations: int) -> dict[str, str]:
     return {
         "eps": f"L2 radius; default: {eps} at 224 pixels, scaled to the images.",
@@ -159,7 +185,6 @@ def generate(common: Generation, *, judge: Judge = None, page: Page = False) -> 
       --classes goose --out out
     """
     from ..experiments.generation import generate as make_images
-    from ..results.figures import panel_figure
 
     if common.images and common.start is not Start.gaussians:
         raise InputError(f"--images and --start {common.start.value} exclude each other: give one")
@@ -190,13 +215,7 @@ def generate(common: Generation, *, judge: Judge = None, page: Page = False) -> 
         )
 
     words = [common.classes, start]
-    third = load_judge(common, judge)
-    with side_by_side(common, "generate", plan, words=words) as found:
-        judged = judged_by(third, found)
-        found.add("generated", panel_figure(shown(found, judged), channels=common.channels))
-        if page:
-            found.paths.append(write_section("generate", found, judged))
-    tell_edited(found, judged)
+    _carry_out("generate", "generated", common, plan, words=words, judge=judge, page=page)
 
 
 @composed(helps=_helps("80", "0.5", 200), without=WITHOUT)
@@ -214,7 +233,6 @@ def translate(
       --to-class 7 --n 4 --out out
     """
     from ..experiments.editing import translate as turn
-    from ..results.figures import panel_figure
 
     def plan(one: Edit) -> Plan:
         label = class_label(one, to_class)
@@ -227,13 +245,7 @@ def translate(
         said = ("Translating", "cross-entropy")
         return Plan(whole="translated", make=make, said=said, settings={"to_class": label})
 
-    third = load_judge(common, judge)
-    with side_by_side(common, "translate", plan, words=[to_class]) as found:
-        judged = judged_by(third, found)
-        found.add("translated", panel_figure(shown(found, judged), channels=common.channels))
-        if page:
-            found.paths.append(write_section("translate", found, judged))
-    tell_edited(found, judged)
+    _carry_out("translate", "translated", common, plan, words=[to_class], judge=judge, page=page)
 
 
 @composed(helps=_helps("21.6", "0.1", 720), without=WITHOUT)
@@ -258,7 +270,6 @@ def inpaint(
     """
     from ..experiments.editing import holes
     from ..experiments.editing import inpaint as fill
-    from ..results.figures import panel_figure
 
     if common.mask is not None and hole is not None:
         raise InputError(f"--mask and --hole {hole} exclude each other: give one")
@@ -281,13 +292,7 @@ def inpaint(
         return Plan(whole="inpainted", make=make, said=said, settings=settings)
 
     words = ["" if hole is None else f"hole{hole}", to_class]
-    third = load_judge(common, judge)
-    with side_by_side(common, "inpaint", plan, words=words) as found:
-        judged = judged_by(third, found)
-        found.add("inpainted", panel_figure(shown(found, judged), channels=common.channels))
-        if page:
-            found.paths.append(write_section("inpaint", found, judged))
-    tell_edited(found, judged)
+    _carry_out("inpaint", "inpainted", common, plan, words=words, judge=judge, page=page)
 
 
 @composed(
@@ -315,7 +320,6 @@ def upscale(
     """
     from ..experiments.editing import reduced
     from ..experiments.editing import upscale as enlarge
-    from ..results.figures import panel_figure
 
     def plan(one: Edit) -> Plan:
         one.check_class(to_class)
@@ -333,10 +337,6 @@ def upscale(
         said = ("Enlarging", "cross-entropy")
         return Plan(whole="upscaled", make=make, said=said, settings=settings)
 
-    third = load_judge(common, judge)
-    with side_by_side(common, "upscale", plan, words=[f"x{factor}", to_class]) as found:
-        judged = judged_by(third, found)
-        found.add("upscaled", panel_figure(shown(found, judged), channels=common.channels))
-        if page:
-            found.paths.append(write_section("upscale", found, judged))
-    tell_edited(found, judged)
+    _carry_out(
+        "upscale", "upscaled", common, plan, words=[f"x{factor}", to_class], judge=judge, page=page
+    )
