@@ -65,27 +65,26 @@ def keep(run: Run, networks: Sequence[Network], out: Path, words: Sequence[str])
     steps = {i: job.step for i, job in zip(run.networks, run.jobs, strict=True)}
     stopped = [i for i in results if results[i].settings.get("stopped")]
     constant = wanted.told["schedule"] == CONSTANT
+    iterations = {i: steps[i] if constant and i in stopped else wanted.iterations for i in results}
+    # One command makes what networks of one size were made to do with as many steps.
+    kinds: dict[Any, list[int]] = {}
+    for i in results:
+        kinds.setdefault((networks[i].shape, iterations[i]), []).append(i)
     folders: list[str] = []
     commands: dict[Any, str] = {}
     for i in results:
         network = networks[i]
-        iterations = steps[i] if constant and i in stopped else wanted.iterations
-        # One command makes what networks of one size were made to do with as many steps.
-        alike = (network.shape, iterations) if has_command(wanted) else i
-        others = [
-            k
-            for k in results
-            if networks[k].shape == network.shape
-            and (steps[k] if constant and k in stopped else wanted.iterations) == iterations
-        ]
+        kind = (network.shape, iterations[i])
+        alike = kind if has_command(wanted) else i
         with _store(wanted, network, out) as store:
             where = out / store.id
-            for name, data in _files(wanted, network, iterations).items():
+            for name, data in _files(wanted, network, iterations[i]).items():
                 with writing(store.path / name, "choose another folder") as file:
                     file.write(data)
             if alike not in commands:
+                models = [networks[k] for k in kinds[kind]]
                 commands[alike] = (
-                    command(wanted, [networks[k] for k in others], where, out, iterations, words)
+                    command(wanted, models, where, out, iterations[i], words)
                     if has_command(wanted)
                     else shlex.join(["python", str(where / SCRIPT)])
                 )
