@@ -184,7 +184,7 @@ def test_activations_of_all_coordinates_are_a_page_to_browse(run, monkeypatch):
     assert facts["models"][0]["coordinates"] == list(range(1024))
     assert facts["models"][0]["raised"] == []
     (directory / "activations.html").unlink()
-    monkeypatch.setattr("robust_reps_ext.experiments.activations.representation", None)
+    monkeypatch.setattr("robust_reps_ext.experiments.latents.representation", None)
     assert run(*wanted)[2].equals(results)
     assert (directory / "activations.html").read_text() == text
 
