@@ -93,9 +93,7 @@ class CrittersDataSet(DataSet):
         InputError
             If there is no such network, or torchvision's weights are asked for.
         """
-        from .networks import ARCHITECTURES
-
-        known = {**registry.networks(imagenet_models), **ARCHITECTURES}
+        known = registry.networks_with_ours(imagenet_models)
         if self.size == 32:
             known |= registry.networks(cifar_models)
         model: torch.nn.Module = registry.network(self, arch, known, pretrained)
