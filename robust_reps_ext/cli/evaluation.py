@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from enum import Enum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+from ..results.names import as_word, short_names
 from . import console
 from .common import AllOrN, numbers, tell, validation_images
 from .options import (
@@ -98,7 +98,9 @@ def evaluate(
     lengths = None if radii is None else numbers("radii", radii, float)
     if lengths is not None and pgd.eps is not None:
         raise InputError("--eps is what --radii give here: leave one of them out")
-    networks = {name: loading.load(name, data) for name in model}
+    given = list(dict.fromkeys(model))
+    called = dict(zip(short_names(given), given, strict=True))
+    networks = {name: loading.load(of, data) for name, of in called.items()}
     groups: dict[str, torch.Tensor | None] = {f"{data.data_set.num_classes} classes": None}
     if data.dataset == "critters_fine":
         groups["9 animals"] = coarse_labels()
@@ -107,9 +109,8 @@ def evaluate(
     norm = None if constraint is None else constraint.value
     chosen: dict[str, Any] = {"attack": attack.value, "radii": lengths}
     made = check_attack(pgd.eps, steps, step_size=pgd.step_size, constraint=norm, **chosen)
-    called = {Path(name).name: network for name, network in networks.items()}
     within = attack_of(
-        called,
+        networks,
         images[0][0],
         eps=made.radii[-1] if made.radii else None,
         step_size=pgd.step_size,
@@ -132,7 +133,7 @@ def evaluate(
         "data": str(data.data or ""),
         "seed": run.seed,
         "models": {
-            name: {"weights": weights_digest(network), **network.card}
+            called[name]: {"weights": weights_digest(network), **network.card}
             for name, network in networks.items()
         },
     }
@@ -155,13 +156,13 @@ def evaluate(
         picture = store.add_figure("accuracy", _figure(rows, made.radii, within))
         for name, network in networks.items():
             entry = robustbench_entry(
-                Path(name).stem,
+                name,
                 [row for row in rows if (row["model"], row["labels"]) == (name, classes)],
                 dataset=str(data.dataset),
                 architecture=str(network.card.get("arch", "")),
                 eps=made.radii[-1],
             )
-            write_robustbench(store.path / "robustbench" / f"{Path(name).stem}.json", entry)
+            write_robustbench(store.path / "robustbench" / f"{as_word(name)}.json", entry)
     told = f"{within.norm} eps {', '.join(f'{one:.4g}' for one in made.radii)}"
     if attack is Attacks.pgd:
         told += ", steps of eps / 8" if pgd.step_size is None else f", steps of {pgd.step_size:.4g}"
@@ -178,7 +179,7 @@ def _figure(rows: list[dict[str, Any]], radii: tuple[float, ...], within: Threat
     of = {name: [row for row in rows if row["model"] == name] for name in models}
     if len(radii) < 2:
         names = [f"{row['labels']}, {row['attack']}" for row in of[rows[0]["model"]]]
-        lines = [line_of_rows(some, Path(name).name) for name, some in of.items()]
+        lines = [line_of_rows(some, name) for name, some in of.items()]
         return accuracy_figure(names, lines, str(within))
     keys = ("model", "labels", "attack")
     curves: dict[tuple[str, ...], list[dict[str, Any]]] = {}
@@ -187,7 +188,7 @@ def _figure(rows: list[dict[str, Any]], radii: tuple[float, ...], within: Threat
             curves.setdefault(tuple(row[key] for key in keys), []).append(row)
     tell_apart = [i for i in range(len(keys)) if len({curve[i] for curve in curves}) > 1]
     lines = [
-        line_of_rows(some, ", ".join(Path(curve[i]).name for i in tell_apart))
+        line_of_rows(some, ", ".join(curve[i] for i in tell_apart))
         for curve, some in curves.items()
     ]
     return robustness_figure(radii, lines, within.constraint)

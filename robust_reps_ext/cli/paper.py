@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+from ..results.names import short_names
 from ..runtime.errors import InputError
 from . import console
 from .common import leave_to_first, numbers, tell_page
@@ -201,7 +202,7 @@ def _run(
             eps=eps,
             group=coarse_labels() if data.dataset == "critters_fine" else None,
             seed=run.seed,
-            names=names,
+            names=dict(zip(names, short_names(list(names.values())), strict=True)),
             overwrite=run.overwrite,
             printing=run.printing,
             watch=_watch(run.out, tell),

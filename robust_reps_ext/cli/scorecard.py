@@ -6,6 +6,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
+from ..results.names import short_names
 from ..runtime.errors import InputError
 from . import console
 from .common import leave_to_first, tell_page
@@ -87,7 +88,7 @@ def scorecard(
             seeds=seeds,
             seed=run.seed,
             amounts=amounts,
-            names=names,
+            names=dict(zip(names, short_names(list(names.values())), strict=True)),
             trials=run.out / TRIALS,
             overwrite=run.overwrite,
             progress=progress,

@@ -167,3 +167,13 @@ def test_paper_is_the_appendix(call, tmp_path, two):
     call("invert", "--paper", "--iterations", 1, models=two[:1])
     [stored] = read_results(tmp_path / "out")
     assert stored.metadata["schedule"] == "paper"
+
+
+def test_evaluate_names_networks_by_what_tells_them_apart(call, tmp_path):
+    status, said, err = call("evaluate", "--attack-steps", "1", "--eps", "0.1")
+    assert status == 0, err
+    assert "checkpoint" not in said.replace(str(tmp_path), "")
+    [found] = read_results(tmp_path / "out")
+    assert found.results["model"].unique().tolist() == ["robust", "standard"]
+    kept = sorted((found.path / "robustbench").iterdir())
+    assert [path.name for path in kept] == ["robust.json", "standard.json"]

@@ -220,17 +220,21 @@ def test_figures_9_and_10_have_the_coordinates_of_the_paper(interrupted):
 def test_the_network_of_figure_9_may_know_other_classes(command, tmp_path, monkeypatch):
     imagenet = AttackerModel(CrittersResNet(1000), DATASETS["imagenet"](""))
     state = {f"module.{name}": value for name, value in imagenet.state_dict().items()}
-    torch.save({"model": state, "arch": "critters_resnet"}, tmp_path / "net.pt")
+    file = tmp_path / "thousand" / "checkpoint.pt.latest"
+    file.parent.mkdir()
+    torch.save({"model": state, "arch": "critters_resnet"}, file)
     monkeypatch.setitem(SCALES, "quick", replace(SCALES["quick"], feature_iterations=1))
     chosen = [unit for unit in UNITS if unit.id == "fig9"]
     monkeypatch.setattr("robust_reps_ext.experiments.paper.UNITS", chosen)
     status, _, told = command(
         "paper", "--robust", "critters-robust", "--standard", "critters-standard",
-        "--googlenet", tmp_path / "net.pt", "--dataset", "critters_fine", "--quick",
+        "--googlenet", file, "--dataset", "critters_fine", "--quick",
         "--out", tmp_path / "out",
     )  # fmt: skip
     assert status == 0, told
     [unit] = finished_units(tmp_path / "out", ["fig9"])
+    called = {role: one["name"] for role, one in unit.manifest["study"]["models"].items()}
+    assert (called["robust"], called["googlenet"]) == ("critters-robust", "thousand")
     _, ninth, tenth, later = unit.manifest["metadata"]["panels"]
     assert {one for row in ninth["rows"] + later["rows"] for one in row["predicted"]} <= {
         *named(wordnet_ids())
