@@ -14,6 +14,14 @@ __all__ = ["method", "outcome", "unsettled"]
 Runs = Mapping[str, Synthesis]
 Metadata = Mapping[str, Any]
 
+STEPS = {
+    "fourier": "unbounded Fourier coefficients",
+    "DecorrelatedFourierStep": "unbounded Fourier coefficients of decorrelated colours",
+    "MagnitudeConstrainedStep": "the phase alone, under a fixed Fourier magnitude",
+    "MultiResolutionStep": "unbounded pixels of several resolutions",
+}
+"""What images are held by that are in no ball; a mark may follow the name."""
+
 LAST, FALL, LEAST = 0.75, 0.05, 0.005
 """A distance still falls if over the last quarter of the steps it does by 5%, and by 0.005."""
 
@@ -48,7 +56,7 @@ def _bound(run: Synthesis) -> str:
     """The ball that holds the images, where it is smaller than the box of all images."""
     constraint = str(run.settings.get("constraint", "2"))  # as all of version 0.1
     if constraint not in NORMS:
-        return f"constraint {constraint}"
+        return STEPS.get(constraint.partition("_")[0], f"constraint {constraint}")
     box = math.sqrt(run.images[0].numel()) if constraint == "2" else 1.0
     eps = run.settings["eps"]
     if min(eps if isinstance(eps, list) else [eps]) >= box:

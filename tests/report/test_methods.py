@@ -38,6 +38,14 @@ def test_how_runs_were_made_is_one_line_where_they_are_alike():
     )
 
 
+def test_what_holds_images_is_told_in_words():
+    [said] = method({"robust": run(constraint="MagnitudeConstrainedStep_0123abcd")})
+    assert said == (
+        "8 steps of 1 each, the phase alone, under a fixed Fourier magnitude, float32, seed 3"
+    )
+    assert ", constraint MyOwn_Step," in method({"robust": run(constraint="MyOwn_Step")})[0]
+
+
 def test_a_distance_that_still_falls_is_told():
     assert unsettled({"robust": run(0.2)}) == ""
     assert "2 of 2 (robust)" in unsettled({"robust": run(0.2, before=0.3), "standard": run()})
