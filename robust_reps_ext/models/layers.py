@@ -111,7 +111,7 @@ class RepresentationModel(OwnModule):
         if not (with_latent or fake_relu):
             return self._logits(self.module(x))
         site = self.site(x)
-        if (fake_relu or no_relu) and site.relu is None:
+        if (fake_relu or no_relu) and site.relu is None and self.layer is None:
             self._say_no_relu(site)
         with site.reading(self.module) as latent:
             with ReplacedReLU(site.relu if fake_relu else None, straight_through):

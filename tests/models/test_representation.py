@@ -233,6 +233,12 @@ def test_where_there_is_no_relu_fake_relu_changes_nothing_and_says_so_once(caplo
     assert "Maps: the representation (input of head, not after a ReLU)" in record.getMessage()
 
 
+def test_of_a_layer_that_was_chosen_no_relu_is_expected(caplog):
+    with caplog.at_level(logging.INFO, "robust_reps_ext"):
+        read_at(Maps(), "pair")(torch.rand(2, 3, 8, 8), with_latent=True, fake_relu=True)
+    assert not caplog.records
+
+
 class Dead(nn.Module):
     """R(x) = relu(mean of x - 5): every coordinate is off for images in [0, 1]."""
 
