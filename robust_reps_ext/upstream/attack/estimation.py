@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ...runtime.errors import InputError
+from .state import of_rows
 
 __all__ = ["calc_est_grad"]
 
 
 def calc_est_grad(
-    func: Callable[[Tensor, Tensor], Tensor],
+    func: Callable[[Tensor, Any], Tensor],
     x: Tensor,
-    y: Tensor,
+    y: Any,
     rad: float,
     num_samples: int,
     max_batch: int = 256,
@@ -29,7 +31,7 @@ def calc_est_grad(
     x
         Images, (N, ...).
     y
-        Targets, (N, ...).
+        Targets, (N, ...), or a tuple of some, as sums of objectives have.
     rad
         Radius of the sphere that the queries lie on.
     num_samples
@@ -60,8 +62,9 @@ def calc_est_grad(
         noise = torch.cat([-half, half]).view(2 * pairs, *x.shape)
         total = torch.zeros_like(x)
         at_once = max(1, max_batch // max(len(x), 1))
+        rows = torch.arange(len(x), device=x.device)
         for directions in noise.split(at_once):
             queries = (x + rad * directions).flatten(0, 1)
-            losses = func(queries, y.repeat(len(directions), *(1,) * (y.dim() - 1)))
+            losses = func(queries, of_rows(y, rows.repeat(len(directions))))
             total += (losses.view(len(directions), len(x), *per_image) * directions).sum(dim=0)
         return total / len(noise)

@@ -95,6 +95,21 @@ def test_estimated_gradients_are_upstreams_in_any_chunks(pristine, queries, max_
     assert longest <= max(max_batch, len(x))
 
 
+def test_estimated_gradients_of_a_sum_are_those_of_its_parts():
+    x, y = torch.randn(3, 2, 4, 4), torch.arange(3)
+
+    def halves(images, targets):
+        one, (other, nothing) = targets
+        assert nothing is None
+        return (quadratic(images, one) + quadratic(images, other)) / 2
+
+    torch.manual_seed(0)
+    plain = helpers.calc_est_grad(quadratic, x, y, 0.1, 6, 8)
+    torch.manual_seed(0)
+    summed = helpers.calc_est_grad(halves, x, (y, (y, None)), 0.1, 6, 8)
+    torch.testing.assert_close(summed, plain)
+
+
 def test_an_estimated_gradient_points_uphill():
     weight = torch.randn(1, 2, 3)
     torch.manual_seed(1)
