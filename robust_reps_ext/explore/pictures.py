@@ -28,7 +28,6 @@ __all__ = [
     "pixels",
     "png",
     "read_dropped",
-    "stem",
     "too_large",
 ]
 
@@ -154,11 +153,3 @@ def png(image: Tensor, channels: Channels | None = None) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels(image, channels)).save(buffer, format="PNG")
     return buffer.getvalue()
-
-
-def stem(name: str) -> str:
-    """A name as files may bear it."""
-    word = "".join(
-        c if c.isascii() and (c.isalnum() or c in "-_") else "-" for c in Path(name).stem
-    )
-    return word.strip("-_")[:40] or "image"

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .pictures import Picture, stem
+from ..results.names import as_word
+from .pictures import Picture
 from .wanted import STEPS, Network, Wanted
 
 __all__ = ["MASK", "SCRIPT", "command", "file_of", "has_command", "pictures", "script"]
@@ -31,7 +32,7 @@ def pictures(wanted: Wanted) -> list[Picture]:
 def file_of(picture: Picture, wanted: Wanted) -> str:
     """The file of one of `pictures`."""
     second = picture is wanted.other and picture is not wanted.image
-    return f"{'second' if second else 'first'}-{stem(picture.name)}.png"
+    return f"{'second' if second else 'first'}-{as_word(Path(picture.name).stem)}.png"
 
 
 def command(
