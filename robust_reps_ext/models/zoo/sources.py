@@ -58,7 +58,8 @@ class Source:
 def find_source(name: str | os.PathLike[str]) -> Source:
     """The weights that `name` means; fetched, if they are published elsewhere.
 
-    An existing file comes first, then bundled models, public ones, and torchvision's.
+    An existing file comes first, then bundled models, public ones, and torchvision's. A folder of
+    one of these names, such as a training's, hides nothing.
 
     Raises
     ------
@@ -66,7 +67,7 @@ def find_source(name: str | os.PathLike[str]) -> Source:
         If `name` is nothing of the kind, or cannot be fetched.
     """
     text = os.fspath(name)
-    if os.path.exists(text):
+    if os.path.exists(text) and not os.path.isdir(text):
         return Source(Path(text))
     if text in bundled():
         return Source(bundled()[text], facts=_facts_of_bundled(text))
@@ -78,7 +79,7 @@ def find_source(name: str | os.PathLike[str]) -> Source:
         return Source(path, facts=facts)
     if text.startswith(_TORCHVISION) or text in torchvision.models.list_models():
         return _of_torchvision(text.removeprefix(_TORCHVISION))
-    if not {*text} & {*"/\\."}:
+    if not ({*text} & {*"/\\."} or os.path.exists(text)):
         raise InputError(
             f"{text!r} is no file and no model's name{_close(text)}: give a checkpoint file (with "
             "arch= its architecture), a name that robust-reps models lists, or a network"

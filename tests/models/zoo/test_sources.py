@@ -137,6 +137,21 @@ def test_bundled_models_tell_what_their_cards_say():
     assert 0 < card["accuracies"]["critters_fine clean"] <= 100
 
 
+def test_a_folder_of_a_models_name_hides_nothing_and_a_file_does(tmp_path, monkeypatch):
+    """Trainings make such folders: --exp-name resnet50."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("critters-robust", "mine"):
+        (tmp_path / name).mkdir()
+    card = rr.load_model("critters-robust", check=False).card
+    assert card["arch"] == "critters_resnet"
+    with pytest.raises(rr.InputError, match="mine is a folder"):
+        rr.load_model("mine")
+    (tmp_path / "critters-robust").rmdir()
+    (tmp_path / "critters-robust").write_bytes(b"no checkpoint")
+    with pytest.raises(rr.InputError, match="critters-robust"):
+        rr.load_model("critters-robust")
+
+
 def test_the_command_lists_everything(command):
     listed = json.loads(command("models", "--json")[1])
     assert set(listed["public"]) == set(PUBLIC)
