@@ -49,7 +49,7 @@ def enhance(
     """Make the class of images plainer: max z(x)_y over x near the image, z being the logits.
 
     What raises a class for a robust network does so for people, too (Gaziv et al. 2023), who
-    learn classes faster from such images (Talbot et al. 2025).
+    learn classes faster from such images, easy ones first (Talbot et al. 2025).
 
     Parameters
     ----------
