@@ -50,7 +50,6 @@ CALLS = {
     ),
     "translate": lambda m, x: rr.translate(m, x, 1, **SHORT),
     "enhance": lambda m, x: rr.enhance(m, x, LABELS, **SHORT),
-    "enhance what is seen": lambda m, x: rr.enhance(m, x, objective="diverge", **SHORT),
     "inpaint": lambda m, x: rr.inpaint(m, x, torch.eye(8), **SHORT),
     "upscale": lambda m, x: rr.upscale(m, x, 2, **SHORT),
     "generate from images": lambda m, x: rr.generate(m, LABELS, start=x, **SHORT),
