@@ -13,7 +13,7 @@ from robustness.datasets import DATASETS
 import robust_reps_ext as rr
 from robust_reps_ext.cli.edits_page import TITLES
 from robust_reps_ext.experiments.paper.units import ORDER
-from robust_reps_ext.report.sections import PAPER
+from robust_reps_ext.report.sections import LEADS
 from robust_reps_ext.results.reader import read_results
 from robust_reps_ext.results.synthesis import Synthesis
 
@@ -152,4 +152,4 @@ def test_of_ones_own_images_what_the_network_sees_is_enhanced(call, tmp_path):
 
 def test_what_each_command_makes_has_its_place_and_its_words_on_the_page():
     made = {section for section, *_ in TITLES.values()}
-    assert made <= {*ORDER} & {*PAPER}
+    assert made <= {*ORDER} & {*LEADS}
