@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .experiments.editing import inpaint as inpaint
     from .experiments.editing import translate as translate
     from .experiments.editing import upscale as upscale
+    from .experiments.enhancement import enhance as enhance
     from .experiments.gaussians import ClassGaussians as ClassGaussians
     from .experiments.gaussians import fit_gaussians as fit_gaussians
     from .experiments.generation import generate as generate
@@ -56,6 +57,7 @@ _WHERE = {
     "add_feature": "experiments.addition",
     "directions": "experiments.directions",
     "ClassGaussians": "experiments.gaussians",
+    "enhance": "experiments.enhancement",
     "evaluate": "experiments.accuracy",
     "fit_gaussians": "experiments.gaussians",
     "generate": "experiments.generation",

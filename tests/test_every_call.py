@@ -49,6 +49,7 @@ CALLS = {
         m, loader(x), radii=(0.1, 0.5), attack="standard", attack_steps=[1]
     ),
     "translate": lambda m, x: rr.translate(m, x, 1, **SHORT),
+    "enhance": lambda m, x: rr.enhance(m, x, LABELS, **SHORT),
     "inpaint": lambda m, x: rr.inpaint(m, x, torch.eye(8), **SHORT),
     "upscale": lambda m, x: rr.upscale(m, x, 2, **SHORT),
     "generate from images": lambda m, x: rr.generate(m, LABELS, start=x, **SHORT),

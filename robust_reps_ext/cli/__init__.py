@@ -25,6 +25,7 @@ from . import (
     console,
     directions,
     editing,
+    enhancement,
     evaluation,
     explore,
     features,
@@ -206,7 +207,7 @@ def doctor(
 
 
 for room in (
-    *(inversion, features, directions, editing, evaluation, metamers, robust_data),
+    *(inversion, features, directions, editing, enhancement, evaluation, metamers, robust_data),
     *(paper, scorecard, study, explore),
 ):
     for name, command in vars(room).items():

@@ -61,7 +61,8 @@ def sees(
 ) -> list[dict[str, Any]]:
     """A row for each image: its label, the class it went towards, what the network sees in it.
 
-    Where the truth is known, also how far the start and the result are from it.
+    Where the truth is known, also how far the start and the result are from it; of an enhancement
+    how hard each image was to see.
     """
     from ..experiments.accuracy import predicted_labels
     from ..results.synthesis import distances
@@ -77,6 +78,9 @@ def sees(
     if images is not None:
         told = zip(rows, images.names, images.indices.tolist(), strict=True)
         rows = [{"label": name, "index": index, **row} for row, name, index in told]
+    if "difficulty" in found.settings:
+        for row, hard in zip(rows, found.settings["difficulty"], strict=True):
+            row["difficulty"] = hard
     if found.target_images is not None:
         from_start = distances(found.start, found.target_images).tolist()
         apart = distances(found.images, found.target_images).tolist()
@@ -130,16 +134,23 @@ def about(found: SideBySide[Any], judged: Mapping[str, Judged]) -> dict[str, Any
     return {"labels": labels, "start": "", "captions": captions}
 
 
-def tell_edited(found: SideBySide[Any], judged: Mapping[str, Judged]) -> None:
+def tell_edited(
+    found: SideBySide[Any], judged: Mapping[str, Judged], value: str = "cross-entropy"
+) -> None:
     """A line for each image; then how often the judge sees the class, and how near the truth is."""
     from ..experiments.restoration import Nearer, nearer
 
     of_data = "label" in found.made[0].rows[0]
     columns = ("index", "label", "class") if of_data else ("class", "sees")
+    numbers = tuple(name for name in ("difficulty",) if name in found.made[0].rows[0])
     found.tell(
-        (*("image" if name == "index" else name for name in columns), "cross-entropy"),
+        (*("image" if name == "index" else name for name in columns), *numbers, value),
         lambda one: (
-            (*(row[name] for name in columns), round(row["objective"], 3)) for row in one.rows
+            (
+                *(row[name] for name in columns),
+                *(round(row[name], 3) for name in (*numbers, "objective")),
+            )
+            for row in one.rows
         ),
     )
     if judged:

@@ -134,7 +134,7 @@ class Generation(Edit):
             )
 
 
-def _carry_out(
+def carry_out(
     command: str,
     whole: str,
     common: Edited,
@@ -143,6 +143,7 @@ def _carry_out(
     words: Sequence[object],
     judge: str | None,
     page: bool,
+    value: str = "cross-entropy",
 ) -> None:
     """Make what is planned with each network, and show it with what the judge sees in it."""
     from ..results.figures import panel_figure
@@ -153,10 +154,10 @@ def _carry_out(
         found.add(whole, panel_figure(shown(found, judged), channels=common.channels))
         if page:
             found.paths.append(write_section(command, found, judged))
-    tell_edited(found, judged)
+    tell_edited(found, judged, value)
 
 
-def _helps(eps: str, step: str, iterations: int) -> dict[str, str]:
+def helps(eps: str, step: str, iterations: int) -> dict[str, str]:
     return {
         "eps": f"L2 radius; default: {eps} at 224 pixels, scaled to the images.",
         "step_size": f"Default: {step} at 224 pixels, scaled to the images.",
@@ -167,7 +168,7 @@ def _helps(eps: str, step: str, iterations: int) -> dict[str, str]:
 
 @composed(
     helps={
-        **_helps("40", "1", 60),
+        **helps("40", "1", 60),
         "n": "Number of images.",
         "images": "Sketches of one's own, to start from.",
     },
@@ -215,10 +216,10 @@ def generate(common: Generation, *, judge: Judge = None, page: Page = False) -> 
         )
 
     words = [common.classes, start]
-    _carry_out("generate", "generated", common, plan, words=words, judge=judge, page=page)
+    carry_out("generate", "generated", common, plan, words=words, judge=judge, page=page)
 
 
-@composed(helps=_helps("80", "0.5", 200), without=WITHOUT)
+@composed(helps=helps("80", "0.5", 200), without=WITHOUT)
 def translate(
     common: Edit,
     *,
@@ -245,10 +246,10 @@ def translate(
         said = ("Translating", "cross-entropy")
         return Plan(whole="translated", make=make, said=said, settings={"to_class": label})
 
-    _carry_out("translate", "translated", common, plan, words=[to_class], judge=judge, page=page)
+    carry_out("translate", "translated", common, plan, words=[to_class], judge=judge, page=page)
 
 
-@composed(helps=_helps("21.6", "0.1", 720), without=WITHOUT)
+@composed(helps=helps("21.6", "0.1", 720), without=WITHOUT)
 def inpaint(
     common: Edit,
     *,
@@ -292,12 +293,12 @@ def inpaint(
         return Plan(whole="inpainted", make=make, said=said, settings=settings)
 
     words = ["" if hole is None else f"hole{hole}", to_class]
-    _carry_out("inpaint", "inpainted", common, plan, words=words, judge=judge, page=page)
+    carry_out("inpaint", "inpainted", common, plan, words=words, judge=judge, page=page)
 
 
 @composed(
     helps={
-        **_helps("8", "1", 40),
+        **helps("8", "1", 40),
         "images": "One's own small images; larger ones are made small.",
     },
     without=WITHOUT,
@@ -337,6 +338,6 @@ def upscale(
         said = ("Enlarging", "cross-entropy")
         return Plan(whole="upscaled", make=make, said=said, settings=settings)
 
-    _carry_out(
+    carry_out(
         "upscale", "upscaled", common, plan, words=[f"x{factor}", to_class], judge=judge, page=page
     )

@@ -14,13 +14,15 @@ if TYPE_CHECKING:
 
 __all__ = ["write_section"]
 
+SANTURKAR = "Santurkar et al. 2019"
 TITLES = {
-    "generate": ("generation", "Generation"),
-    "translate": ("translation", "Translation"),
-    "inpaint": ("inpainting", "Inpainting"),
-    "upscale": ("superresolution", "Super-resolution"),
+    "generate": ("generation", SANTURKAR, "Generation"),
+    "translate": ("translation", SANTURKAR, "Translation"),
+    "inpaint": ("inpainting", SANTURKAR, "Inpainting"),
+    "upscale": ("superresolution", SANTURKAR, "Super-resolution"),
+    "enhance": ("enhancement", "Gaziv et al. 2023", "Enhancement"),
 }
-"""Command -> the section's id, and its title."""
+"""Command -> the section's id, whose it is, and its title."""
 
 
 def write_section(command: str, found: SideBySide[Any], judged: Mapping[str, Judged]) -> Path:
@@ -32,7 +34,7 @@ def write_section(command: str, found: SideBySide[Any], judged: Mapping[str, Jud
     from ..results.units import Found, Heading, finished_units, keep
 
     common = found.made[0].common
-    name, title = TITLES[command]
+    name, paper, title = TITLES[command]
     study = {
         "models": {
             one.name: {
@@ -51,7 +53,7 @@ def write_section(command: str, found: SideBySide[Any], judged: Mapping[str, Jud
     digest = digest_of({**study, **metadata})
     if not finished_units(common.out, [name], digest=digest):
         made_with = {"digest": digest, "study": study}
-        heading = Heading(name, "edits", "Santurkar et al. 2019", title)
+        heading = Heading(name, "edits", paper, title)
         keep(common.out, heading, Found(runs=runs, metadata=metadata), made_with, common.printing)
     return write_report(common.out, ORDER, channels=common.channels)
 

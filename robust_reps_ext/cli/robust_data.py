@@ -13,12 +13,13 @@ __all__ = ["robustify"]
 
 
 class Kind(str, Enum):
-    """Which of the four data sets of Ilyas et al. 2019."""
+    """Which of the four data sets of Ilyas et al. 2019, or that of Talbot et al. 2025."""
 
     robust = "robust"
     non_robust = "non-robust"
     random = "random"
     next = "next"
+    enhanced = "enhanced"
 
 
 class Start(str, Enum):
@@ -32,8 +33,9 @@ class Start(str, Enum):
     helps={
         "model": "Checkpoint file, or name of a bundled model.",
         "out": "Folder of the shards.",
-        "step_size": "Default: 0.1 at 32 pixels, more on larger images.",
-        "iterations": "Default: 1000, to a class 100; auto: until the objective stops changing.",
+        "step_size": "Default: 0.1 at 32 pixels, enhanced 0.5 at 224; scaled to the images.",
+        "iterations": "Default: 1000, to a class 100, enhanced 40; auto: until the objective stops "
+        "changing.",
     },
     # An image that cannot be read stops the run, or shards would differ; no snapshots are written.
     without=(
@@ -56,8 +58,8 @@ def robustify(
     kind: Annotated[
         Kind,
         option(
-            "Inverted through a robust, or a standard, model; or moved towards a random, or the "
-            "next, class and labelled so.",
+            "Inverted through a robust, or a standard, model; moved towards a random, or the next, "
+            "class and labelled so; or towards each one's own.",
             panel=DATA,
         ),
     ] = Kind.robust,
@@ -67,7 +69,8 @@ def robustify(
     """Make a robust data set: training images, inverted through a model (Ilyas et al. 2019).
 
     --kind makes their other three: inverted through a standard model (non-robust), or moved a
-    little towards a class by its gradient, and labelled so (random, next).
+    little towards a class by its gradient, and labelled so (random, next). Or training images whose
+    own class is made plainer (enhanced; Talbot et al. 2025).
 
     Writes tar shards that the webdataset library and --dataset webshards read. The same command
     goes on with what is missing; several processes, or torchrun, share the work.
@@ -80,8 +83,12 @@ def robustify(
     from ..experiments.robust_data import robustify as make
 
     common.alone("robustify")
-    moved = kind in (Kind.random, Kind.next)
-    doing = ("Moving", "images", "cross-entropy") if moved else ("Inverting", "images", "distance")
+    moved = ("Moving", "images", "cross-entropy")
+    doing = {
+        Kind.random: moved,
+        Kind.next: moved,
+        Kind.enhanced: ("Enhancing", "images", "logit"),
+    }.get(kind, ("Inverting", "images", "distance"))
     with console.progress(*doing) as progress:
         index = make(
             common.network,

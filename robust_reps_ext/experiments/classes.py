@@ -16,6 +16,7 @@ from ..runtime.errors import InputError, near
 from ..runtime.labels import as_labels
 from ..synthesis import optimize
 from ..synthesis.class_objectives import ClassCrossEntropy
+from ..synthesis.protocol import Objective
 from ..synthesis.settings import Settings
 from .accuracy import logits
 
@@ -105,9 +106,15 @@ def count_classes(model: AttackerModel, side: int) -> int:
 
 
 def toward(
-    model: AttackerModel, classes: Tensor, start: Tensor, settings: Settings, **more: Any
+    model: AttackerModel,
+    classes: Tensor,
+    start: Tensor,
+    settings: Settings,
+    *,
+    objective: Objective | None = None,
+    **more: Any,
 ) -> Synthesis:
-    """What is found from a start by min -log softmax(z(x))_y, with the classes in its settings.
+    """What is found from a start by an objective on classes, which stand in its settings.
 
     Parameters
     ----------
@@ -115,10 +122,11 @@ def toward(
         As `load_model` returns it.
     classes
         y, (N,).
+    objective
+        Default: min -log softmax(z(x))_y.
     start, settings, **more
         See `robust_reps_ext.synthesis.run.optimize`.
     """
-    found = optimize(
-        model, ClassCrossEntropy(), target=classes, start=start, settings=settings, **more
-    )
+    objective = ClassCrossEntropy() if objective is None else objective
+    found = optimize(model, objective, target=classes, start=start, settings=settings, **more)
     return replace(found, settings={**found.settings, "classes": classes.tolist()})

@@ -1,4 +1,4 @@
-"""The constructed data sets of Ilyas et al. 2019: training images, inverted or attacked."""
+"""Data sets made of another's training images, inverted through a model or moved to a class."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ from ..runtime.signatures import keywords
 from ..synthesis import Progress, noise, synthesize
 from ..synthesis.objectives import RepresentationMatching
 from ..synthesis.settings import Options, Settings, recorded
-from .mislabelled import LENGTHS, MISLABELLED, TowardsClass, check_classes
+from .towards_class import LENGTHS, TowardsClass, check_classes
 
 __all__ = ["KINDS", "SETTINGS", "robustify"]
 
-KINDS = ("robust", "non-robust", *MISLABELLED)
+KINDS = ("robust", "non-robust", *LENGTHS)
 
 SETTINGS = "robustified.json"
 STARTS = ("images", "noise")
@@ -74,7 +74,8 @@ def robustify(
     For each image x finds x_r = argmin over x' of ||R(x') - R(x)||_2 / ||R(x)||_2, from noise or
     from another training image drawn at random. What a network learns from the x_r is then what
     `model` represents. With kinds ``"random"`` and ``"next"``, x is moved a little towards another
-    class and labelled so: what is learnt from these is what moved the model.
+    class and labelled so: what is learnt from these is what moved the model. With kind
+    ``"enhanced"``, it is moved towards its own class, which people then see more plainly.
 
     The images are written to tar files of `shard_size`, which the ``webdataset`` library reads,
     and `robustness` as data set ``webshards``. A shard is written when it is complete, so that a
@@ -92,11 +93,13 @@ def robustify(
     out
         Folder to write; made where there is none.
     kind
-        Which of the four data sets of Ilyas et al. 2019. ``"robust"`` (D_R) and ``"non-robust"``
-        (D_NR) are inverted as above, the former through a robust model, the latter through a
-        standard one. ``"random"`` (D_rand) and ``"next"`` (D_det) move each image by PGD towards
-        the lowest cross-entropy to a class of `model`, a standard one, and label it so: a class
-        drawn at random for each image, or the one after its own.
+        Which of the four data sets of Ilyas et al. 2019, or that of Talbot et al. 2025.
+        ``"robust"`` (D_R) and ``"non-robust"`` (D_NR) are inverted as above, the former through a
+        robust model, the latter through a standard one. ``"random"`` (D_rand) and ``"next"``
+        (D_det) move each image by PGD towards the lowest cross-entropy to a class of `model`, a
+        standard one, and label it so: a class drawn at random for each image, or the one after its
+        own. ``"enhanced"`` raises the logit of each image's own class by a robust model, as
+        `enhance` does; the metadata says its ``difficulty`` before, by minus that logit.
     start
         Of inversions. ``"images"``: another training image (theirs); ``"noise"``:
         N(0, 1) / 20 + 0.5. Which image and what noise depends on `seed` and the image's index
@@ -119,7 +122,7 @@ def robustify(
         numbers, without `frames`, `first` and `snapshot`. By default 1000 steps of 0.1 at 32
         pixels, as theirs for CIFAR, the length scaled with the square root of the number of pixels;
         for kinds ``"random"`` and ``"next"`` 100 steps of 0.1 within 0.5 of the image, in the same
-        way, without `layer`.
+        way, without `layer`; for ``"enhanced"`` the numbers of `enhance`, without `layer`.
 
     Returns
     -------
@@ -153,9 +156,9 @@ def robustify(
         raise InputError(
             f"the images have {first.shape[1]} channels: shards hold PNG files; choose 1 or 3"
         )
-    lengths = LENGTHS if kind in MISLABELLED else STEPS
+    lengths = LENGTHS.get(kind, STEPS)
     settings = Settings.paper(first, options, **lengths)  # type: ignore[arg-type]
-    if kind in MISLABELLED:
+    if kind in LENGTHS:
         check_classes(model, first[0], data_set.num_classes)
     folder = Path(out).expanduser()
     made_with = plain(
@@ -184,7 +187,7 @@ def robustify(
     digest = digest_of(made_with)[:16]
     make = (
         TowardsClass(model, images, settings, kind, data_set.num_classes, seed, digest)
-        if kind in MISLABELLED
+        if kind in LENGTHS
         else _Inversion(model, images, settings, start, seed, digest)
     )
     part_of = dict(zip(paths, parts, strict=True))
@@ -271,7 +274,7 @@ def _check(kind: str, start: str, shard_size: int, options: Options) -> None:
         raise InputError(f"kind={kind!r} is not known: give {' or '.join(KINDS)}")
     if start not in STARTS:
         raise InputError(f"start={start!r} is not known: give {' or '.join(STARTS)}")
-    if kind in MISLABELLED and (start == "noise" or options.get("layer") is not None):
+    if kind in LENGTHS and (start == "noise" or options.get("layer") is not None):
         what = "start='noise'" if start == "noise" else f"layer={options.get('layer')!r}"
         raise InputError(
             f"{what} is of no use with kind={kind!r}, which moves images towards classes: leave it "

@@ -142,6 +142,13 @@ LEADS = {
         "2019).",
         "Compare each result with its target, and with the start above it.",
     ),
+    "enhancement": (
+        "Within a small radius the class of each image is raised, or lowered (Gaziv et al. 2023, "
+        "Talbot et al. 2025). Under each result stands the class that the judge sees in it, or "
+        "without a judge the network itself.",
+        "Compare each result with the image above it: what is plainer, and whether you would know "
+        "it for changed.",
+    ),
     "tables": (
         "What robustness costs and gives: the share of right predictions on clean and on attacked "
         "images, with 95% Wilson intervals.",

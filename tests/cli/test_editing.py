@@ -10,6 +10,10 @@ import torch
 from PIL import Image
 from robustness.datasets import DATASETS
 
+import robust_reps_ext as rr
+from robust_reps_ext.cli.edits_page import TITLES
+from robust_reps_ext.experiments.paper.units import ORDER
+from robust_reps_ext.report.sections import LEADS
 from robust_reps_ext.results.reader import read_results
 from robust_reps_ext.results.synthesis import Synthesis
 
@@ -114,3 +118,38 @@ def test_images_of_ones_own(call, command, tmp_path):
     status, _, err = command(*line, "--to-class", "label")
     assert status == 2
     assert "images of one's own have no labels" in err
+
+
+def test_the_true_class_is_enhanced_and_the_table_says_how_hard_it_was_to_see(call, tmp_path):
+    said = call("enhance", "--n", 2, "--iterations", 3)
+    _, found = only(tmp_path, "enhance")
+    [read] = read_results(tmp_path / "out")
+    model = rr.load_model("critters-robust")
+    rows = ([0, 1], found.settings["classes"])
+    before, after = (model(some, with_image=False)[rows] for some in (found.start, found.images))
+    assert read.results["class"].tolist() == read.results["label"].tolist()
+    assert read.results["difficulty"].tolist() == pytest.approx((-before).tolist(), abs=1e-4)
+    assert read.results["objective"].tolist() == pytest.approx(after.tolist(), abs=1e-4)
+    assert (after > before).all()
+    head = next(line for line in said.splitlines() if "difficulty" in line)
+    assert head.split() == ["image", "label", "class", "difficulty", "logit"]
+
+
+def test_a_ladder_of_radii_is_one_command_for_each_in_one_folder(call, tmp_path):
+    for eps in ("0.5", "1"):
+        call("enhance", "--n", 1, "--eps", eps, "--objective", "diverge", "--to-class", "3")
+    names = [path.name for path in sorted((tmp_path / "out").iterdir())]
+    assert names == [f"enhance-critters-robust-3-diverge-eps{eps}-n1" for eps in ("0.5", "1")]
+
+
+def test_of_ones_own_images_what_the_network_sees_is_enhanced(call, tmp_path):
+    Image.new("RGB", (64, 64), (90, 120, 60)).save(tmp_path / "own.png")
+    call("enhance", "--images", "own.png")
+    _, found = only(tmp_path, "enhance")
+    seen = rr.load_model("critters-robust")(found.start, with_image=False).argmax(1)
+    assert found.settings["classes"] == seen.tolist()
+
+
+def test_what_each_command_makes_has_its_place_and_its_words_on_the_page():
+    made = {section for section, *_ in TITLES.values()}
+    assert made <= {*ORDER} & {*LEADS}

@@ -19,7 +19,7 @@ COMMANDS |= {
     for name, command in (("store", "merge"), ("models", "convert"))
 }
 SHARED = COMMANDS["invert"]
-EDITS = {"generate", "inpaint", "translate", "upscale"}
+EDITS = {"enhance", "generate", "inpaint", "translate", "upscale"}
 # Those that say something else, and why they must.
 OWN_WORDS = {
     "model": {"metamers", "robustify", "scorecard"},

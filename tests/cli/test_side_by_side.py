@@ -68,6 +68,7 @@ COMMANDS = {
     "translate": (("--to-class", 3), "robust-3-n2", ["translated.png"]),
     "inpaint": ((), "robust-n2", ["inpainted.png"]),
     "upscale": ((), "robust-x4-n2", ["upscaled.png"]),
+    "enhance": (("--eps", 5), "robust-eps5-n2", ["enhanced.png"]),
     "activations": (("--coordinates", "3,50", "--k", 1), "robust-3-50-k1-n2", ["activations.png"]),
 }
 

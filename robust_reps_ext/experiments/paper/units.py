@@ -87,7 +87,7 @@ ORDER = (
     *(unit.id for unit in UNITS[:4]),
     FORMER,
     *(unit.id for unit in UNITS[4:-1]),
-    *("generation", "translation", "inpainting", "superresolution"),
+    *("generation", "translation", "inpainting", "superresolution", "enhancement"),
     "ladder",
     "scorecard",
 )

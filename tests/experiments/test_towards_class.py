@@ -1,4 +1,4 @@
-"""The other data sets of Ilyas et al. 2019: what their images are, and how they are labelled."""
+"""Training images moved towards a class: what they are, and how they are labelled."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import robust_reps_ext as rr
 from robust_reps_ext.datasets.samples import training_set
 from robust_reps_ext.datasets.shards import read_members
 from robust_reps_ext.datasets.webshards import ShardImages
-from robust_reps_ext.experiments.mislabelled import new_label
+from robust_reps_ext.experiments.towards_class import new_label
 from robust_reps_ext.runtime.errors import InputError
 
 EPS = 0.8
@@ -92,6 +92,39 @@ def test_the_defaults_are_theirs_for_cifar(model, data, tmp_path):
     assert index.settings["iterations"] == 100
 
 
+def test_enhanced_images_keep_their_label_and_say_how_hard_they_were(model, data, tmp_path):
+    index = rr.robustify(model, data, tmp_path, kind="enhanced", n=2, shard_size=1)
+    images, labels, facts = read(tmp_path)
+    originals, true = zip(*(training_set(data)[one["source"]] for one in facts), strict=True)
+    originals, places = torch.stack(originals), (range(2), list(true))
+    assert labels.tolist() == [one["label"] for one in facts] == list(true)
+    before, after = (model(some, with_image=False)[places] for some in (originals, images))
+    assert [one["difficulty"] for one in facts] == pytest.approx((-before).tolist(), abs=1e-5)
+    assert (after > before).all()
+    eps, steps = 20 * 32 / 224, index.settings["iterations"]
+    assert (index.settings["eps"], steps) == (pytest.approx(eps), 40)
+    assert index.settings["step_size"] == pytest.approx(eps / 40)
+    by_call = rr.enhance(model, originals, true)
+    assert (by_call.images - images).abs().max() <= 0.51 / 255
+    assert repr(index).startswith("Enhanced data set of 2 images")
+    assert index.to_frame()["difficulty"].tolist() == [one["difficulty"] for one in facts]
+
+
+def test_enhanced_shards_that_are_missing_are_made_as_before(model, data, tmp_path, one_thread):
+    how = {"kind": "enhanced", "n": 5, "shard_size": 2, "iterations": 2}
+    index = rr.robustify(model, data, tmp_path, **how)
+    paths = [tmp_path / shard.name for shard in index.shards]
+    bytes_of, made = paths[1].read_bytes(), [path.stat().st_mtime_ns for path in paths]
+    paths[1].unlink()
+    (tmp_path / "index.json").unlink()
+    assert rr.robustify(model, data, tmp_path, **how) == index
+    assert paths[1].read_bytes() == bytes_of
+    again = [path.stat().st_mtime_ns for path in paths]
+    assert [one == other for one, other in zip(made, again, strict=True)] == [True, False, True]
+    with pytest.raises(InputError, match="made with kind='enhanced'"):
+        rr.robustify(model, data, tmp_path, **{**how, "kind": "next"})
+
+
 def test_non_robust_images_are_inverted_as_robust_ones_and_called_otherwise(
     made, model, data, tmp_path
 ):
@@ -111,6 +144,7 @@ def test_non_robust_images_are_inverted_as_robust_ones_and_called_otherwise(
         ({"kind": "other"}, "kind='other' is not known: give robust or non-robust or random or ne"),
         ({"kind": "random", "start": "noise"}, "start='noise' is of no use with kind='random'"),
         ({"kind": "next", "layer": "body"}, "layer='body' is of no use with kind='next'"),
+        ({"kind": "enhanced", "start": "noise"}, "start='noise' is of no use with kind='enhanced'"),
     ],
 )
 def test_bad_kinds_are_refused_before_anything_is_written(model, data, tmp_path, options, reason):
@@ -119,9 +153,10 @@ def test_bad_kinds_are_refused_before_anything_is_written(model, data, tmp_path,
     assert not (tmp_path / "out").exists()
 
 
-def test_a_model_of_fewer_classes_than_the_data_is_refused(data, tmp_path):
+@pytest.mark.parametrize("kind", ["next", "enhanced"])
+def test_a_model_of_fewer_classes_than_the_data_is_refused(data, tmp_path, kind):
     two = Convolutional(nn.Conv2d(3, 4, 3), width=4, classes=2)
     model = rr.load_model(two, normalize=([0.5] * 3, [0.25] * 3))
     with pytest.raises(InputError, match=r"the model gives \(1, 2\) for an image, and the data h"):
-        rr.robustify(model, data, tmp_path / "out", kind="next", **FAST)
+        rr.robustify(model, data, tmp_path / "out", kind=kind, **FAST)
     assert not (tmp_path / "out").exists()

@@ -1,4 +1,7 @@
-"""Training images moved towards a class and labelled so (Ilyas et al. 2019, section 3.2)."""
+"""Training images moved towards a class and labelled so.
+
+Towards another class as in Ilyas et al. 2019, section 3.2, or towards their own (enhanced).
+"""
 
 from __future__ import annotations
 
@@ -16,23 +19,27 @@ from ..runtime.errors import InputError
 from ..runtime.modules import device_of, evaluating
 from ..runtime.randomness import one_of
 from ..synthesis import Progress, synthesize
-from ..synthesis.class_objectives import ClassCrossEntropy
+from ..synthesis.class_objectives import ClassCrossEntropy, ClassLogit
 from ..synthesis.settings import Settings
 from .accuracy import predicted_labels
+from .enhancement import ENHANCED, difficulty
 
-__all__ = ["LENGTHS", "MISLABELLED", "TowardsClass", "check_classes", "new_label"]
+__all__ = ["LENGTHS", "TowardsClass", "check_classes", "new_label"]
 
-MISLABELLED = ("random", "next")
 # Theirs for CIFAR: 100 steps of 0.1 within 0.5 at 32 pixels, which are 0.7 and 3.5 at 224.
-LENGTHS = {"eps": 0.5 * 224 / 32, "step_size": 0.1 * 224 / 32, "iterations": 100}
+_MISLABELLED = {"eps": 0.5 * 224 / 32, "step_size": 0.1 * 224 / 32, "iterations": 100}
+LENGTHS = {"random": _MISLABELLED, "next": _MISLABELLED, "enhanced": ENHANCED}
+"""Kind -> what is published of how images are moved, at 224 pixels."""
 
 
 def new_label(kind: str, label: int, number: int, classes: int, *, seed: int) -> int:
     """The class that image `number` of class `label` is moved towards.
 
     ``"random"``: each of the classes as likely, its own too (theirs: D_rand); ``"next"``: the one
-    after its own, of the last the first (D_det).
+    after its own, of the last the first (D_det); ``"enhanced"``: its own.
     """
+    if kind == "enhanced":
+        return label
     return one_of(number, classes, seed=seed) if kind == "random" else (label + 1) % classes
 
 
@@ -72,9 +79,10 @@ class TowardsClass:
             new_label(self.kind, label, index, self.classes, seed=self.seed)
             for index, label in zip(indices, labels, strict=True)
         ]
+        enhanced = self.kind == "enhanced"
         found = synthesize(
             self.model,
-            ClassCrossEntropy(),
+            ClassLogit() if enhanced else ClassCrossEntropy(),
             target=torch.tensor(aims),
             start=images,
             settings=self.settings,
@@ -88,6 +96,10 @@ class TowardsClass:
         wanted, reached = (representation(self.model, some) for some in (images, stored))
         distances = (reached - wanted).norm(dim=1) / wanted.norm(dim=1)
         seen = predicted_labels(self.model, stored).tolist()
+        more: list[dict[str, float]] = [{} for _ in labels]
+        if enhanced:
+            hard = difficulty(self.model, images, torch.tensor(labels))
+            more = [{"difficulty": one} for one in hard.tolist()]
         return [
             Sample(
                 key=f"{index:08d}",
@@ -100,9 +112,10 @@ class TowardsClass:
                     "reached": one == aim,
                     "distance": distance,
                     "settings": self.digest,
+                    **own,
                 },
             )
-            for index, image, label, aim, one, distance in zip(
-                indices, pixels, labels, aims, seen, distances.tolist(), strict=True
+            for index, image, label, aim, one, distance, own in zip(
+                indices, pixels, labels, aims, seen, distances.tolist(), more, strict=True
             )
         ]
