@@ -1,8 +1,8 @@
 """How an inverse comes about
 ==========================
 
-With ``frames=16`` a run keeps the image at 16 of its steps, more of the first ones, where it changes
-fast. `robust_reps_ext.Player` plays them.
+With ``frames=16`` a run keeps the image at 16 of its steps, more of the first ones, where it
+changes fast. `robust_reps_ext.Player` plays them.
 """
 
 import robust_reps_ext as rr
@@ -22,5 +22,5 @@ steps = [f"step {step}" for step in result.frame_steps[::3].tolist()]
 figure = image_grid([Row(frames[:, i], captions=steps) for i in range(len(targets))])
 
 # %%
-# ``rr.Player(result).save("inverse.gif")`` is for slides, ``save("inverse.html")`` a page by itself.
-# See :doc:`/methods/inversion`.
+# ``rr.Player(result).save("inverse.gif")`` is for slides, ``save("inverse.html")`` a page by
+# itself. See :doc:`/methods/inversion`.
