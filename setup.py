@@ -135,6 +135,7 @@ setup(
     extras_require={
         "explore": ["starlette>=0.40", "uvicorn>=0.30"],
         "docs": [
+            "myst-nb>=1.2",
             "myst-parser>=4.0",
             "numpydoc>=1.8",
             "pydata-sphinx-theme>=0.16",

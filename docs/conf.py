@@ -21,19 +21,22 @@ extensions = [
     "sphinx.ext.intersphinx",
     "sphinx.ext.viewcode",
     "numpydoc",
-    "myst_parser",
+    "myst_nb",
     "sphinx_design",
     "sphinx_copybutton",
     "sphinx_gallery.gen_gallery",
     "every_name",
     "links_out",
     "math_without_scripts",
+    "notebooks",
     "plain_types",
 ]
-exclude_patterns = ["_ext", "_static", "_inventories"]
+# A picture of the gallery is a page already, and its notebook there to be fetched.
+exclude_patterns = ["_ext", "_static", "_inventories", "gallery/*.ipynb"]
 templates_path: list[str] = []
 
 myst_enable_extensions = ["colon_fence", "dollarmath", "attrs_block", "attrs_inline"]
+nb_execution_mode = "off"  # they are kept with their pictures, and the tests run them
 myst_heading_anchors = 4  # README and the pages link to headings as code hosts name them
 
 autodoc_member_order = "bysource"

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .experiments.visualization import visualize as visualize
     from .models.loading import load_model as load_model
     from .models.representation import representation as representation
+    from .report.player import Player as Player
     from .report.study import write_study as write_study
     from .results.answers import read_study as read_study
     from .results.synthesis import Synthesis as Synthesis
@@ -68,6 +69,7 @@ _WHERE = {
     "Metamers": "experiments.metamers",
     "metamers": "experiments.metamers",
     "most_activating": "experiments.activations",
+    "Player": "report.player",
     "Resemblance": "experiments.resemblance",
     "resemblance": "experiments.resemblance",
     "robustify": "experiments.robust_data",

@@ -13,8 +13,8 @@ import robust_reps_ext as rr
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-MADE = DOCS / "gallery"
-PAGES = sorted(path for path in DOCS.rglob("*.md") if MADE not in path.parents)
+MADE = {DOCS / "gallery", DOCS / "notebooks"}
+PAGES = sorted(path for path in DOCS.rglob("*.md") if MADE.isdisjoint(path.parents))
 METHODS = sorted(path for path in (DOCS / "methods").glob("*.md") if path.stem != "index")
 GALLERY = sorted((ROOT / "examples" / "gallery").glob("plot_*.py"))
 OUTSIDE = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]

@@ -28,9 +28,12 @@ def lead_inside(app: Sphinx, page: str, source: list[str]) -> None:
         source[0], base = outside.read_text("utf-8"), ROOT
 
     def fetched(match: re.Match[str]) -> str:
-        """A script or notebook is there to be fetched."""
-        target = (base / match[2]).resolve().relative_to(ROOT)
-        return f"{{download}}`{match[1].strip('`')} </../{target.as_posix()}>`"
+        """A script is there to be fetched; a notebook is a page, and there to be fetched, too."""
+        target, name = (base / match[2]).resolve().relative_to(ROOT), match[1].strip("`")
+        if target.suffix != ".ipynb":
+            return f"{{download}}`{name} </../{target.as_posix()}>`"
+        page = f"{{doc}}`{name} </notebooks/{target.stem}>`"
+        return f"{page} ({{download}}`file </../{target.as_posix()}>`)"
 
     def rewritten(match: re.Match[str]) -> str:
         target = (base / match[1]).resolve()

@@ -79,7 +79,7 @@ def progress(
 
         def count(done: int, in_all: int, now: float | None = None) -> None:
             lines.total = in_all
-            lines.update(done - lines.n, "" if now is None else f"{value} {now:.3f}")
+            lines.update(done - lines.n, f"{value} {now:.3f}" if value and now is not None else "")
 
         try:
             yield count

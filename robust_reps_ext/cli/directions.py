@@ -60,7 +60,7 @@ def directions(
 
     \b
     robust-reps directions --model critters-robust --dataset critters_fine \\
-      --method probe --out out
+      --method class --out out
     """
     from torch.utils.data import DataLoader
 

@@ -119,6 +119,7 @@ def validation_set(data_set: DataSet) -> Any:
     --------
     >>> from robust_reps_ext.datasets.samples import open_data_set, validation_set
     >>> image, label = validation_set(open_data_set("critters"))[0]
+    ==> Preparing dataset critters..
     >>> image.shape
     torch.Size([3, 64, 64])
     """
@@ -140,6 +141,7 @@ def training_set(data_set: DataSet) -> Any:
     >>> from robust_reps_ext.datasets.critters import CrittersDataSet
     >>> from robust_reps_ext.datasets.samples import training_set
     >>> len(training_set(CrittersDataSet(custom_class_args={"n_train": 9, "n_val": 9})))
+    ==> Preparing dataset critters..
     9
     """
     return _loaders(data_set, only_val=False)[0].dataset
@@ -184,6 +186,7 @@ def validation_samples(
     --------
     >>> from robust_reps_ext.datasets.samples import open_data_set, validation_samples
     >>> validation_samples(open_data_set("critters"), 2).images.shape
+    ==> Preparing dataset critters..
     torch.Size([2, 3, 64, 64])
     """
     indices = validation_places(data_set, n, skip=skip, seed=seed)[part]
@@ -227,6 +230,7 @@ def validation_places(
     --------
     >>> from robust_reps_ext.datasets.samples import open_data_set, validation_places
     >>> len(validation_places(open_data_set("critters"), 3))
+    ==> Preparing dataset critters..
     3
     """
     if n is not None and n < 1:

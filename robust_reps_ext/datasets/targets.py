@@ -71,6 +71,7 @@ def target_samples(
     >>> from robust_reps_ext.datasets.samples import open_data_set
     >>> from robust_reps_ext.datasets.targets import target_samples
     >>> target_samples("kaleidoscope", open_data_set("critters"), 2).images.shape
+    ==> Preparing dataset critters..
     torch.Size([2, 3, 64, 64])
     """
     if kind not in TARGETS:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,13 +17,12 @@ if TYPE_CHECKING:
     import pandas
     from matplotlib.figure import Figure
 
-__all__ = ["MOST_SHOWN", "Synthesis", "distances"]
+__all__ = ["MOST_SHOWN", "Synthesis", "distances", "measured"]
 
 MOST_SHOWN = 32
 """Images of a run that a notebook shows."""
 
-# What stands below the images of an objective.
-BELOW = {
+_MEASURED = {
     "representation_matching": "distance",
     "interpolation_target": "distance",
     "coordinate_maximization": "value",
@@ -56,7 +55,8 @@ class Synthesis(Result):
         (N, C, H, W), the images whose representations were matched, where there are such.
     frames
         (T, N, C, H, W), uint8: each image at the steps `frame_steps`, where frames were asked
-        for. The first is where PGD began, the last the result.
+        for. The first is where PGD began, the last the result. `robust_reps_ext.Player` plays
+        them.
     frame_steps
         (T,), which steps those are, denser where images change fast.
     """
@@ -107,8 +107,7 @@ class Synthesis(Result):
         from .figures import Row, image_grid
 
         values = [two_digits(value, zeros=True) for value in self.objective.tolist()]
-        objective = str(self.settings.get("objective", "objective"))
-        below = BELOW.get(objective, objective.replace("_", " "))
+        below = measured(self.settings)
         rows = [Row(self.start, "start"), Row(self.images, "result", values, below=below)]
         if self.target_images is not None:
             rows.insert(0, Row(self.target_images, "target"))
@@ -197,6 +196,9 @@ class Synthesis(Result):
             raise ValueError(f"the shapes of {wrong or 'images'} do not fit")
         if (self.frames is None) != (self.frame_steps is None):
             raise ValueError("it has frames without their steps")
+        seen = self.frame_steps
+        if seen is not None and (seen.dim() != 1 or not len(seen)):
+            raise ValueError("its frames are at no steps")
 
     def _tensor_names(self) -> list[str]:
         names = [one.name for one in fields(self)]
@@ -216,6 +218,12 @@ def _joined(parts: Sequence[Synthesis]) -> dict[str, Any]:
             each = [one if own else [one] * n for (one, n), own in zip(of, listed, strict=True)]
             settings[name] = [one for some in each for one in some]
     return settings
+
+
+def measured(settings: Mapping[str, Any]) -> str:
+    """What the objective of such settings is called under an image."""
+    objective = str(settings.get("objective", "objective"))
+    return _MEASURED.get(objective, objective.replace("_", " "))
 
 
 def distances(one: Tensor, other: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from browsers import BROWSER, VIEWS
 from networks import PLAIN, Linear, wrapped
 
 import robust_reps_ext as rr
@@ -50,3 +51,17 @@ def test_each_feature_stands_there_with_its_weight_and_no_name_is_markup(heads, 
 def test_there_must_be_something_to_show(tmp_path):
     with pytest.raises(InputError, match="nothing to show"):
         write_classes(tmp_path / "classes.html", [], data="drawn")
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium or Chrome on this machine")
+def test_a_phone_shows_whole_images(heads, tmp_path, browser):
+    path = write_classes(tmp_path / "classes.html", [heads], data="drawn")
+    context = browser.new_context(**VIEWS["phone"])
+    page = context.new_page()
+    page.goto(path.as_uri())
+    sizes = page.locator(".strip img").evaluate_all("all => all.map(i => [i.width, i.height])")
+    wide, screen = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+    context.close()
+    assert sizes
+    assert all(width == height > 40 for width, height in sizes)
+    assert wide <= screen

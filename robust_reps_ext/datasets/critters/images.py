@@ -64,9 +64,11 @@ class CritterImages(Dataset[tuple[Any, int]]):
 
     Examples
     --------
-    >>> image, label = CritterImages("critters", train=False)[0]
-    >>> image.size
-    (64, 64)
+    >>> import tempfile
+    >>> images = CritterImages(tempfile.mkdtemp(), train=False, n_val=9)
+    >>> image, label = images[0]
+    >>> len(images), image.size
+    (9, (64, 64))
     """
 
     def __init__(
