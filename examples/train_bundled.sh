@@ -1,24 +1,26 @@
 #!/usr/bin/env bash
 # Train the networks that come with the package and write them as it ships them: one safetensors
 # file and one card each. Interrupted, the same command goes on. PYTHON chooses the interpreter.
-# Those of photographs are trained on the folder DATA of Tiny ImageNet, for MINUTES by the clock.
+# critters-robust and critters-standard begin with the bodies of the networks of photographs, which
+# are trained on the folder DATA of Tiny ImageNet; both for MINUTES by the clock.
 #
-#     examples/train_bundled.sh OUT [critters-robust|critters-standard|critters-vgg ...]
+#     MINUTES=22 examples/train_bundled.sh OUT critters-robust
+#     MINUTES=6 examples/train_bundled.sh OUT critters-standard
+#     examples/train_bundled.sh OUT critters-vgg
 #     DATA=DIR MINUTES=200 examples/train_bundled.sh OUT photographs-robust
 #     DATA=DIR MINUTES=40 examples/train_bundled.sh OUT photographs-standard photographs-judge
 set -euo pipefail
 
-[ $# -ge 1 ] || { sed -n '2,8s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+[ $# -ge 2 ] || { sed -n '2,11s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 out=$1
 shift
-[ $# -ge 1 ] || set -- critters-standard critters-vgg critters-robust
 python=${PYTHON:-python}
 examples=$(dirname "${BASH_SOURCE[0]}")
 
 for name; do
     case $name in
-        critters-robust) options=(critters_fine_robust) ;;
-        critters-standard) options=(critters_fine_standard) ;;
+        critters-robust) options=(--eps 4 --attack-lr 2.5) ;;
+        critters-standard) options=(--adv-train 0) ;;
         critters-vgg) options=(critters_fine_standard --arch critters_vgg) ;;
         photographs-robust) options=(photographs_robust) ;;
         photographs-standard) options=(photographs_standard) ;;
@@ -26,6 +28,14 @@ for name; do
         *) echo "$name is not known: give critters-robust, photographs-robust, ..." >&2; exit 2 ;;
     esac
     exported=(--eps 4 --attack-steps 20)
+    if [[ $name == critters-[rs]* ]]; then
+        command=(examples/transfer.py --model "photographs-${name#critters-}" --dataset critters_fine
+            "${options[@]}" --minutes "${MINUTES:-22}" --exp-name "$name")
+        "$python" "$examples/transfer.py" "${command[@]:1}" --out-dir "$out"
+        "$python" "$examples/export_model.py" "$out/$name.safetensors" "${exported[@]}" --half \
+            --checkpoint "$out/$name/checkpoint.pt.latest" --command "python ${command[*]}"
+        continue
+    fi
     told=""
     if [[ $name == photographs-* ]]; then
         [ -n "${DATA:-}" ] || { echo "$name needs DATA, the folder of Tiny ImageNet" >&2; exit 2; }
