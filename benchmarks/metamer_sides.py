@@ -122,6 +122,7 @@ def measured(
     seed: int = 0,
 ) -> dict[str, Any]:
     """Metamers by one side, and what became of them."""
+    _warm_up(side)
     for one in model.model.parameters():
         one.requires_grad_(False)
     activations = Layer(model, layer).eval()
@@ -143,15 +144,10 @@ def measured(
         parts = [slice(0, len(targets))]
     curves, images, over, seconds, steps = [], [], False, 0.0, 0
     for rows in parts:
-        watch = Watch(
-            clock,
-            60 * minutes / len(parts),
-            lambda images, rows=rows: distances(images.clamp(0, 1), rows),
-        )
+        budget = 60 * minutes / len(parts)
+        watch = Watch(clock, budget, lambda images, rows=rows: distances(images.clamp(0, 1), rows))
         if side in OURS:
-            options = {**OURS[side], "layer": layer_of(layer), "batch_size": len(targets)}
-            made = rr.invert(model, targets, start=start, progress=watch, **options).images
-            watch.steps += not watch.over  # images are shown before a step
+            made = _ours(model, targets, start, side, layer, watch)
         else:
             made = _theirs(activations, targets[rows], start[rows], side, layer, watch)
         seconds += watch.seconds()
@@ -194,6 +190,29 @@ def joined(curves: Sequence[Sequence[tuple[float, int, list[float]]]]) -> list[t
 
 def _at(curve: Sequence[tuple[float, int, list[float]]], moment: float) -> float:
     return [far[0] for seconds, _, far in curve if seconds <= moment][-1]
+
+
+def _warm_up(side: str) -> None:
+    """A step on a tiny network: what is loaded at first use is not a part of the work."""
+    network = nn.Sequential(
+        nn.Conv2d(3, 2, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2, 2)
+    )
+    model = rr.load_model(network.eval().requires_grad_(False), normalize=((0.5,) * 3, (0.5,) * 3))
+    images = torch.full((1, 3, 16, 16), 0.5)
+    watch = Watch(time.perf_counter, 0.0, lambda _: [0.0])
+    if side in OURS:
+        _ours(model, images, noise(images), side, PENULTIMATE, watch)
+    else:
+        _theirs(Layer(model, PENULTIMATE).eval(), images, noise(images), side, PENULTIMATE, watch)
+
+
+def _ours(
+    model: AttackerModel, targets: Tensor, start: Tensor, side: str, layer: str, watch: Watch
+) -> Tensor:
+    options = {**OURS[side], "layer": layer_of(layer), "batch_size": len(targets)}
+    made = rr.invert(model, targets, start=start, progress=watch, **options).images
+    watch.steps += not watch.over  # images are shown before a step
+    return made
 
 
 def _theirs(
