@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 import robust_reps_ext as rr
 from robust_reps_ext.experiments.metamers import DEFAULT, layer_of
+from robust_reps_ext.models.layers import unwrapped
 from robust_reps_ext.models.stages import PENULTIMATE
 from robust_reps_ext.synthesis import noise
 
@@ -49,7 +50,7 @@ class Layer(nn.Module):
 
     def __init__(self, model: AttackerModel, layer: str) -> None:
         super().__init__()
-        self.network: nn.Module = model.model
+        self.network: nn.Module = unwrapped(model.model)
         self.mean, self.std = model.normalizer.new_mean, model.normalizer.new_std
         self.layer = layer
 
