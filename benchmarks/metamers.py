@@ -138,8 +138,7 @@ def rows(found: Sequence[dict[str, Any]]) -> list[str]:
         there = None if level is None else reached(one["curve"], level)
         after = "" if level is None else "not reached" if there is None else f"{there:.1f} s"
         if best is not None and there is not None and one not in theirs:
-            whole = reached(best["curve"], level or 0.0) or best["seconds"]
-            after += f", 1/{whole / there:.1f} of its time"
+            after += f", 1/{best['seconds'] / there:.1f} of its time"
         lines.append(
             f"| {NAMES[one['side']]} | {one['steps']}{' (given up)' * one['given up']} | "
             f"{one['seconds']:.1f} | {_mean(one['distance']):.4f} | {max(one['distance']):.4f} | "
