@@ -25,9 +25,10 @@ __all__ = ["OURS", "SIDES", "THEIRS", "Layer", "Watch", "joined", "measured"]
 OURS: dict[str, dict[str, Any]] = {
     "invert": {},
     "metamers": {**DEFAULT},
+    "longer": {**DEFAULT, "iterations": 500},
     "feather": {"schedule": "feather"},
 }
-"""Ours, and the options of `rr.invert`: its default, that of `rr.metamers`, the published way."""
+"""Options of `rr.invert`: none, those of `rr.metamers`, more steps, the published way."""
 
 THEIRS = ("plenoptic", "plenoptic-adam", "plenoptic-lbfgs")
 """plenoptic as it comes; as its page on Feather et al. 2023 has it; by the L-BFGS of its tips."""

@@ -4,16 +4,17 @@
     python benchmarks/metamers.py --model photographs-robust --layer body.8,penultimate --n 4
 
 The same network, layers, targets and starts for all. Ours are `rr.invert` as it comes, as
-`rr.metamers` calls it, and by ``schedule="feather"``, which is the published way. plenoptic (see
-`requirements.txt`) is as it comes, as its page on Feather et al. 2023 makes metamers of a
-ResNet-50 (Adam, whose steps are halved every 3,000, or at the last stage from longer ones every
-5,000; 12,000 in all), and by the L-BFGS of its page of tips, one image after the other. Its
-coarse-to-fine way is for models that have scales, which a layer has not.
+`rr.metamers` calls it, the same with 500 steps, and by ``schedule="feather"``, which is the
+published way. plenoptic (see `requirements.txt`) is as it comes, as its page on Feather et al. 2023
+makes metamers of a ResNet-50 (Adam, whose steps are halved every 3,000, or at the last stage from
+longer ones every 5,000; 12,000 in all), and by the L-BFGS of its page of tips, one image after the
+other. Its coarse-to-fine way is for models that have scales, which a layer has not.
 
 One measure for all, of none of them: ||A(x) - A(target)|| / ||A(target)|| in float32, of images
 clamped to [0, 1]; plenoptic penalises values outside instead, so its images are also measured as
 it left them. Each side has a process of its own, begins its clock at its call, and is given up
-after `--minutes`. ``--processor-time`` counts the processor's seconds, for a busy machine.
+after `--minutes`. ``--processor-time`` counts the processor's seconds, for a busy machine. With
+`--out` the same command, also one with other sides or layers, goes on with what is there.
 
 `--model` is a bundled model at 64 pixels. `--arch` is one of torchvision's networks, from the
 checkpoint `--weights`, else with random weights. Images are files of `--images`, else critters.
@@ -41,6 +42,7 @@ MIB = 2**20
 NAMES = {
     "invert": "`rr.invert`",
     "metamers": "`rr.metamers`",
+    "longer": "`rr.metamers`, 500 steps",
     "feather": '`schedule="feather"`',
     "plenoptic": "plenoptic as it comes",
     "plenoptic-adam": "plenoptic, Adam of its page",
@@ -55,16 +57,18 @@ def main() -> None:
     if given.side:
         print(json.dumps(one_side(given, *given.side.split(":"))))
         return
-    found: dict[str, list[dict[str, Any]]] = {}
+    found = kept(given)
     print(f"{machine()}; {given.n} images, given up after {given.minutes} minutes")
     for layer in given.layer.split(","):
-        for side in given.sides.split(","):
+        there = {one["side"] for one in found.setdefault(layer, [])}
+        for side in (one for one in given.sides.split(",") if one not in there):
             command = [sys.executable, __file__, *sys.argv[1:], "--side", f"{side}:{layer}"]
             output = subprocess.check_output(command, text=True)
-            found.setdefault(layer, []).append(json.loads(output.splitlines()[-1]))
+            found[layer].append(json.loads(output.splitlines()[-1]))
+            found[layer].sort(key=lambda one: [*NAMES].index(one["side"]))
             if given.out:
                 given.out.mkdir(parents=True, exist_ok=True)
-                told = {"machine": machine(), "arguments": sys.argv[1:], "layers": found}
+                told = {"machine": machine(), "made_with": made_with(given), "layers": found}
                 given.out.joinpath("metamers.json").write_text(json.dumps(told), "utf-8")
         print(f"\n{layer}\n", *rows(found[layer]), sep="\n", flush=True)
     if given.out:
@@ -89,6 +93,24 @@ def asked() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, help="folder for metamers.json and metamers.svg")
     parser.add_argument("--side", help=argparse.SUPPRESS)
     return parser.parse_args()
+
+
+def made_with(given: argparse.Namespace) -> dict[str, Any]:
+    """What decides the numbers, as JSON holds it."""
+    apart = ("out", "side", "sides", "layer")
+    return {name: str(value) for name, value in vars(given).items() if name not in apart}
+
+
+def kept(given: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
+    """What is there of the same command, by layer."""
+    path = given.out and given.out / "metamers.json"
+    if not path or not path.is_file():
+        return {}
+    told = json.loads(path.read_text("utf-8"))
+    if told["made_with"] != made_with(given):
+        raise SystemExit(f"{path} was made with {told['made_with']}: give another --out")
+    found: dict[str, list[dict[str, Any]]] = told["layers"]
+    return found
 
 
 def one_side(given: argparse.Namespace, side: str, layer: str) -> dict[str, Any]:
