@@ -34,11 +34,12 @@ from typing import Any
 import torch
 from timing import machine
 
-__all__ = ["main", "reached", "rows"]
+__all__ = ["main", "moments", "reached", "rows"]
 
 SEED = 0
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 MIB = 2**20
+LEVELS = (0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
 NAMES = {
     "invert": "`rr.invert`",
     "metamers": "`rr.metamers`",
@@ -70,7 +71,8 @@ def main() -> None:
                 given.out.mkdir(parents=True, exist_ok=True)
                 told = {"machine": machine(), "made_with": made_with(given), "layers": found}
                 given.out.joinpath("metamers.json").write_text(json.dumps(told), "utf-8")
-        print(f"\n{layer}\n", *rows(found[layer]), sep="\n", flush=True)
+        tables = [*rows(found[layer]), "", *moments(found[layer])]
+        print(f"\n{layer}\n", *tables, sep="\n", flush=True)
     if given.out:
         figure(found, "processor " * given.processor_time + "seconds", given.out / "metamers.svg")
 
@@ -167,6 +169,20 @@ def rows(found: Sequence[dict[str, Any]]) -> list[str]:
             f"{_mean(one['as it left them']):.4f} | {100 * one['outside']:.1f}% | "
             f"{one['peak'] / MIB:.0f} ({one['grown'] / MIB:.0f}) | {after} |"
         )
+    return lines
+
+
+def moments(found: Sequence[dict[str, Any]]) -> list[str]:
+    """A table in Markdown: after how many seconds each is at some mean distances."""
+    levels = [one for one in LEVELS if any(reached(side["curve"], one) for side in found)]
+    lines = [
+        f"| seconds until | {' | '.join(map(str, levels))} |",
+        "|---" * (len(levels) + 1) + "|",
+    ]
+    for one in found:
+        there = (reached(one["curve"], level) for level in levels)
+        cells = ("" if seconds is None else f"{seconds:.1f}" for seconds in there)
+        lines.append(f"| {NAMES[one['side']]} | {' | '.join(cells)} |")
     return lines
 
 

@@ -133,3 +133,9 @@ def test_the_share_of_the_time_is_that_of_the_nearest_of_theirs(contest):
     assert table[2].endswith("| 2.0 s, 1/10.0 of its time |")
     assert table[4].endswith("| not reached |")
     assert contest.reached(ours["curve"], 0.001) is None
+    assert contest.moments([ours, near]) == [
+        "| seconds until | 0.1 | 0.05 | 0.02 | 0.01 |",
+        "|---|---|---|---|---|",
+        "| `rr.invert` | 2.0 | 2.0 | 3.0 | 3.0 |",
+        "| plenoptic, Adam of its page | 20.0 |  |  |  |",
+    ]
