@@ -162,7 +162,8 @@ def rows(found: Sequence[dict[str, Any]]) -> list[str]:
         there = None if level is None else reached(one["curve"], level)
         after = "" if level is None else "not reached" if there is None else f"{there:.1f} s"
         if best is not None and there is not None and one not in theirs:
-            after += f", 1/{best['seconds'] / there:.1f} of its time"
+            whole = min(reached(best["curve"], level or 0.0) or best["seconds"], best["seconds"])
+            after += f", 1/{whole / there:.1f} of its time"
         lines.append(
             f"| {NAMES[one['side']]} | {one['steps']}{' (given up)' * one['given up']} | "
             f"{one['seconds']:.1f} | {_mean(one['distance']):.4f} | {max(one['distance']):.4f} | "
@@ -197,7 +198,8 @@ def figure(found: dict[str, list[dict[str, Any]]], clock: str, path: Path) -> No
         drawn.subplots(1, len(found), squeeze=False)[0], found.items(), strict=True
     ):
         for one in sides:
-            seconds, far = zip(*one["curve"], strict=True)
+            few = max(1, len(one["curve"]) // 80)
+            seconds, far = zip(*one["curve"][::few], one["curve"][-1], strict=True)
             ours = not one["side"].startswith("plenoptic")
             name = NAMES[one["side"]].replace("`", "")
             place.plot(seconds, far, "-" if ours else "--", label=name, linewidth=1.5)
