@@ -134,8 +134,8 @@ def test_the_share_of_the_time_is_that_of_the_nearest_of_theirs(contest):
     assert table[4].endswith("| not reached |")
     assert contest.reached(ours["curve"], 0.001) is None
     assert contest.moments([ours, near]) == [
-        "| seconds until | 0.1 | 0.05 | 0.02 | 0.01 |",
-        "|---|---|---|---|---|",
-        "| `rr.invert` | 2.0 | 2.0 | 3.0 | 3.0 |",
-        "| plenoptic, Adam of its page | 20.0 |  |  |  |",
+        "| seconds until | 0.2 | 0.1 | 0.05 | 0.02 | 0.01 |",
+        "|---|---|---|---|---|---|",
+        "| `rr.invert` | 2.0 | 2.0 | 2.0 | 3.0 | 3.0 |",
+        "| plenoptic, Adam of its page | 20.0 | 20.0 |  |  |  |",
     ]
