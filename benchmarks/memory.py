@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -20,7 +19,7 @@ from types import SimpleNamespace
 
 import torch
 from robustness.attacker import AttackerModel
-from timing import machine, random_resnet50
+from timing import machine, peak_memory, random_resnet50
 from torch import Tensor
 from upstream_attacker import upstream_attacker, without_cuda
 
@@ -78,18 +77,10 @@ def measure(what: str, batch: int) -> None:
     """Do one thing in this process and print what it took at most, in bytes."""
     kind, _, which = what.partition(":")
     run = activations(int(which)) if kind == "activations" else inversion(which, batch)
-    before = _peak()
+    before = peak_memory()
     run()
-    after = _peak()
+    after = peak_memory()
     print(json.dumps({"peak": after, "grown": after - before}))
-
-
-def _peak() -> int:
-    if DEVICE.type == "cuda":
-        torch.cuda.synchronize()
-        return torch.cuda.max_memory_allocated()
-    size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return size if sys.platform == "darwin" else 1024 * size
 
 
 def main() -> None:

@@ -1,10 +1,12 @@
-"""What the benchmarks share: both sides timed in turns, the machine, and its matmul rate."""
+"""What the benchmarks share: sides timed in turns, peak memory, the machine, its matmul rate."""
 
 from __future__ import annotations
 
 import os
 import platform
+import resource
 import statistics
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,7 +15,7 @@ import torch
 from robustness import imagenet_models
 from torch import nn
 
-__all__ = ["in_turns", "machine", "matmul_rate", "random_resnet50", "table"]
+__all__ = ["in_turns", "machine", "matmul_rate", "peak_memory", "random_resnet50", "table"]
 
 
 def in_turns(
@@ -55,6 +57,15 @@ def random_resnet50() -> nn.Module:
             module.running_mean.normal_(0, 0.1)
             module.running_var.uniform_(0.5, 1.5)
     return network
+
+
+def peak_memory() -> int:
+    """Bytes that this process held at most: its largest resident size; on CUDA, of torch's."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+        return torch.cuda.max_memory_allocated()
+    size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return size if sys.platform == "darwin" else 1024 * size
 
 
 def machine() -> str:

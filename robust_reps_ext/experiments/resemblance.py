@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pandas
     from matplotlib.figure import Figure
 
-__all__ = ["Resemblance", "afar", "resemblance", "resembling"]
+__all__ = ["Resemblance", "afar", "can_be_measured", "measure_names", "resemblance", "resembling"]
 
 FIELDS = 16
 QUALITY = 75
@@ -147,9 +147,26 @@ def resemblance(images: Images, targets: Images) -> Resemblance:
 def resembling(synthesis: Synthesis) -> Resemblance | None:
     """Of the results with their targets; None where they are too few or too small to say."""
     targets = synthesis.target_images
-    if targets is None or len(targets) < 2 or min(targets.shape[-2:]) < FIELDS:
+    if targets is None or not can_be_measured(targets):
         return None
     return resemblance(synthesis.images, targets)
+
+
+def can_be_measured(targets: Tensor) -> bool:
+    """Whether targets (N, C, H, W) are as many and as large as `resemblance` needs."""
+    return len(targets) > 1 and min(targets.shape[-2:]) >= FIELDS
+
+
+def measure_names(targets: Tensor) -> list[str]:
+    """The measures that there are for targets (N, C, H, W) of this number and size."""
+    return [name for name, _ in _measures(targets)] if can_be_measured(targets) else []
+
+
+def resemblances(images: Tensor, targets: Tensor) -> dict[str, Tensor]:
+    """Measure -> (N,), of images with their targets alone; empty where none can be measured."""
+    if not can_be_measured(targets):
+        return {}
+    return {name: measure(images.cpu(), targets.cpu()) for name, measure in _measures(targets)}
 
 
 def afar(images: Tensor, targets: Tensor) -> Tensor:

@@ -28,9 +28,9 @@ def scorecard_rows(metadata: Mapping[str, Any]) -> list[dict[str, Any]]:
     -------
     list of dict
         Of each claim its words and ``measures``: name, ``meaning``, ``texts`` of the two models and
-        their difference, ``chance``, ``verdict``, ``n`` (seeds and images of each), and ``marks``:
-        role -> low, value and high, as shares of the width of an axis, which all measures of a unit
-        share.
+        their difference, ``chance``, ``ceiling``, ``verdict``, ``n`` (seeds and images of each),
+        and ``marks``: role -> low, value and high, as shares of the width of an axis, which all
+        measures of a unit share.
     """
     every = [one for claim in metadata["claims"] for one in claim["measures"]]
     axes = {
@@ -50,7 +50,7 @@ def _measure(one: Mapping[str, Any], axis: tuple[float, float]) -> dict[str, Any
     show = FORMATS[one["unit"]]
     low, high = axis
     width = (high - low) or 1.0
-    chance = one["chance"]
+    chance, ceiling = one["chance"], one.get("ceiling")
     return {
         "name": one["name"],
         "meaning": one.get("meaning", ""),
@@ -61,6 +61,7 @@ def _measure(one: Mapping[str, Any], axis: tuple[float, float]) -> dict[str, Any
             "difference": _text(one["difference"], _difference(one["unit"], show)),
         },
         "chance": "" if chance is None else show(chance),
+        "ceiling": "" if ceiling is None else show(ceiling),
         "mark_of_chance": None if chance is None else (chance - low) / width,
         "marks": {
             role: {key: (value - low) / width for key, value in one[role].items()} for role in ROLES

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import asdict, replace
+from importlib.util import find_spec
 from itertools import takewhile
 from typing import Any
 
@@ -20,14 +21,15 @@ from ...models.loading import Model, as_model, weights_digest
 from ...results.records import plain
 from ...runtime.errors import InputError
 from ...runtime.signatures import keywords
+from ..resemblance import measure_names
 from ..threat import attack_of
-from .claims import CLAIMS, Measure
-from .judge import Judge, chance, judge_right, known_factors
+from .claims import CLAIMS, RESEMBLANCE, Measure
+from .judge import Judge, chance, judge_right, known_factors, of_targets
 from .result import PAIR, Scorecard
 from .settings import Amounts
 from .statistics import compare
 from .trial import PARTS, Measured, measure
-from .trials import Trials
+from .trials import Trials, begun_without_resemblance
 
 __all__ = ["FEWEST_SEEDS", "scorecard"]
 
@@ -153,24 +155,31 @@ def scorecard(
         }
     )
     every = range(seed, seed + seeds)
+    earlier = trials is not None and not overwrite and begun_without_resemblance(trials)
+    if not earlier:
+        made_with["resemblance"] = measure_names(images.expand(amounts.images, -1, -1, -1))
     kept = None if trials is None else Trials(trials, made_with, overwrite=overwrite)
 
     def one_trial(role: str, k: int, done: Callable[[], None]) -> Measured:
         taken: Measured = {}
-        for part in measure(models[role], data_set, referee, amounts, eps=eps, seed=k):
+        parts = measure(
+            *(models[role], data_set, referee, amounts), eps=eps, seed=k, resemblance=not earlier
+        )
+        for part in parts:
             taken |= {name: each.detach().cpu().float() for name, each in part.items()}
             done()
         return taken
 
     values, every = _values(one_trial, every, kept, progress)
-    by_chance = chance(data_set, referee, amounts, every)
+    lowest, ceiling = ({}, {}) if earlier else of_targets(data_set, amounts, every)
+    by_chance = chance(data_set, referee, amounts, every) | lowest
     if "of the blend" in values["robust"]:
         by_chance["class of an end"] = float(values["robust"]["of the blend"].mean())
     claims = [
         {
             **{key: getattr(claim, key) for key in ("name", "section", "statement")},
             "measures": [
-                _row(one, values, by_chance.get(one.name))
+                _row(one, values, by_chance.get(one.name), ceiling.get(one.name))
                 for one in claim.measures
                 if one.name in values["robust"]
             ],
@@ -183,7 +192,7 @@ def scorecard(
     made_with |= {"seeds": len(every), "seed": seed, "judge_right": right}
     if len(every) < seeds:
         made_with["stopped"] = True
-    return Scorecard(claims, _left_out(values["robust"], third), made_with)
+    return Scorecard(claims, _left_out(values["robust"], third, earlier), made_with)
 
 
 def _values(
@@ -251,7 +260,9 @@ def _shared(
     yield from trials if kept is None else kept.shared(trials)
 
 
-def _row(one: Measure, values: Mapping[str, Any], chance: float | None) -> dict[str, Any]:
+def _row(
+    one: Measure, values: Mapping[str, Any], chance: float | None, ceiling: float | None
+) -> dict[str, Any]:
     ours, theirs = (values[role][one.name] for role in PAIR)
     found = asdict(compare(ours, theirs, larger=one.larger is not False, paired=one.paired))
     verdict = None if one.larger is None else found.pop("verdict")
@@ -259,15 +270,26 @@ def _row(one: Measure, values: Mapping[str, Any], chance: float | None) -> dict[
         **{key: getattr(one, key) for key in ("name", "unit", "larger", "meaning")},
         **{role: found[role] for role in (*PAIR, "difference")},
         "chance": chance,
+        "ceiling": ceiling,
         "n": list(ours.shape),
         "verdict": verdict,
     }
 
 
-def _left_out(taken: Mapping[str, Any], judge: AttackerModel | None) -> dict[str, str]:
+def _left_out(
+    taken: Mapping[str, Any], judge: AttackerModel | None, earlier: bool
+) -> dict[str, str]:
+    if earlier:
+        alike = "the trials are of an earlier version; --overwrite measures it"
+    elif find_spec("torchmetrics") is None:
+        alike = "pip install 'robust-reps-ext[metrics]'"
+    else:
+        alike = "there is one image, or they are too small"
     why = "there is no judge" if judge is None else "the factors are not known"
     names = [one.name for claim in CLAIMS for one in claim.measures]
-    return {name: why for name in names if name not in taken}
+    return {
+        name: alike if name.startswith(RESEMBLANCE) else why for name in names if name not in taken
+    }
 
 
 def _told(model: AttackerModel) -> dict[str, Any]:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["CLAIMS", "Claim", "Measure"]
+__all__ = ["CLAIMS", "RESEMBLANCE", "Claim", "Measure"]
+
+RESEMBLANCE = "resemblance, "
+"""Before the name of a measure of `experiments.resemblance`."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,19 @@ CLAIMS = (
                 "angle on the colour wheel between the hue that the judge sees and the target's",
                 "degrees",
                 larger=False,
+            ),
+            Measure(
+                RESEMBLANCE + "from afar",
+                "correlation of the averages of 16 x 16 fields of inversions and of their targets",
+                "number",
+            ),
+            Measure(
+                RESEMBLANCE + "SSIM",
+                "structural similarity of inversions to their targets",
+                "number",
+            ),
+            Measure(
+                RESEMBLANCE + "MS-SSIM", "the same over as many scales as the images have", "number"
             ),
             Measure(
                 "distance reached",

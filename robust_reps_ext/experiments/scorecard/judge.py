@@ -14,10 +14,12 @@ from ...datasets.critters import COATS, FINE_CLASSES, HUES, Factors
 from ...datasets.samples import Samples, validation_samples, validation_set
 from ...models.representation import representation
 from ..accuracy import predicted_labels
+from ..resemblance import can_be_measured, resemblance
+from .claims import RESEMBLANCE
 from .measures import angle_between
 from .settings import Amounts
 
-__all__ = ["Judge", "chance", "judge_right", "known_factors"]
+__all__ = ["Judge", "chance", "judge_right", "known_factors", "of_targets"]
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,26 @@ def chance(
         return found
     taken = [_by_labels(data_set, judge, amounts.gallery, seed) for seed in seeds]
     return found | {name: sum(one[name] for one in taken) / len(taken) for name in taken[0]}
+
+
+def of_targets(
+    data_set: DataSet, amounts: Amounts, seeds: Sequence[int]
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Measure of resemblance -> what another target in place of the result gives, and a JPEG copy.
+
+    Of the targets alone, so that they are the same for both models.
+    """
+    lowest, highest = {}, {}
+    found = []
+    for seed in seeds:
+        targets = validation_samples(data_set, amounts.needed, seed=seed).images[: amounts.images]
+        if not can_be_measured(targets):
+            return {}, {}
+        found.append(resemblance(targets, targets))
+    for i, name in enumerate(found[0].measures):
+        lowest[RESEMBLANCE + name] = float(torch.cat([one.chance[i] for one in found]).mean())
+        highest[RESEMBLANCE + name] = float(torch.cat([one.ceiling[i] for one in found]).mean())
+    return lowest, highest
 
 
 def judge_right(data_set: DataSet, judge: Judge, amounts: Amounts, seeds: Sequence[int]) -> float:

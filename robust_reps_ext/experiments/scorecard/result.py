@@ -45,7 +45,8 @@ class Scorecard(Result):
     ----------
     claims
         One mapping each, as JSON holds it: name, section, statement, and measures with the
-        numbers of both models, their difference, what chance gives, and the verdict.
+        numbers of both models, their difference, what chance gives, the ceiling (what a JPEG copy
+        of the target gives, where that is asked), and the verdict.
     left_out
         The measures that were not taken, and why.
     made_with
@@ -122,6 +123,7 @@ class Scorecard(Result):
                     for end in ENDS
                 },
                 "chance": one["chance"],
+                "ceiling": one.get("ceiling"),
                 "verdict": one["verdict"],
             }
             for claim in self.claims
@@ -144,7 +146,8 @@ class Scorecard(Result):
             for one in claim["measures"]:
                 words += [one["name"], one["unit"], one["verdict"] or ""]
                 numbers = [one[role][end] for role in ESTIMATED for end in ENDS]
-                numbers += [0.0 if one["chance"] is None else one["chance"]]
+                ends = one["chance"], one.get("ceiling")  # 0.2 had no ceiling
+                numbers += [end for end in ends if end is not None]
                 if not all(isinstance(number, (int, float)) for number in numbers):
                     raise ValueError(f"{one['name']} has no numbers")
             if not all(isinstance(word, str) for word in words):

@@ -18,7 +18,9 @@ from ..addition import add_feature
 from ..constrained import invert_within
 from ..interpolation import interpolate
 from ..inversion import invert
+from ..resemblance import resemblances
 from ..visualization import visualize
+from .claims import RESEMBLANCE
 from .judge import Judge
 from .measures import (
     agreement,
@@ -51,6 +53,7 @@ class _Trial:
     amounts: Amounts
     eps: float
     seed: int
+    resemblance: bool
 
     @property
     def options(self) -> Options:
@@ -79,6 +82,7 @@ def measure(
     *,
     eps: float,
     seed: int,
+    resemblance: bool = True,
 ) -> Iterator[Measured]:
     """Make the images of one seed, and yield what was measured on each of `PARTS` kinds.
 
@@ -90,9 +94,11 @@ def measure(
         L2 radius that the robust model was trained against.
     seed
         Chooses images, noise and coordinates.
+    resemblance
+        Whether to measure how much inversions look like their targets.
     """
     samples = validation_samples(data_set, amounts.needed, seed=seed)
-    trial = _Trial(model, samples, judge, amounts, eps, seed)
+    trial = _Trial(model, samples, judge, amounts, eps, seed, resemblance)
     parts: tuple[Callable[[_Trial], Measured], ...] = (
         _from_noise,
         _from_images,
@@ -113,6 +119,9 @@ def _from_noise(t: _Trial) -> Measured:
         "distance reached": run.objective,
         "recovered, from afar": recovered(from_afar(run.images), from_afar(gallery)),
     }
+    if t.resemblance:
+        alike = resemblances(run.images, targets)
+        found |= {RESEMBLANCE + name: values for name, values in alike.items()}
     if t.judge is None:
         return found
     reps = [t.judge.representation(images) for images in (run.images, gallery)]

@@ -13,9 +13,15 @@ import torch
 from ...results.folder import WorkFolder, read_json, remove, write_json
 from .trial import Measured
 
-__all__ = ["Trials"]
+__all__ = ["Trials", "begun_without_resemblance"]
 
 SETTINGS = "settings.json"
+
+
+def begun_without_resemblance(folder: str | os.PathLike[str]) -> bool:
+    """Whether it holds trials of a version that did not measure resemblance: they go on so."""
+    begun = read_json(Path(folder, SETTINGS))
+    return begun is not None and "resemblance" not in begun
 
 
 class Trials:

@@ -43,6 +43,9 @@ TINY = Amounts(
 )  # fmt: skip
 
 
+ALIKE = ("resemblance, from afar", "resemblance, SSIM", "resemblance, MS-SSIM")
+
+
 class TestStatistics:
     def test_the_interval_is_that_of_the_normal_law_where_seeds_do_not_matter(self):
         """One seed's rows repeated: only images vary within each, and their means are normal."""
@@ -259,7 +262,7 @@ def test_without_a_judge_or_factors_what_needs_them_is_left_out(three):
     assert set(card.verdicts()) == {
         "recovered, from afar", "towards the target, from afar", "halving radius",
         "left at the radius trained against", "same from every start, from afar",
-        "off the pixel blend",
+        "off the pixel blend", *ALIKE,
     }  # fmt: skip
 
 
