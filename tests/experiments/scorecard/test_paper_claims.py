@@ -6,13 +6,14 @@ those here, on seeds 0, 1 and 2:
 ===================================  ================  ================
 measure                              robust            standard
 ===================================  ================  ================
-distance reached                     0.12 0.14 0.13    0.32 0.40 0.37
-class recovered                      0.94 0.94 0.94    0.89 0.83 0.67
-towards the target, from afar        0.48 0.45 0.53    0.26 0.21 0.27
-left at the radius trained against   0.89 0.83 0.87    0.58 0.60 0.58
-halving radius (log2)                5.14 5.13 4.97    4.47 4.37 4.27
-same from every start, from afar     0.59 0.42 0.52    0.20 0.30 0.19
-off the pixel blend                  0.33 0.31 0.34    0.20 0.19 0.20
+distance reached                     0.05 0.06 0.05    0.14 0.14 0.15
+class recovered                      1.00 0.94 1.00    0.50 0.50 0.39
+class of the target                  0.72 0.83 0.89    0.17 0.17 0.17
+towards the target, from afar        0.58 0.53 0.60    0.30 0.25 0.30
+left at the radius trained against   0.90 0.88 0.89    0.59 0.55 0.53
+halving radius (log2)                5.27 5.28 5.11    4.12 4.00 3.97
+same from every start, by the judge  0.68 0.84 0.72    0.41 0.39 0.54
+off the pixel blend                  0.27 0.29 0.28    0.19 0.17 0.19
 ===================================  ================  ================
 
 and with the amounts here, on the same seeds:
@@ -20,13 +21,14 @@ and with the amounts here, on the same seeds:
 ===================================  ================  ================
 measure                              robust            standard
 ===================================  ================  ================
-distance reached                     0.25 0.18 0.23    0.52 0.55 0.56
-class recovered                      0.88 1.00 1.00    0.62 0.50 0.62
-towards the target, from afar        0.47 0.49 0.52    0.19 0.33 0.29
-left at the radius trained against   0.92 0.82 0.90    0.70 0.57 0.62
-halving radius (log2)                5.33 5.10 5.16    4.73 4.19 4.47
-same from every start, from afar     0.64 0.56 0.61    0.19 0.33 0.14
-off the pixel blend                  0.34 0.32 0.32    0.18 0.19 0.20
+distance reached                     0.09 0.07 0.10    0.23 0.20 0.26
+class recovered                      1.00 0.88 1.00    0.25 0.12 0.38
+class of the target                  1.00 0.62 0.88    0.38 0.25 0.25
+towards the target, from afar        0.56 0.52 0.61    0.26 0.27 0.27
+left at the radius trained against   0.95 0.89 0.92    0.64 0.53 0.56
+halving radius (log2)                5.21 5.07 5.24    4.32 4.19 4.11
+same from every start, by the judge  0.67 0.94 0.69    0.47 0.58 0.56
+off the pixel blend                  0.31 0.34 0.33    0.17 0.16 0.16
 ===================================  ================  ================
 
 Whether an added feature leaves the class as it was does not tell these models apart (see
@@ -68,18 +70,22 @@ def found():
 @pytest.mark.slow
 def test_from_noise_a_robust_representation_is_matched_by_the_animal(found):
     """Section 4.1, Fig. 6, 15: 1 in 9 by chance."""
-    assert found["class recovered"][0] >= 0.6
+    robust, standard = found["class recovered"]
+    assert robust >= 0.6
+    assert robust > standard + 0.2
     robust, standard = found["distance reached"]
-    assert robust < 0.35
-    assert standard > robust + 0.1
+    assert robust < 0.2
+    assert standard > robust + 0.06
 
 
 @pytest.mark.slow
 def test_from_another_image_the_way_leads_to_the_target(found):
     """Sections 2 and 4.1, Fig. 2, 3."""
     robust, standard = found["towards the target, from afar"]
-    assert robust > 0.35
-    assert robust > standard + 0.08
+    assert robust > 0.4
+    assert robust > standard + 0.12
+    robust, standard = found["class of the target"]
+    assert robust > standard + 0.15
 
 
 @pytest.mark.slow
@@ -95,8 +101,8 @@ def test_within_the_radius_trained_against_the_target_is_out_of_reach(found):
 @pytest.mark.slow
 def test_a_coordinate_looks_the_same_from_every_start(found):
     """Section 4.2, Fig. 7: 1 in 6 by chance."""
-    robust, standard = found["same from every start, from afar"]
-    assert robust > 0.3
+    robust, standard = found["same from every start, by the judge"]
+    assert robust > 0.4
     assert robust > standard + 0.05
 
 

@@ -143,7 +143,7 @@ def test_a_folder_of_a_models_name_hides_nothing_and_a_file_does(tmp_path, monke
     for name in ("critters-robust", "mine"):
         (tmp_path / name).mkdir()
     card = rr.load_model("critters-robust", check=False).card
-    assert card["arch"] == "critters_resnet"
+    assert card["arch"] == "photographs_resnet"
     with pytest.raises(rr.InputError, match="mine is a folder"):
         rr.load_model("mine")
     (tmp_path / "critters-robust").rmdir()
@@ -171,7 +171,7 @@ def test_every_name_stands_on_one_line_of_the_table(command, monkeypatch):
         *("wide_resnet50_4", "L2,", "eps", "0.01", "78.0"),
     ]
     assert first["imagenet_l2_3_0"].split()[-2:] == ["57.9", "35.2"]
-    assert first["critters-robust"].split()[-2:] == ["60.0", "32.4"]
+    assert first["critters-robust"].split()[-2:] == ["69.0", "24.1"]
 
 
 def test_the_command_tells_what_is_known_of_one(command):
