@@ -51,7 +51,7 @@ def test_what_it_leaves(command, tmp_path):
     ("given", "said"),
     [
         (("--layer", "body.8"), "--layers"),
-        (("--layers", "bdy.8"), "'bdy.8' is not in CrittersResNet"),
+        (("--layers", "bdy.8"), "'bdy.8' is not in PhotographsResNet"),
         (("--layers", ""), "layer ''"),
     ],
 )
