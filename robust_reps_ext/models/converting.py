@@ -60,7 +60,7 @@ def convert(
     >>> out = pathlib.Path(tempfile.mkdtemp(), "robust.safetensors")
     >>> card = convert("critters-robust", out)
     >>> card["arch"], card["classes"], out.with_suffix(".json").exists()
-    ('critters_resnet', 162, True)
+    ('photographs_resnet', 162, True)
     """
     out = Path(out)
     if out.suffix != ".safetensors":
