@@ -58,6 +58,7 @@ def main() -> None:
         "data_version": critters.DATA_VERSION if args.dataset.startswith("critters") else None,
         "data": getattr(data, "description", None),
         "classes": model.card["classes"],
+        "size": model.card["size"],
         "data_set": None if args.dataset in DRAWN else told_of(data),
         "epoch": raw.get("epoch"),
         "minutes": round(seconds / 60, 1) if seconds else None,

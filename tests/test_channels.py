@@ -18,7 +18,8 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import robust_reps_ext as rr
 from robust_reps_ext.models.converting import convert
-from robust_reps_ext.models.loading import channels_of, weights_digest
+from robust_reps_ext.models.inputs import channels_of
+from robust_reps_ext.models.loading import weights_digest
 from robust_reps_ext.report.activations import Wall, write_activations
 from robust_reps_ext.report.page import encoder, write_report
 from robust_reps_ext.results.tensorboard import show

@@ -148,7 +148,7 @@ class Experiment(
     @cached_property
     def own(self) -> Samples:
         """Images of one's own, as the model takes them."""
-        from ..models.loading import channels_of
+        from ..models.inputs import channels_of
 
         told, size = self.network.card, self.side
         fit = self.fit.value if self.fit else told.get("data_set", {}).get("fit", "crop")
@@ -237,7 +237,8 @@ class Experiment(
         """Go on with an experiment on the disk, or begin it; a setting of None is its default."""
         import torch
 
-        from ..models.loading import channels_of, weights_digest
+        from ..models.inputs import channels_of
+        from ..models.loading import weights_digest
         from ..results.figures import as_colors
         from ..results.snapshot import described
         from ..runtime.modules import digest

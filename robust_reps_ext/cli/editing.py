@@ -53,7 +53,7 @@ class Edit(Experiment):
         """An image of the size that the network takes, (1, C, H, W)."""
         import torch
 
-        from ..models.loading import channels_of
+        from ..models.inputs import channels_of
 
         return torch.zeros(1, channels_of(self.network), self.side, self.side)
 

@@ -106,7 +106,7 @@ def _network(one: Exploration) -> Network:
     import torch
 
     from ..explore.wanted import Network
-    from ..models.loading import channels_of
+    from ..models.inputs import channels_of
     from ..models.representation import representation
     from ..models.stages import stages
 

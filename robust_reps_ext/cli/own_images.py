@@ -80,9 +80,11 @@ def size_for(given: int | None, card: dict[str, Any], data_set: Any) -> int:
     InputError
         If nothing tells it.
     """
+    from ..models.inputs import trained_size
+
     if given is not None:
         return given
-    known = getattr(data_set, "size", None) or card.get("data_set", {}).get("size")
+    known = getattr(data_set, "size", None) or trained_size(card)
     if known:
         return int(known)
     if data_set is not None:

@@ -10,7 +10,8 @@ import torch
 from robustness.attacker import AttackerModel
 from torch import Tensor, nn
 
-from ..models.loading import Model, Normalize, as_model, channels_of
+from ..models.inputs import channels_of
+from ..models.loading import Model, Normalize, as_model
 from ..results.accuracies import Accuracies, Accuracy, ThreatModel
 from ..runtime.errors import InputError
 from ..runtime.images import Batches

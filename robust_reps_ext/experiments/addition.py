@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from torch import Tensor
 from typing_extensions import Unpack
 
-from ..models.loading import Model, Normalize, as_model, channels_of
+from ..models.inputs import images_for
+from ..models.loading import Model, Normalize, as_model
 from ..models.representation import representation
 from ..results.synthesis import Synthesis
-from ..runtime.images import Images, as_images
+from ..runtime.images import Images
 from ..runtime.signatures import keywords
 from ..synthesis import Progress, optimize
 from ..synthesis.objectives import CoordinateMaximization, check_coordinates
@@ -76,7 +77,7 @@ def add_feature(
     torch.Size([2, 3, 64, 64])
     """
     model = as_model(model, normalize)
-    images = as_images("images", images, channels_of(model))
+    images = images_for(model, "images", images)
     settings = Settings.paper(images, options, schedule=STEADY, step_size=0.1, iterations=800)
     size = representation(model, images[:1], layer=settings.layer).shape[1]
     chosen = check_coordinates(coordinate, size)

@@ -10,7 +10,7 @@ import torch
 from robustness.attacker import AttackerModel
 from torch import Tensor
 
-from ..models.loading import channels_of
+from ..models.inputs import channels_of
 from ..results.synthesis import Synthesis
 from ..runtime.errors import InputError, near
 from ..runtime.labels import as_labels

@@ -11,13 +11,14 @@ import torch
 from torch import Tensor
 from typing_extensions import Unpack
 
-from ..models.loading import Model, Normalize, as_model, channels_of
+from ..models.inputs import images_for
+from ..models.loading import Model, Normalize, as_model
 from ..models.representation import representation
 from ..results.plots import Line, curve_figure
 from ..results.result import Result, spread
 from ..results.synthesis import Synthesis
 from ..runtime.errors import InputError
-from ..runtime.images import Images, as_images
+from ..runtime.images import Images
 from ..runtime.numbers import ascending
 from ..runtime.signatures import keywords
 from ..synthesis import Progress, optimize
@@ -187,8 +188,8 @@ def invert_within(
     torch.Size([2, 2])
     """
     model = as_model(model, normalize)
-    targets = as_images("targets", targets, channels_of(model))
-    sources = as_images("sources", sources, channels_of(model))
+    targets = images_for(model, "targets", targets)
+    sources = images_for(model, "sources", sources)
     if targets.shape != sources.shape:
         raise InputError(
             f"targets have shape {tuple(targets.shape)}, sources {tuple(sources.shape)}: "

@@ -12,13 +12,14 @@ from torch import Tensor
 from typing_extensions import Unpack
 
 from ..models.dictionaries import read_dictionary
-from ..models.loading import Model, Normalize, as_model, channels_of
+from ..models.inputs import channels_of, images_for
+from ..models.loading import Model, Normalize, as_model
 from ..models.representation import representation
 from ..results.activations import Extreme
 from ..results.directions import METHODS, Directions, Sparsity
 from ..results.synthesis import Synthesis
 from ..runtime.errors import InputError
-from ..runtime.images import Images, as_images, batches
+from ..runtime.images import Images, batches
 from ..runtime.numbers import shown, whole
 from ..runtime.randomness import check_seed
 from ..runtime.signatures import keywords
@@ -217,7 +218,7 @@ def raised(
     torch.Size([3, 3, 64, 64])
     """
     model = as_model(model, normalize)
-    start = as_images("start", start, channels_of(model))
+    start = images_for(model, "start", start)
     settings = Settings.paper(start, options, schedule=STEADY, iterations=200)
     size = representation(model, start[:1], layer=settings.layer).shape[1]
     if not isinstance(vectors, Tensor) or vectors.dim() != 2 or vectors.shape[1] != size:

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from typing_extensions import Unpack
 
-from ..models.loading import Model, Normalize, as_model, channels_of
+from ..models.inputs import channels_of, images_for
+from ..models.loading import Model, Normalize, as_model
 from ..results.synthesis import Synthesis
 from ..runtime.errors import InputError
 from ..runtime.images import Images, as_images
@@ -82,7 +83,7 @@ def translate(
     torch.Size([2, 3, 64, 64])
     """
     model = as_model(model, normalize)
-    images = as_images("images", images, channels_of(model))
+    images = images_for(model, "images", images)
     return toward(
         model,
         as_classes(model, to_class, images),
@@ -157,7 +158,7 @@ def inpaint(  # type: ignore[misc]  # the mask of Options, which must be given h
     True
     """
     model = as_model(model, normalize)
-    images = as_images("images", images, channels_of(model))
+    images = images_for(model, "images", images)
     hole = as_mask(mask)
     start = holed(images, hole)
     if classes is None:
@@ -316,7 +317,7 @@ def upscale(
     images = as_images("images", images, channels_of(model))
     start = enlarged(images, whole("factor", factor, 2))
     if truth is not None:
-        truth = as_images("truth", truth, channels_of(model))
+        truth = images_for(model, "truth", truth)
         if truth.shape != start.shape:
             raise InputError(
                 f"truth has shape {tuple(truth.shape)}, the enlarged images {tuple(start.shape)}: "

@@ -10,10 +10,11 @@ from robustness.attacker import AttackerModel
 from torch import Tensor
 from typing_extensions import Unpack
 
-from ..models.loading import Model, Normalize, as_model, channels_of
+from ..models.inputs import images_for
+from ..models.loading import Model, Normalize, as_model
 from ..results.synthesis import Synthesis
 from ..runtime.errors import InputError
-from ..runtime.images import Images, as_images
+from ..runtime.images import Images
 from ..runtime.numbers import shown
 from ..runtime.signatures import keywords
 from ..synthesis import Progress
@@ -102,7 +103,7 @@ def enhance(
             f"objective={shown(objective)} is not known: choose {' or '.join(OBJECTIVES)}"
         )
     model = as_model(model, normalize)
-    images = as_images("images", images, channels_of(model))
+    images = images_for(model, "images", images)
     settings = Settings.paper(images, options, **ENHANCED)  # type: ignore[arg-type]
     if labels is None:
         labels = predicted_labels(model, images)

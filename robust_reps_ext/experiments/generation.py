@@ -9,10 +9,11 @@ from robustness.attacker import AttackerModel
 from torch import Tensor
 from typing_extensions import Unpack
 
-from ..models.loading import Model, Normalize, as_model, channels_of
+from ..models.inputs import channels_of, images_for, size_of
+from ..models.loading import Model, Normalize, as_model
 from ..results.synthesis import Synthesis
 from ..runtime.errors import InputError
-from ..runtime.images import Images, as_images
+from ..runtime.images import Images
 from ..runtime.numbers import whole
 from ..runtime.signatures import keywords
 from ..synthesis import Progress, noise
@@ -91,7 +92,7 @@ def generate(
     else:
         if n != 1:
             raise InputError(f"n={n}: with images as start there is one result for each: leave out")
-        begin = as_images("start", start, channels_of(model))
+        begin = images_for(model, "start", start)
         wanted = as_classes(model, classes, begin)
     settings = Settings.paper(begin, options, eps=40.0, step_size=1.0, iterations=60)
     return toward(model, wanted, begin, settings, seed=seed, progress=progress)
@@ -138,7 +139,7 @@ def _drawn(
 def _side(model: AttackerModel, size: int | None) -> int:
     if size is not None:
         return whole("size", size, 1)
-    told = (getattr(model, "card", None) or {}).get("data_set", {}).get("size")
-    if not told:
+    told = size_of(model)
+    if told is None:
         raise InputError("nothing says which size of images the model takes: give size=")
-    return int(told)
+    return told

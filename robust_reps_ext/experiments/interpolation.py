@@ -9,14 +9,15 @@ import torch
 from torch import Tensor
 from typing_extensions import Unpack
 
-from ..models.loading import Model, Normalize, as_model, channels_of
+from ..models.inputs import images_for
+from ..models.loading import Model, Normalize, as_model
 from ..models.representation import representation
 from ..results.figures import Channels, panel_figure
 from ..results.layouts import interpolations
 from ..results.result import Result, spread
 from ..results.synthesis import MOST_SHOWN, Synthesis
 from ..runtime.errors import InputError
-from ..runtime.images import Images, as_images
+from ..runtime.images import Images
 from ..runtime.numbers import whole
 from ..runtime.signatures import keywords
 from ..synthesis import Progress, optimize
@@ -149,8 +150,8 @@ def interpolate(
     torch.Size([1, 3, 3, 64, 64])
     """
     model = as_model(model, normalize)
-    left = as_images("left", left, channels_of(model))
-    right = as_images("right", right, channels_of(model)).to(left.device)
+    left = images_for(model, "left", left)
+    right = images_for(model, "right", right).to(left.device)
     if left.shape != right.shape:
         raise InputError(
             f"left has shape {tuple(left.shape)}, right {tuple(right.shape)}: "

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from typing_extensions import Unpack
 
-from ..models.loading import Model, Normalize, as_model, channels_of
+from ..models.inputs import images_for
+from ..models.loading import Model, Normalize, as_model
 from ..models.representation import representation
 from ..results.synthesis import Synthesis
 from ..runtime.errors import InputError
@@ -46,7 +47,8 @@ def invert(
         As `load_model` returns it, or a network, a name or a file, which it is made of. A network
         stays as it is, its mode included.
     targets
-        The images x2, (N, C, H, W) in [0, 1]; see `robust_reps_ext.runtime.images.as_images`.
+        The images x2: (N, C, H, W) in [0, 1], files, PIL images, or whatever else
+        `robust_reps_ext.models.inputs.images_for` takes.
     start
         The sources x1: ``"noise"`` for N(0, 1) / 20 + 0.5 (Fig. 6), ``"grey"`` for 0.5
         everywhere, or images of the shape of `targets` (Fig. 3).
@@ -85,7 +87,7 @@ def invert(
     (torch.Size([2, 3, 64, 64]), torch.Size([2]))
     """
     model = as_model(model, normalize)
-    targets = as_images("targets", targets, channels_of(model))
+    targets = images_for(model, "targets", targets)
     settings = Settings.paper(targets, options, schedule=FASTEST)
     return optimize(
         model,
@@ -114,7 +116,8 @@ def _near(distance: Tensor, representation: Any) -> Tensor:
 def sources(start: str | Images, targets: Tensor, *, seed: int, first: int = 0) -> Tensor:
     """The images x1 that an inversion starts from."""
     if not isinstance(start, str):
-        start = as_images("start", start, targets.shape[1])
+        _, channels, height, width = targets.shape
+        start = as_images("start", start, channels, size=height if height == width else None)
         if start.shape != targets.shape:
             raise InputError(
                 f"start has shape {tuple(start.shape)}, targets {tuple(targets.shape)}: "

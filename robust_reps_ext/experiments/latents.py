@@ -9,7 +9,7 @@ import torch
 from robustness.attacker import AttackerModel
 from torch import Tensor
 
-from ..models.loading import channels_of
+from ..models.inputs import channels_of
 from ..models.representation import representation
 from ..runtime.images import Batches
 from ..runtime.labels import as_labels

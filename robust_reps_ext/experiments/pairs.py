@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 from typing_extensions import Unpack
 
-from ..models.loading import Model, Normalize, as_model, channels_of
+from ..models.inputs import images_for
+from ..models.loading import Model, Normalize, as_model
 from ..results.figures import Channels
 from ..results.result import Result, spread
 from ..results.synthesis import MOST_SHOWN, Synthesis, distances
 from ..runtime.errors import InputError
-from ..runtime.images import Images, as_images
+from ..runtime.images import Images
 from ..runtime.signatures import keywords
 from ..synthesis import Progress
 from ..synthesis.settings import Options
@@ -154,7 +155,7 @@ def near_pairs(
     (torch.Size([2, 3, 64, 64]), torch.Size([2]))
     """
     model = as_model(model, normalize)
-    images = as_images("images", images, channels_of(model))
+    images = images_for(model, "images", images)
     if sources is None:
         if len(images) < 2:
             raise InputError("one image has no other to start from: give two or more, or sources")

@@ -12,14 +12,15 @@ from robustness.attacker import AttackerModel
 from torch import Tensor, nn
 from typing_extensions import Unpack
 
-from ..models.loading import Model, Normalize, as_model, channels_of
+from ..models.inputs import images_for
+from ..models.loading import Model, Normalize, as_model
 from ..models.representation import representation
 from ..results.figures import Channels, panel_figure
 from ..results.layouts import features
 from ..results.result import Result, spread
 from ..results.synthesis import MOST_SHOWN, Synthesis
 from ..runtime.errors import InputError, warn
-from ..runtime.images import Images, as_images
+from ..runtime.images import Images
 from ..runtime.modules import evaluating
 from ..runtime.numbers import shown
 from ..runtime.signatures import keywords
@@ -202,7 +203,7 @@ def visualize(
     torch.Size([2, 3, 3, 64, 64])
     """
     model = as_model(model, normalize)
-    seeds = as_images("seeds", seeds, channels_of(model))
+    seeds = images_for(model, "seeds", seeds)
     step = step_of(parameterization, seeds, natural)
     schedule = STEADY if step is None else "paper"
     settings = Settings.paper(seeds, options, schedule=schedule, iterations=200)

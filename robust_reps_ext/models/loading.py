@@ -24,12 +24,13 @@ from .architectures.fitting import check_classes, classes_of, fitted, kind
 from .checkpoints import read_checkpoint
 from .checkpoints.data_facts import attack_facts, data_facts
 from .checkpoints.state_names import Normalizer, bare_name
+from .inputs import trained_size
 from .layers import Layer, RepresentationModel, at_layer, unwrapped
 from .normalizers import Statistics
 from .self_check import check_output, check_weights
 from .zoo.sources import find_source, timm_network
 
-__all__ = ["Model", "Normalize", "as_model", "channels_of", "load_model", "weights_digest"]
+__all__ = ["Model", "Normalize", "as_model", "load_model", "weights_digest"]
 
 Output: TypeAlias = Callable[[Any], Tensor] | None
 Model: TypeAlias = AttackerModel | nn.Module | str | os.PathLike[str]
@@ -148,11 +149,13 @@ def load_model(
     if target is not None:
         model = model.to(target)
     model.eval()
+    if data is not None:
+        model.card = model.card | {"size": _size_of(data)}
     if check:
         told = check_output(
             model,
             None if data is None else data.num_classes,
-            size=getattr(data, "size", _SIZES.get(getattr(data, "ds_name", ""))),
+            size=trained_size(model.card),
             logits_needed=layer is None,
         )
         if not told and given is not None:
@@ -202,11 +205,6 @@ def as_model(model: Model, normalize: Normalize = None, dataset: Any = None) -> 
             module.training = mode
 
 
-def channels_of(model: AttackerModel) -> int:
-    """How many channels its images have."""
-    return int(model.normalizer.new_mean.numel())
-
-
 def weights_digest(model: nn.Module) -> str:
     """SHA-256 over the weights of the bare classifier, whatever wraps it and in any order.
 
@@ -227,8 +225,10 @@ def weights_digest(model: nn.Module) -> str:
     return digest({bare_name(name): value for name, value in model.state_dict().items()})
 
 
-# Side of the images of upstream's data sets that are not of 224 pixels.
-_SIZES = {"cifar": 32, "cinic": 32}
+def _size_of(data: Any) -> int:
+    """Side of the images of a data set; upstream's own do not say it."""
+    small = {"cifar": 32, "cinic": 32}
+    return int(getattr(data, "size", small.get(getattr(data, "ds_name", ""), 224)))
 
 
 # -- from a file -----------------------------------------------------------------------------------
@@ -274,6 +274,8 @@ def _from_file(
         "epoch": facts.get("epoch") if checkpoint.epoch is None else checkpoint.epoch,
         "accuracies": checkpoint.accuracies or facts.get("accuracies", {}),
     }
+    if "size" in facts:
+        model.card["size"] = facts["size"]
     known_data = data_facts(checkpoint.raw) or facts.get("data_set")
     if known_data:
         model.card["data_set"] = known_data

@@ -5,15 +5,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..runtime.images import Images, as_images
+from ..runtime.images import Images
 from ..runtime.memory import in_batches
 from ..runtime.modules import device_of, evaluating
 from ..runtime.numbers import whole
 from ..runtime.precision import full_precision
 from ..runtime.randomness import shuffled
+from .inputs import images_for
 from .layer_names import Layer
 from .layers import RepresentationModel, at_layer, unwrapped
-from .loading import Model, Normalize, as_model, channels_of
+from .loading import Model, Normalize, as_model
 
 __all__ = [
     "Layer",
@@ -72,7 +73,7 @@ def representation(
     """
     batch_size = whole("batch_size", batch_size, 1)
     model = at_layer(as_model(model, normalize), layer)
-    images = as_images("images", images, channels_of(model))
+    images = images_for(model, "images", images)
     with evaluating(model), torch.no_grad(), full_precision(device_of(model)):
         latents = in_batches(
             len(images), batch_size, lambda rows: model(images[rows], with_latent=True)[0][1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,8 @@ BATCH = 32
 def load_images(images: Images, *, size: int | None = None, fit: str = "crop") -> Tensor:
     """Images of any kind as float32, (N, C, H, W) in [0, 1], files and PIL images of one size.
 
-    Every call does this with the images that it is given; files and PIL images of several sizes
-    are brought to one here.
+    Every call does this with the images that it is given, at the size that its network was
+    trained on where that is known (`robust_reps_ext.models.inputs.images_for`).
 
     Parameters
     ----------
@@ -71,6 +72,7 @@ def as_images(
     *,
     size: int | None = None,
     fit: str = "crop",
+    several: int | None = None,
 ) -> Tensor:
     """Images as float32, (N, C, H, W) in [0, 1], on the device that they are on.
 
@@ -88,6 +90,8 @@ def as_images(
         where it is one, else as RGB; grey tensors are no RGB.
     size, fit
         See `load_images`.
+    several
+        The size of files and PIL images that are not all of one.
 
     Raises
     ------
@@ -101,7 +105,7 @@ def as_images(
     torch.Size([2, 3, 8, 8])
     """
     size = None if size is None else whole("size", size, 1)
-    images = _tensor(name, images, Reader(name, channels, size, fit))
+    images = _tensor(name, images, Reader(name, channels, size, fit), several)
     if images.dim() == 3:
         raise InputError(
             f"{name} has shape {tuple(images.shape)}, which is one image: give {name}[None], "
@@ -310,7 +314,7 @@ def _pair(batch: Any) -> tuple[Any, Any]:
     return batch, None
 
 
-def _tensor(name: str, images: Any, reader: Reader) -> Tensor:
+def _tensor(name: str, images: Any, reader: Reader, several: int | None = None) -> Tensor:
     if isinstance(images, Tensor):
         return images
     if isinstance(images, np.ndarray):
@@ -329,6 +333,10 @@ def _tensor(name: str, images: Any, reader: Reader) -> Tensor:
             images = image_paths(images)
         made = [_one(name, one, reader) for one in images]
         sizes = {tuple(one.shape) for one in made}
+        if len(sizes) > 1 and several is not None:
+            reader = replace(reader, size=several)
+            made = [_one(name, one, reader) for one in images]
+            sizes = {tuple(one.shape) for one in made}
         if len(sizes) > 1:
             told = ", ".join(str(size) for size in sorted(sizes)[:3])
             raise InputError(

@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..models.loading import Model, Normalize, as_model, channels_of
+from ..models.inputs import images_for
+from ..models.loading import Model, Normalize, as_model
 from ..results.synthesis import Synthesis
 from ..runtime.errors import InputError
-from ..runtime.images import Images, as_images
+from ..runtime.images import Images
 from ..runtime.labels import as_labels
 from ..runtime.numbers import shown
 from ..runtime.randomness import NOISE, normal
@@ -140,10 +141,10 @@ def synthesize(
         target = tuple(None if one is None else _rows("target", one) for one in target)
     elif target is not None or complete(objective).takes_target:
         target = _rows("target", target)
-    start = as_images("start", start, channels_of(model))
+    start = images_for(model, "start", start)
     if numbers is not None:
         numbers = _numbers(numbers, len(start))
-    origin = start if origin is None else as_images("origin", origin, channels_of(model))
+    origin = start if origin is None else images_for(model, "origin", origin)
     return optimize(
         model,
         objective,

@@ -15,11 +15,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from typing_extensions import Unpack
 
-from ...models.loading import Model, Normalize, as_model, channels_of, weights_digest
+from ...models.inputs import images_for
+from ...models.loading import Model, Normalize, as_model, weights_digest
 from ...models.stages import PENULTIMATE, LayersReader, stages
 from ...results.synthesis import Synthesis
 from ...runtime.errors import InputError, OptionError
-from ...runtime.images import Images, as_images
+from ...runtime.images import Images
 from ...runtime.labels import as_labels
 from ...runtime.memory import in_batches
 from ...runtime.modules import evaluating
@@ -129,7 +130,7 @@ def metamers(
     (torch.Size([1, 4]), 12)
     """
     model = as_model(model, normalize)
-    targets = as_images("images", images, channels_of(model))
+    targets = images_for(model, "images", images)
     if "layer" in options:
         raise InputError("metamers are made at several layers: give layers=[...]")
     for name in options.keys() - Options.__annotations__.keys():

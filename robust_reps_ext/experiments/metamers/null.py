@@ -17,12 +17,13 @@ from robustness.attacker import AttackerModel
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 
-from ...models.loading import Model, as_model, channels_of, weights_digest
+from ...models.inputs import channels_of, images_for
+from ...models.loading import Model, as_model, weights_digest
 from ...models.stages import LayersReader
 from ...results.plots import histogram_figure
 from ...results.result import Result
 from ...runtime.errors import InputError
-from ...runtime.images import Batches, Images, as_images
+from ...runtime.images import Batches, Images
 from ...runtime.modules import device_of, evaluating
 from ...runtime.numbers import whole
 from ...runtime.randomness import check_seed, own_generators, shuffled
@@ -207,7 +208,7 @@ def null_distribution(
     """
     model, seed = as_model(model), check_seed(seed)
     pairs = whole("pairs", pairs, 1)
-    images = _data_set(data)
+    images = _data_set(model, data)
     size = min(BATCH, len(images))
     shifts = min(SHIFTS, size - 1)
     begun = _begun(model, images, layers, seed, path)
@@ -235,12 +236,12 @@ def null_distribution(
     return replace(made, values=made.values[:, :pairs])
 
 
-def _data_set(data: Any) -> Any:
+def _data_set(model: AttackerModel, data: Any) -> Any:
     """What holds the images, in whatever form they are given."""
     if isinstance(data, DataLoader):
         data = data.dataset
     if not isinstance(data, Dataset):
-        data = TensorDataset(as_images("data", data))
+        data = TensorDataset(images_for(model, "data", data))
     if isinstance(data, IterableDataset) or not isinstance(data, Sized):
         raise InputError(
             "the data has no length, and pairs are drawn at random: give images, or a data set "

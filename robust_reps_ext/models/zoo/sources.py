@@ -128,7 +128,8 @@ def _silent(name: str) -> Iterator[None]:
 
 def _facts_of_bundled(name: str) -> dict[str, Any]:
     known = card(name)
-    facts: dict[str, Any] = {name: known[name] for name in ("epoch", "data_set") if name in known}
+    told = ("epoch", "size", "data_set")
+    facts: dict[str, Any] = {name: known[name] for name in told if name in known}
     facts["accuracies"] = percentages(known)
     if known.get("trained_against"):
         facts["attack"] = known["trained_against"]

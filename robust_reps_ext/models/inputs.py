@@ -1,0 +1,61 @@
+"""Images as a model takes them: how many channels, and of what size."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from robustness.attacker import AttackerModel
+from torch import Tensor
+
+from ..runtime.images import Images, as_images
+
+__all__ = ["channels_of", "images_for", "size_of", "trained_size"]
+
+OF_IMAGENET = 224
+"""Of networks of 1000 classes, of which nothing else is known."""
+
+
+def channels_of(model: AttackerModel) -> int:
+    """How many channels its images have."""
+    return int(model.normalizer.new_mean.numel())
+
+
+def trained_size(card: Mapping[str, Any]) -> int | None:
+    """Height and width of the images that a network was trained on, where its card says it."""
+    size = card.get("size") or card.get("data_set", {}).get("size")
+    return int(size) if size else None
+
+
+def size_of(model: AttackerModel) -> int | None:
+    """`trained_size` of the model's card."""
+    return trained_size(getattr(model, "card", None) or {})
+
+
+def images_for(model: AttackerModel, name: str, images: Images) -> Tensor:
+    """Images as `as_images` gives them, files and PIL images of the size that the model knows.
+
+    Parameters
+    ----------
+    model
+        Where its card says of what size its images were, files and PIL images are cut to their
+        middle square (or as its data set was) and brought to that. Where it does not, they stay
+        as they are; but of several sizes, they become 224 pixels if the model has ImageNet's 1000
+        classes. Tensors and arrays are never resized.
+    name, images
+        See `as_images`.
+
+    Raises
+    ------
+    InputError
+        As `as_images` does.
+    """
+    card = getattr(model, "card", None) or {}
+    return as_images(
+        name,
+        images,
+        channels_of(model),
+        size=trained_size(card),
+        fit=card.get("data_set", {}).get("fit", "crop"),
+        several=OF_IMAGENET if card.get("classes") == 1000 else None,
+    )
