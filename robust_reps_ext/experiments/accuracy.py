@@ -10,7 +10,7 @@ import torch
 from robustness.attacker import AttackerModel
 from torch import Tensor, nn
 
-from ..models.inputs import channels_of
+from ..models.inputs import reading_of
 from ..models.loading import Model, Normalize, as_model
 from ..results.accuracies import Accuracies, Accuracy, ThreatModel
 from ..runtime.errors import InputError
@@ -154,7 +154,7 @@ def evaluate(
     counts: Tensor = torch.zeros(0)  # correct ones of each line, and all: (lines + 1, labels)
     n = 0
     data = Batches(
-        *(loader, channels_of(model)),
+        *(loader, reading_of(model)),
         batch_size=batch_size,
         fastest=Fastest(partial(_probe, model, group, made), device),
         progress=progress,

@@ -12,7 +12,7 @@ from torch import Tensor
 from typing_extensions import Unpack
 
 from ..models.dictionaries import read_dictionary
-from ..models.inputs import channels_of, images_for
+from ..models.inputs import images_for, reading_of
 from ..models.loading import Model, Normalize, as_model
 from ..models.representation import representation
 from ..results.activations import Extreme
@@ -312,7 +312,7 @@ def _with_images(
     wanted = set(torch.cat([most.index, least.index]).flatten().tolist())
     kept: dict[int, Tensor] = {}
     first = 0
-    for images, _ in batches(loader, channels_of(model)):
+    for images, _ in batches(loader, reading_of(model)):
         rows = [i - first for i in sorted(wanted) if first <= i < first + len(images)]
         if rows:
             kept |= {first + row: images[row].cpu() for row in rows}

@@ -9,7 +9,7 @@ import torch
 from robustness.attacker import AttackerModel
 from torch import Tensor
 
-from ..models.inputs import channels_of
+from ..models.inputs import reading_of
 from ..models.representation import representation
 from ..runtime.images import Batches
 from ..runtime.labels import as_labels
@@ -35,7 +35,7 @@ def batches_of(
         return representation(model, some, layer=layer, batch_size=len(some))
 
     return Batches(
-        *(loader, channels_of(model)),
+        *(loader, reading_of(model)),
         batch_size=batch_size,
         fastest=Fastest(probe, device_of(model)),
         progress=progress,

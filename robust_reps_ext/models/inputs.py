@@ -8,9 +8,10 @@ from typing import Any
 from robustness.attacker import AttackerModel
 from torch import Tensor
 
-from ..runtime.images import Images, as_images
+from ..runtime.images import Images, read_images
+from ..runtime.pictures import Reading
 
-__all__ = ["channels_of", "images_for", "size_of", "trained_size"]
+__all__ = ["channels_of", "images_for", "reading_of", "size_of", "trained_size"]
 
 OF_IMAGENET = 224
 """Of networks of 1000 classes, of which nothing else is known."""
@@ -50,12 +51,15 @@ def images_for(model: AttackerModel, name: str, images: Images) -> Tensor:
     InputError
         As `as_images` does.
     """
+    return read_images(name, images, reading_of(model))
+
+
+def reading_of(model: AttackerModel) -> Reading:
+    """How files and PIL images become what the model takes."""
     card = getattr(model, "card", None) or {}
-    return as_images(
-        name,
-        images,
+    return Reading(
         channels_of(model),
-        size=trained_size(card),
+        trained_size(card),
         fit=card.get("data_set", {}).get("fit", "crop"),
         several=OF_IMAGENET if card.get("classes") == 1000 else None,
     )

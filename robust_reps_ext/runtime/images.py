@@ -19,9 +19,9 @@ from .image_files import image_paths
 from .labels import as_labels
 from .memory import Fastest
 from .numbers import check_progress, shown, whole
-from .pictures import Reader
+from .pictures import Reading
 
-__all__ = ["Batches", "Images", "as_images", "batches", "load_images"]
+__all__ = ["Batches", "Images", "as_images", "batches", "load_images", "read_images"]
 
 Images = Tensor | np.ndarray[Any, Any] | Sequence[Any] | Any
 """What `as_images` takes; `Any` is a PIL image, a data set or a loader."""
@@ -29,6 +29,7 @@ Images = Tensor | np.ndarray[Any, Any] | Sequence[Any] | Any
 # What batches that are dicts call their images and labels, in the libraries that make such.
 IMAGES = ("image", "images", "pixel_values", "img", "inputs", "x")
 LABELS = ("label", "labels", "target", "targets", "fine_label", "y")
+ANY = Reading()
 # Of a data set that was given in a loader's place.
 BATCH = 32
 
@@ -72,7 +73,6 @@ def as_images(
     *,
     size: int | None = None,
     fit: str = "crop",
-    several: int | None = None,
 ) -> Tensor:
     """Images as float32, (N, C, H, W) in [0, 1], on the device that they are on.
 
@@ -90,8 +90,6 @@ def as_images(
         where it is one, else as RGB; grey tensors are no RGB.
     size, fit
         See `load_images`.
-    several
-        The size of files and PIL images that are not all of one.
 
     Raises
     ------
@@ -105,7 +103,13 @@ def as_images(
     torch.Size([2, 3, 8, 8])
     """
     size = None if size is None else whole("size", size, 1)
-    images = _tensor(name, images, Reader(name, channels, size, fit), several)
+    return read_images(name, images, Reading(channels, size, fit))
+
+
+def read_images(name: str, images: Any, reading: Reading) -> Tensor:
+    """`as_images`, files and PIL images in the way of `reading`."""
+    images = _tensor(name, images, reading)
+    channels = reading.channels
     if images.dim() == 3:
         raise InputError(
             f"{name} has shape {tuple(images.shape)}, which is one image: give {name}[None], "
@@ -145,7 +149,7 @@ class Batches:
 
     Parameters
     ----------
-    loader, channels, batch_size, fastest
+    loader, reading, batch_size, fastest
         See `batches`.
     progress
         True for a bar, or ``progress(images_done, images_in_all, value)`` after each batch; the
@@ -163,14 +167,14 @@ class Batches:
     def __init__(
         self,
         loader: Any,
-        channels: int | None = None,
+        reading: Reading = ANY,
         *,
         batch_size: Any = None,
         fastest: Fastest | None = None,
         progress: bool | Callable[[int, int, float], Any] = False,
     ) -> None:
         check_progress(progress)
-        self._batches = batches(loader, channels, batch_size, fastest)
+        self._batches = batches(loader, reading, batch_size, fastest)
         self._in_all = _count(loader)
         self._progress = progress
         self.value, self.stopped = float("nan"), False
@@ -192,7 +196,7 @@ class Batches:
 
 def batches(
     loader: Any,
-    channels: int | None = None,
+    reading: Reading = ANY,
     batch_size: Any = None,
     fastest: Fastest | None = None,
 ) -> Iterator[tuple[Tensor, Any]]:
@@ -204,8 +208,9 @@ def batches(
         Gives batches ``images``, ``(images, labels, ...)``, or dicts with a key such as
         ``image`` or ``pixel_values`` and one such as ``label``; or a data set, which is gone
         through 32 images at a time.
-    channels
-        See `as_images`.
+    reading
+        How files and PIL images become what a network takes; here `several` is the size of all,
+        as a batch does not know of the others.
     batch_size
         The most images of a batch: larger ones are cut. Default: as the loader gives them.
         ``"auto"`` for what `fastest` finds out.
@@ -218,16 +223,17 @@ def batches(
         If it gives anything else, or `batch_size` is no whole number.
     """
     if fastest is not None and isinstance(batch_size, str) and batch_size == "auto":
-        return _batches(loader, channels, None, fastest)
+        return _batches(loader, reading, None, fastest)
     text = fastest is not None and isinstance(batch_size, str)
     wanted = 'a whole number, or "auto"' if text else None
     size = None if batch_size is None else whole("batch_size", batch_size, 1, wanted=wanted)
-    return _batches(loader, channels, size, None)
+    return _batches(loader, reading, size, None)
 
 
 def _batches(
-    loader: Any, channels: int | None, size: int | None, fastest: Fastest | None
+    loader: Any, reading: Reading, size: int | None, fastest: Fastest | None
 ) -> Iterator[tuple[Tensor, Any]]:
+    reading = replace(reading, size=reading.size or reading.several)
     if isinstance(loader, (str, bytes)) or not isinstance(
         loader, Iterable | torch.utils.data.Dataset
     ):
@@ -248,7 +254,7 @@ def _batches(
         loader = DataLoader(loader, most, generator=torch.Generator(), collate_fn=_together)
     for batch in _told(loader):
         images, labels = _pair(batch)
-        images = as_images("images", images, channels)
+        images = read_images("images", images, reading)
         if size is None and fastest is not None:
             size = fastest.size(images, labels)
         if size is None or len(images) <= size:
@@ -314,7 +320,7 @@ def _pair(batch: Any) -> tuple[Any, Any]:
     return batch, None
 
 
-def _tensor(name: str, images: Any, reader: Reader, several: int | None = None) -> Tensor:
+def _tensor(name: str, images: Any, reading: Reading) -> Tensor:
     if isinstance(images, Tensor):
         return images
     if isinstance(images, np.ndarray):
@@ -324,18 +330,18 @@ def _tensor(name: str, images: Any, reader: Reader, several: int | None = None) 
     if _is_picture(images):
         images = [images]
     if isinstance(images, DataLoader):
-        return torch.cat([each for each, _ in batches(images, reader.channels)])
+        return torch.cat([each for each, _ in batches(images, reading)])
     if isinstance(images, Dataset) and isinstance(images, Sized):
         images = [_pair(images[i])[0] for i in range(len(images))]
     if isinstance(images, (list, tuple)) and images:
         files = [isinstance(one, (str, os.PathLike)) for one in images]
         if all(files):
             images = image_paths(images)
-        made = [_one(name, one, reader) for one in images]
+        made = [_one(name, one, reading) for one in images]
         sizes = {tuple(one.shape) for one in made}
-        if len(sizes) > 1 and several is not None:
-            reader = replace(reader, size=several)
-            made = [_one(name, one, reader) for one in images]
+        if len(sizes) > 1 and reading.size is None and reading.several is not None:
+            reading = replace(reading, size=reading.several)
+            made = [_one(name, one, reading) for one in images]
             sizes = {tuple(one.shape) for one in made}
         if len(sizes) > 1:
             told = ", ".join(str(size) for size in sorted(sizes)[:3])
@@ -354,16 +360,16 @@ def _is_picture(image: Any) -> bool:
     return hasattr(image, "convert") and hasattr(image, "getbands")
 
 
-def _one(name: str, image: Any, reader: Reader) -> Tensor:
+def _one(name: str, image: Any, reading: Reading) -> Tensor:
     """One image of a list, (C, H, W)."""
     if isinstance(image, Tensor):
         made = image
     elif isinstance(image, np.ndarray):
         made = _from_array(name, image[None])[0]
     elif isinstance(image, (str, os.PathLike)):
-        made = reader.file(image)
+        made = reading.file(name, image)
     elif _is_picture(image):
-        made = reader.picture(image)
+        made = reading.picture(name, image)
     else:
         raise InputError(
             f"{name} holds a {type(image).__name__}: give a list of tensors, arrays, PIL images or "

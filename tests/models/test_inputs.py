@@ -92,3 +92,26 @@ def test_starts_become_the_size_of_their_targets(files):
 def test_a_class_is_made_from_noise_without_a_size():
     made = rr.generate("critters-robust", 3, start="noise", iterations=1)
     assert made.images.shape == (1, 3, 64, 64)
+
+
+class Folder(torch.utils.data.Dataset):
+    """What an ImageFolder without a transform gives: PIL images of several sizes, and labels."""
+
+    def __init__(self, files):
+        self.files = files
+
+    def __len__(self):
+        return len(self.files)
+
+    def __getitem__(self, i):
+        return Image.open(self.files[i]), i
+
+
+def test_data_sets_of_pil_images_are_read_alike(files):
+    data = Folder([*files, *files])
+    small = rr.load_model("critters-robust")
+    assert rr.evaluate(small, data, eps=0.1, attack_steps=[1])[0].n == 4
+    found = rr.most_activating(small, data, k=1, coordinates=[0])
+    assert found.most.images.shape[-2:] == (64, 64)
+    large = rr.load_model(network(1000), normalize=STATISTICS)
+    assert rr.evaluate(large, data, eps=0.1, attack_steps=[1])[0].n == 4

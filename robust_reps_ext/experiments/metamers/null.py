@@ -17,7 +17,7 @@ from robustness.attacker import AttackerModel
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 
-from ...models.inputs import channels_of, images_for
+from ...models.inputs import images_for, reading_of
 from ...models.loading import Model, as_model, weights_digest
 from ...models.stages import LayersReader
 from ...results.plots import histogram_figure
@@ -220,7 +220,7 @@ def null_distribution(
                       for i in range(0, len(order) - size + 1, size)), first, last)  # fmt: skip
     loader = DataLoader(Subset(images, list(chain.from_iterable(batches))), size)
     saved = time.monotonic()
-    data = Batches(loader, channels_of(model), progress=progress)
+    data = Batches(loader, reading_of(model), progress=progress)
     with evaluating(model), own_generators(device_of(model)):
         reader: LayersReader | None = None
         for some, _ in data:
@@ -255,7 +255,7 @@ def _data_set(model: AttackerModel, data: Any) -> Any:
 def _begun(model: AttackerModel, images: Any, layers: Sequence[str], seed: int, path: Any) -> Null:
     """What the file holds, once it is known to be of this; nothing where there is no file."""
     with own_generators(device_of(model)):  # a loader draws, too
-        some, _ = next(iter(Batches(DataLoader(images, BATCH), channels_of(model))))
+        some, _ = next(iter(Batches(DataLoader(images, BATCH), reading_of(model))))
     digest = hashlib.sha256(some.cpu().contiguous().numpy().tobytes()).hexdigest()[:16]
     made_of = {
         "weights": weights_digest(model),
