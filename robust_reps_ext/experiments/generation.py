@@ -20,6 +20,7 @@ from ..synthesis import Progress, noise
 from ..synthesis.settings import Options, Settings
 from .classes import as_classes, toward
 from .gaussians import ClassGaussians
+from .inversion import is_word
 
 __all__ = ["generate"]
 
@@ -87,7 +88,7 @@ def generate(
     """
     model = as_model(model, normalize)
     n, first = whole("n", n, 1), whole("first", options.get("first") or 0)
-    if isinstance(start, (str, ClassGaussians)):
+    if isinstance(start, ClassGaussians) or is_word(start):
         begin, wanted = _drawn(model, classes, start, n, size, seed, first)
     else:
         if n != 1:

@@ -14,6 +14,7 @@ from ..models.loading import Model, Normalize, as_model
 from ..models.representation import representation
 from ..results.synthesis import Synthesis
 from ..runtime.errors import InputError
+from ..runtime.image_files import names_images
 from ..runtime.images import Images, as_images
 from ..runtime.signatures import keywords
 from ..synthesis import Progress, noise, optimize
@@ -22,6 +23,7 @@ from ..synthesis.settings import FASTEST, Options, Settings
 
 __all__ = ["invert"]
 
+STARTS = ("noise", "grey")
 NEAR = 0.01
 """Relative distance at which an image is left as it is, unless the steps are counted."""
 
@@ -51,7 +53,7 @@ def invert(
         `robust_reps_ext.models.inputs.images_for` takes.
     start
         The sources x1: ``"noise"`` for N(0, 1) / 20 + 0.5 (Fig. 6), ``"grey"`` for 0.5
-        everywhere, or images of the shape of `targets` (Fig. 3).
+        everywhere, or images of the shape of `targets` (Fig. 3), files included.
     seed
         For the noise.
     progress
@@ -102,6 +104,11 @@ def invert(
     )
 
 
+def is_word(start: Any) -> bool:
+    """Whether a start is a word, known or not, and no images or files of such."""
+    return isinstance(start, str) and (start in STARTS or not names_images(start))
+
+
 def near_enough(settings: Settings, given: Options) -> Callable[[Tensor, Any], Tensor] | None:
     """Which images need no more steps, where neither their number nor a schedule is asked for."""
     if settings.schedule != FASTEST or given.get("iterations") is not None:
@@ -115,7 +122,7 @@ def _near(distance: Tensor, representation: Any) -> Tensor:
 
 def sources(start: str | Images, targets: Tensor, *, seed: int, first: int = 0) -> Tensor:
     """The images x1 that an inversion starts from."""
-    if not isinstance(start, str):
+    if not is_word(start):
         _, channels, height, width = targets.shape
         start = as_images("start", start, channels, size=height if height == width else None)
         if start.shape != targets.shape:

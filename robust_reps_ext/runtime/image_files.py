@@ -24,6 +24,7 @@ __all__ = [
     "as_rgb",
     "fitted",
     "image_paths",
+    "names_images",
     "pil_loader",
     "read_alpha",
 ]
@@ -102,6 +103,8 @@ def image_paths(given: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
     """
     found: list[str] = []
     for one in [given] if isinstance(given, (str, os.PathLike)) else given:
+        if "://" in str(one):
+            raise InputError(f"{one_line(one)}: an address, and nothing is loaded: give a file")
         path = Path(one).expanduser()
         if path.is_dir():
             inside = (each for each in path.rglob("*") if _is_image(each))
@@ -116,6 +119,11 @@ def image_paths(given: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
             )
         found += some
     return found
+
+
+def names_images(text: str) -> bool:
+    """Whether a text is the name of a file or folder, or a pattern that files match."""
+    return Path(text).expanduser().exists() or bool(glob.glob(text))
 
 
 def fitted(image: Image.Image, size: int, fit: str = "crop") -> Image.Image:

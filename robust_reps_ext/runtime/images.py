@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -326,7 +325,7 @@ def _tensor(name: str, images: Any, reading: Reading) -> Tensor:
     if isinstance(images, np.ndarray):
         return _from_array(name, images)
     if isinstance(images, (str, os.PathLike)):
-        images = [Path(images)]
+        images = [images]
     if _is_picture(images):
         images = [images]
     if isinstance(images, DataLoader):

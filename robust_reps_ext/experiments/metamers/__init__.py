@@ -24,6 +24,7 @@ from ...runtime.images import Images
 from ...runtime.labels import as_labels
 from ...runtime.memory import in_batches
 from ...runtime.modules import evaluating
+from ...runtime.numbers import shown
 from ...runtime.signatures import keywords
 from ...synthesis import Progress
 from ...synthesis.settings import Options
@@ -231,6 +232,8 @@ def chosen_layers(model: Any, targets: Tensor, layers: str | Sequence[str]) -> l
 
 
 def _check_null(model: Any, null: Null, layers: Sequence[str]) -> None:
+    if not isinstance(null, Null):
+        raise InputError(f"null={shown(null)}: give what null_distribution() gives")
     weights = weights_digest(model)
     if null.made_of.get("weights", weights) != weights:
         raise InputError("null is of another network: measure it on this one, null_distribution()")
