@@ -42,7 +42,7 @@ def representation(
         As `load_model` returns it, or a network, a name or a file, which it is made of. A network
         stays as it is, its mode included.
     images
-        (N, C, H, W), values in [0, 1]; see `robust_reps_ext.runtime.images.as_images`.
+        (N, C, H, W), values in [0, 1]; see `robust_reps_ext.models.inputs.images_for`.
     layer
         The layer to read, by name or as a function of the network; by default the penultimate
         layer, the paper's R (section 2). Maps are flattened; ``"layer3:mean"`` averages
