@@ -15,7 +15,7 @@ from cox_stores import read
 from robust_reps_ext.results.cox_export import faults
 from robust_reps_ext.results.synthesis import Synthesis
 
-KILLS = int(os.environ.get("ROBUST_REPS_EXT_KILLS", "12"))
+KILLS = int(os.environ.get("ROBUST_REPS_EXT_KILLS", "8"))
 COMMAND = shlex.split(
     "robust-reps invert --model critters-robust --dataset critters_fine --batch-size 2 "
     "--schedule lbfgs --save-interval 0"
