@@ -210,7 +210,7 @@ def test_the_size_of_batches_may_be_found_out_for_activations_too(model, images)
 
 
 def test_the_size_of_batches_is_found_out_once_and_larger_ones_are_cut():
-    from robust_reps_ext.runtime.images import batches
+    from robust_reps_ext.runtime.batches import batches
 
     class Fixed:
         most, asked = 8, 0

@@ -15,6 +15,7 @@ from robustness.datasets import DataSet
 from torch import Tensor
 
 from ..runtime.errors import InputError
+from ..runtime.numbers import shown
 from ..runtime.randomness import shuffled
 from ..upstream import registry
 from ..upstream.data.bad_images import BadImages, readable, record_of
@@ -148,6 +149,11 @@ def training_set(data_set: DataSet) -> Any:
 
 
 def _loaders(data_set: DataSet, *, only_val: bool) -> tuple[Any, Any]:
+    if not hasattr(data_set, "make_loaders"):
+        raise InputError(
+            f"the data set is {shown(data_set)}: give one of robustness, as "
+            "open_data_set(name, folder) makes it"
+        )
     loaders: tuple[Any, Any] = data_set.make_loaders(
         0, 1, data_aug=False, only_val=only_val, shuffle_train=False, shuffle_val=False
     )

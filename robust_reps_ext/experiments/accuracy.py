@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from ..models.inputs import reading_of
 from ..models.loading import Model, Normalize, as_model
 from ..results.accuracies import Accuracies, Accuracy, ThreatModel
+from ..runtime.batches import Batches
 from ..runtime.errors import InputError
-from ..runtime.images import Batches
 from ..runtime.labels import as_labels
 from ..runtime.memory import Fastest, in_batches
 from ..runtime.modules import device_of, evaluating
@@ -162,7 +162,10 @@ def evaluate(
     with evaluating(model):
         for images, given in data:
             if given is None:
-                raise InputError("the data has no labels: give batches (images, labels)")
+                raise InputError(
+                    "the data has no labels: give batches (images, labels), or a data set with "
+                    "labels, such as torchvision's ImageFolder"
+                )
             with own_generators(device):
                 seed_generators(seed, device)
                 with torch.no_grad(), full_precision(device):

@@ -18,8 +18,9 @@ from ..models.representation import representation
 from ..results.activations import Extreme
 from ..results.directions import METHODS, Directions, Sparsity
 from ..results.synthesis import Synthesis
+from ..runtime.batches import batches
 from ..runtime.errors import InputError
-from ..runtime.images import Images, batches
+from ..runtime.images import Images
 from ..runtime.numbers import shown, whole
 from ..runtime.randomness import check_seed
 from ..runtime.signatures import keywords

@@ -14,8 +14,8 @@ from torch.nn import functional as F
 from ..results.figures import Row, image_grid
 from ..results.folder import digest_of
 from ..results.result import Result
+from ..runtime.batches import batches
 from ..runtime.errors import InputError
-from ..runtime.images import batches
 from ..runtime.labels import as_labels
 from ..runtime.numbers import whole
 from ..runtime.randomness import GAUSSIAN, normal

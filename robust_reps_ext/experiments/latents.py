@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..models.inputs import reading_of
 from ..models.representation import representation
-from ..runtime.images import Batches
+from ..runtime.batches import Batches
 from ..runtime.labels import as_labels
 from ..runtime.memory import Fastest
 from ..runtime.modules import device_of

@@ -122,7 +122,9 @@ def resemblance(images: Images, targets: Images) -> Resemblance:
     >>> found.measures[0], bool((found.values > found.chance).all())
     ('from afar', True)
     """
-    ours, theirs = as_images("images", images).cpu(), as_images("targets", targets).cpu()
+    ours = as_images("images", images).cpu()
+    height, width = ours.shape[-2:]
+    theirs = as_images("targets", targets, size=height if height == width else None).cpu()
     if ours.shape != theirs.shape:
         raise InputError(
             f"images have shape {tuple(ours.shape)}, targets {tuple(theirs.shape)}: give as many, "

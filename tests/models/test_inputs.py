@@ -94,6 +94,32 @@ def test_a_class_is_made_from_noise_without_a_size():
     assert made.images.shape == (1, 3, 64, 64)
 
 
+def test_files_stand_where_a_loader_does(files):
+    model = rr.load_model("critters-robust")
+    pictures = [Image.open(path) for path in files]
+    found = [
+        rr.most_activating(model, given, k=1, coordinates=[0, 5])
+        for given in (files[0].parent, str(files[0].parent / "*.png"), files[::-1], pictures[::-1])
+    ]
+    assert {one.seen for one in found} == {2}
+    for one in found[1:]:
+        assert torch.equal(one.most.images, found[0].most.images)
+    with pytest.raises(InputError, match="no labels"):
+        rr.evaluate(model, files)
+
+
+def test_as_many_files_are_told_as_there_are(files):
+    done = []
+    rr.most_activating(
+        *("critters-robust", files),
+        k=1,
+        coordinates=[0],
+        batch_size=1,
+        progress=lambda some, all, _: done.append((some, all)),
+    )
+    assert done == [(1, 2), (2, 2)]
+
+
 class Folder(torch.utils.data.Dataset):
     """What an ImageFolder without a transform gives: PIL images of several sizes, and labels."""
 

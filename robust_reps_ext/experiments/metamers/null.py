@@ -22,8 +22,9 @@ from ...models.loading import Model, as_model, weights_digest
 from ...models.stages import LayersReader
 from ...results.plots import histogram_figure
 from ...results.result import Result
+from ...runtime.batches import Batches
 from ...runtime.errors import InputError
-from ...runtime.images import Batches, Images
+from ...runtime.images import Images
 from ...runtime.modules import device_of, evaluating
 from ...runtime.numbers import whole
 from ...runtime.randomness import check_seed, own_generators, shuffled
