@@ -120,14 +120,30 @@ def quiet() -> Iterator[Callable[[object], None]]:
 def show_table(header: Sequence[str], rows: Iterable[Sequence[object]], title: str = "") -> None:
     """Print a table; numbers stand to the right, and blank names make no header."""
     body = [list(row) for row in rows]
+    console = Console()
     table = Table(title=title or None, title_justify="left", title_style="bold", box=None)
     table.show_header = any(header)
-    for i, name in enumerate(header):
+    texts = [[name, *(_shown(row[i]) for row in body)] for i, name in enumerate(header)]
+    widths = _widths(texts, console.width - 2 * len(header))
+    for i, (name, width) in enumerate(zip(header, widths, strict=True)):
         numbers = bool(body) and all(isinstance(row[i], (int, float)) for row in body)
-        table.add_column(name, justify="right" if numbers else "left", overflow="fold")
+        table.add_column(name, justify="right" if numbers else "left", overflow="fold", width=width)
     for row in body:
         table.add_row(*(Text(_shown(cell)) for cell in row))
-    Console().print(table)
+    console.print(table)
+
+
+def _widths(columns: Sequence[Sequence[str]], room: int) -> list[int | None]:
+    """Widths of columns that break no word, but such as take a third of the room; else None."""
+    widths = [max(map(len, texts)) for texts in columns]
+    words = [[len(word) for text in texts for word in text.split()] for texts in columns]
+    least = [min(max(lengths, default=0), room // 3) for lengths in words]
+    while sum(widths) > room:
+        slack = [i for i, width in enumerate(widths) if width > least[i]]
+        if not slack:
+            return [None] * len(widths)
+        widths[max(slack, key=widths.__getitem__)] -= 1
+    return [*widths]
 
 
 def show_examination(found: Examination, *, mends: bool = False) -> None:
