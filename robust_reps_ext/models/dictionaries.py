@@ -1,20 +1,22 @@
-"""Dictionaries of directions that others have learnt, read from their weights."""
+"""Directions from a file: a matrix of them, or a dictionary that others have learnt."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
 
+import numpy as np
+import torch
 from torch import Tensor
 
-from ..runtime.errors import InputError, one_line
+from ..runtime.errors import InputError, first_line, one_line
 from .checkpoints import read_checkpoint
 
 __all__ = ["read_dictionary"]
 
 
 def read_dictionary(path: str | os.PathLike[str]) -> Tensor:
-    """The atoms of a dictionary, (K, k), from a file; nothing in the file runs.
+    """Directions, or the atoms of a dictionary, (K, k), from a file; nothing in the file runs.
 
     Parameters
     ----------
@@ -22,7 +24,7 @@ def read_dictionary(path: str | os.PathLike[str]) -> Tensor:
         The state dict of a model of the ``overcomplete`` library (Fel et al. 2025), written by
         ``torch.save(sae.state_dict(), path)`` or as safetensors: of its sparse autoencoders,
         archetypal ones too, and of its matrix factorisations. Or what `rr.directions` found and
-        saved, or one matrix alone, by any name.
+        saved; or one matrix alone, or one vector, by any name or as ``.npy``.
 
     Returns
     -------
@@ -33,7 +35,7 @@ def read_dictionary(path: str | os.PathLike[str]) -> Tensor:
     Raises
     ------
     InputError
-        If the file is missing or damaged, would have to run code, or holds no dictionary.
+        If the file is missing or damaged, would have to run code, or holds no directions.
 
     Examples
     --------
@@ -44,25 +46,41 @@ def read_dictionary(path: str | os.PathLike[str]) -> Tensor:
     >>> read_dictionary(path).shape
     torch.Size([100, 64])
     """
+    shown = one_line(os.fspath(path))
+    if os.fspath(path).endswith(".npy"):
+        return _rows(_array(path, shown), shown)
     weights = read_checkpoint(path).state_dict
     for names, atoms in _KINDS.items():
-        parts = [_named(weights, name) for name in names]
-        if all(part is not None and part.dim() == 2 for part in parts):
+        parts = [one for name in names if (one := _named(weights, name)) is not None]
+        if len(parts) == len(names):
             try:
-                found = atoms(*(part.float() for part in parts if part is not None))
-            except RuntimeError as error:
-                raise InputError(
-                    f"{one_line(os.fspath(path))} holds {', '.join(names)} that do not fit"
-                ) from error
-            return found.contiguous()
-    matrices = [one for one in weights.values() if one.dim() == 2]
-    if len(matrices) == 1:
-        return matrices[0].float().contiguous()
+                return _rows(atoms(*(part.float() for part in parts)), shown)
+            except (RuntimeError, IndexError) as error:
+                raise InputError(f"{shown} holds {', '.join(names)} that do not fit") from error
+    alone = [one for one in weights.values() if one.dim() == 2] or [*weights.values()]
+    if len(alone) == 1:
+        return _rows(alone[0], shown)
     told = ", ".join(sorted(weights)[:5])
     raise InputError(
-        f"{one_line(os.fspath(path))} holds no dictionary ({told}): give the state dict of a model "
-        "of overcomplete, or one matrix (K, k)"
+        f"{shown} holds no directions ({told}): give the state dict of a model of overcomplete, or "
+        "one matrix (K, k)"
     )
+
+
+def _rows(found: Tensor, shown: str) -> Tensor:
+    if found.dim() not in (1, 2):
+        raise InputError(
+            f"{shown} holds no directions: its numbers are {tuple(found.shape)}, give (K, k)"
+        )
+    return torch.atleast_2d(found).float().contiguous()
+
+
+def _array(path: str | os.PathLike[str], shown: str) -> Tensor:
+    try:
+        return torch.from_numpy(np.load(path, allow_pickle=False))
+    except (OSError, ValueError, EOFError, TypeError) as error:
+        reason = getattr(error, "strerror", None) or first_line(error)
+        raise InputError(f"{shown} holds no directions: {reason}") from error
 
 
 def _archetypal(candidates: Tensor, mixture: Tensor, relax: Tensor) -> Tensor:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from ..models.dictionaries import read_dictionary
 from ..models.layer_names import Layer
 from ..models.one_pass import latent_at
 from ..runtime.errors import InputError
@@ -19,7 +15,7 @@ from ..runtime.numbers import shown
 from .protocol import check_numbers, in_range
 from .reading import OfRepresentation
 
-__all__ = ["Direction", "read_directions"]
+__all__ = ["Direction"]
 
 
 class Direction(OfRepresentation):
@@ -81,7 +77,7 @@ class Direction(OfRepresentation):
     @classmethod
     def from_argument(cls, argument: str) -> Direction:
         """Of ``--adv-objective direction:FILE``."""
-        return cls(read_directions(argument))
+        return cls(read_dictionary(argument))
 
     def __call__(self, model: nn.Module, inp: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         rep = latent_at(model, inp, *self.reads).float()
@@ -101,33 +97,3 @@ class Direction(OfRepresentation):
         return torch.randint(len(self.vectors), labels.shape[:1]).to(
             images.device, non_blocking=images.device.type == "cuda"
         )
-
-
-def read_directions(path: str | os.PathLike[str]) -> Tensor:
-    """Vectors from a file, (K, k) or (k,): ``.npy``, or ``.safetensors`` with one tensor, or with
-    one of the name ``vectors``, as what `rr.directions` finds is saved.
-
-    Nothing in the file is run: arrays of Python objects are refused.
-
-    Raises
-    ------
-    InputError
-        If there is no such file, or it holds something else.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"no file of directions {path}: give a .npy or .safetensors file")
-    try:
-        if path.suffix == ".npy":
-            return torch.from_numpy(np.load(path, allow_pickle=False))
-        if path.suffix == ".safetensors":
-            there = load_file(path)
-            return there["vectors"] if "vectors" in there else _only(there)
-    except (OSError, ValueError, EOFError, TypeError, SafetensorError) as error:
-        raise InputError(f"{path} holds no directions: {error}") from error
-    raise InputError(f"{path} is no file of directions: give a .npy or .safetensors file")
-
-
-def _only(tensors: dict[str, Tensor]) -> Tensor:
-    (found,) = tensors.values()
-    return found

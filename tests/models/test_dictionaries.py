@@ -1,9 +1,10 @@
-"""Dictionaries of `overcomplete` are read from their weights, and nothing in a file runs."""
+"""Directions are read from arrays and from weights of `overcomplete`; nothing in a file runs."""
 
 from __future__ import annotations
 
 import pickle
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -35,6 +36,16 @@ def test_the_atoms_are_those_of_the_file(weights, ending, tmp_path):
     assert torch.equal(read_dictionary(path), ATOMS)
 
 
+@pytest.mark.parametrize("kind", ["npy", "safetensors"])
+def test_one_vector_is_a_matrix_of_one_row(kind, tmp_path):
+    path = tmp_path / f"vector.{kind}"
+    if kind == "npy":
+        np.save(path, ATOMS[0].double().numpy())
+    else:
+        save_file({"v": ATOMS[0]}, path)
+    assert torch.equal(read_dictionary(path), ATOMS[:1])
+
+
 def test_archetypes_are_mixed_as_overcomplete_mixes_them(tmp_path):
     points, mixture = torch.rand(8, 4), torch.rand(6, 8) - 0.3
     relax = torch.rand(6, 4) * 0.01
@@ -62,7 +73,7 @@ class Runs:
 
 def test_what_is_no_dictionary_is_refused_and_nothing_runs(tmp_path, capsys):
     torch.save(ENCODER | {"other": ATOMS}, tmp_path / "two.pt")
-    with pytest.raises(InputError, match=r"two.pt holds no dictionary \(encoder.bias, encoder"):
+    with pytest.raises(InputError, match=r"two.pt holds no directions \(encoder.bias, encoder"):
         read_dictionary(tmp_path / "two.pt")
     with pytest.raises(InputError, match=r"none.pt"):
         read_dictionary(tmp_path / "none.pt")
@@ -70,6 +81,9 @@ def test_what_is_no_dictionary_is_refused_and_nothing_runs(tmp_path, capsys):
         pickle.dump({"dictionary._weights": Runs()}, file)
     with pytest.raises(InputError):
         read_dictionary(tmp_path / "code.pt")
+    np.save(tmp_path / "images.npy", ATOMS.view(1, 2, 3, 4))
+    with pytest.raises(InputError, match=r"images.npy holds no directions: .* give \(K, k\)"):
+        read_dictionary(tmp_path / "images.npy")
     misfit = {"C": torch.rand(3, 4), "W": torch.rand(6, 8), "Relax": torch.rand(6, 4)}
     torch.save(misfit, tmp_path / "misfit.pt")
     with pytest.raises(InputError, match=r"misfit.pt holds C, W, Relax that do not fit"):

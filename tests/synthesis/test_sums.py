@@ -265,7 +265,7 @@ def test_directions_come_from_a_file_by_name(tmp_path):
     for wrong, message in {
         f"direction:{tmp_path / 'code.npy'}": "holds no directions",
         f"direction:{tmp_path / 'two.safetensors'}": "holds no directions",
-        f"direction:{tmp_path / 'none.npy'}": "no file of directions",
+        f"direction:{tmp_path / 'none.npy'}": "none.npy holds no directions: No such file",
         "direction": "is made of a file, give direction:FILE",
         "diverge:3": "takes no argument",
     }.items():
