@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from robustness.attacker import AttackerModel
 
     from ..datasets.samples import Samples
+    from ..experiments.restoration import Nearer
     from ..results.accuracies import Accuracy
     from ..results.figures import Panel
     from ..results.synthesis import Synthesis
@@ -26,6 +27,7 @@ __all__ = [
     "class_label",
     "judged_by",
     "load_judge",
+    "nearness",
     "sees",
     "shown",
     "tell_edited",
@@ -117,6 +119,14 @@ def judged_by(third: AttackerModel | None, found: SideBySide[Any]) -> dict[str, 
     return told
 
 
+def nearness(found: SideBySide[Any]) -> dict[str, Nearer]:
+    """By network, how near the truth its images are; empty where no truth is known."""
+    from ..experiments.restoration import nearer
+
+    means = {one.name: nearer(one.run) for one in found}
+    return {name: one for name, one in means.items() if one is not None}
+
+
 def shown(found: SideBySide[Any], judged: Mapping[str, Judged]) -> list[Panel]:
     """The picture: targets where there are, starts, and what each network made of them."""
     from ..results.layouts import inversions
@@ -135,11 +145,12 @@ def about(found: SideBySide[Any], judged: Mapping[str, Judged]) -> dict[str, Any
 
 
 def tell_edited(
-    found: SideBySide[Any], judged: Mapping[str, Judged], value: str = "cross-entropy"
+    found: SideBySide[Any],
+    judged: Mapping[str, Judged],
+    near: Mapping[str, Nearer],
+    value: str,
 ) -> None:
     """A line for each image; then how often the judge sees the class, and how near the truth is."""
-    from ..experiments.restoration import Nearer, nearer
-
     of_data = "label" in found.made[0].rows[0]
     columns = ("index", "label", "class") if of_data else ("class", "sees")
     numbers = tuple(name for name in ("difficulty",) if name in found.made[0].rows[0])
@@ -162,7 +173,8 @@ def tell_edited(
             ("judge sees the class", "images", "share", "95% from", "to"),
             lines,
         )
-    near = [(one.name, nearer(one.run)) for one in found]
-    apart = [(name, *means.row()) for name, means in near if means is not None]
-    if apart:
-        console.show_table(("to the truth (L2)", *Nearer.header), apart)
+    if near:
+        console.show_table(
+            ("to the truth (L2)", *next(iter(near.values())).header),
+            [(name, *means.row()) for name, means in near.items()],
+        )

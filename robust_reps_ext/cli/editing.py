@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
 from ..runtime.errors import InputError
 from . import console
 from .common import Experiment
-from .edited import class_label, judged_by, load_judge, sees, shown, tell_edited
+from .edited import class_label, judged_by, load_judge, nearness, sees, shown, tell_edited
 from .edits_page import write_section
 from .options import DATA, Steps, composed, option
 from .side_by_side import Plan, side_by_side
@@ -19,6 +19,7 @@ from .side_by_side import Plan, side_by_side
 if TYPE_CHECKING:
     import torch
 
+    from ..datasets.samples import Samples
     from ..experiments.gaussians import ClassGaussians
     from ..results.store import Part
     from ..results.synthesis import Synthesis
@@ -64,13 +65,11 @@ class Edit(Experiment):
         if text is not None and text != "label":
             class_label(self, text)
 
-    def wanted(self, text: str | None, part: slice) -> Any:
+    def wanted(self, text: str | None, images: Samples) -> Any:
         """The class of each of some images; None for what the network takes them for."""
         if text is None:
             return None
-        if text != "label":
-            return class_label(self, text)
-        return self.samples(part).labels
+        return images.labels if text == "label" else class_label(self, text)
 
 
 Edited = TypeVar("Edited", bound=Edit)
@@ -150,11 +149,11 @@ def carry_out(
 
     third = load_judge(common, judge)
     with side_by_side(common, command, plan, words=words) as found:
-        judged = judged_by(third, found)
+        judged, near = judged_by(third, found), nearness(found)
         found.add(whole, panel_figure(shown(found, judged), channels=common.channels))
         if page:
-            found.paths.append(write_section(command, found, judged))
-    tell_edited(found, judged, value)
+            found.paths.append(write_section(command, found, judged, near))
+    tell_edited(found, judged, near, value)
 
 
 def helps(eps: str, step: str, iterations: int) -> dict[str, str]:
@@ -284,7 +283,7 @@ def inpaint(
             mask = given.pop("mask", None)
             if mask is None:
                 mask = holes(images.images, side=hole, seed=one.seed, first=part.first)
-            classes = one.wanted(to_class, part.images)
+            classes = one.wanted(to_class, images)
             found = fill(one.network, images.images, mask, classes=classes, **given)
             return found, sees(one, found, None, images)
 
@@ -330,7 +329,7 @@ def upscale(
             images = one.samples(part.images)
             small = reduced(images.images, factor)
             truth = None if one.images else images.images
-            classes = one.wanted(to_class, part.images)
+            classes = one.wanted(to_class, images)
             found = enlarge(one.network, small, factor, classes=classes, truth=truth, **given)
             return found, sees(one, found, None, images)
 

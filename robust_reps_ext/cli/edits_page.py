@@ -10,6 +10,7 @@ from .common import SHOWN
 from .edited import Judged, about
 
 if TYPE_CHECKING:
+    from ..experiments.restoration import Nearer
     from .side_by_side import SideBySide
 
 __all__ = ["write_section"]
@@ -25,7 +26,9 @@ TITLES = {
 """Command -> the section's id, whose it is, and its title."""
 
 
-def write_section(command: str, found: SideBySide[Any], judged: Mapping[str, Judged]) -> Path:
+def write_section(
+    command: str, found: SideBySide[Any], judged: Mapping[str, Judged], near: Mapping[str, Nearer]
+) -> Path:
     """Keep the first images of each network as a unit in --out, and write the page anew."""
     from ..experiments.paper.units import ORDER
     from ..models.loading import weights_digest
@@ -48,7 +51,7 @@ def write_section(command: str, found: SideBySide[Any], judged: Mapping[str, Jud
         "seed": common.seed,
         "scale": {"images": common.n},
     }
-    metadata = {**about(found, judged), "told": told(found, judged)}
+    metadata = {**about(found, judged), "told": told(judged, near)}
     runs = found.runs(lambda one: one.run[:SHOWN])
     digest = digest_of({**study, **metadata})
     if not finished_units(common.out, [name], digest=digest):
@@ -58,10 +61,8 @@ def write_section(command: str, found: SideBySide[Any], judged: Mapping[str, Jud
     return write_report(common.out, ORDER, channels=common.channels)
 
 
-def told(found: SideBySide[Any], judged: Mapping[str, Judged]) -> str:
+def told(judged: Mapping[str, Judged], near: Mapping[str, Nearer]) -> str:
     """What came of it, in numbers: the judge's shares, and how near the truth it is."""
-    from ..experiments.restoration import nearer
-
     said = []
     for name, seen in judged.items():
         low, high = seen.share.interval()
@@ -69,13 +70,10 @@ def told(found: SideBySide[Any], judged: Mapping[str, Judged]) -> str:
             f"The judge sees the class asked for in {seen.share.correct} of {seen.share.n} images "
             f"({name}; {100 * low:.0f} to {100 * high:.0f}%)."
         )
-    for one in found:
-        near = nearer(one.run)
-        if near is None:
-            continue
-        ends = "" if near.low is None else f" (95% interval {near.low:.3g} to {near.high:.3g})"
+    for name, means in near.items():
+        ends = "" if means.low is None else f" (95% interval {means.low:.3g} to {means.high:.3g})"
         said.append(
-            f"Mean L2 distance to the truth, {one.name}: {near.start:.3g} at the start, "
-            f"{near.result:.3g} at the end, changed by {near.change:.3g}{ends}."
+            f"Mean L2 distance to the truth, {name}: {means.start:.3g} at the start, "
+            f"{means.result:.3g} at the end, changed by {means.change:.3g}{ends}."
         )
     return " ".join(said)

@@ -61,7 +61,7 @@ def enhance(
 
         def make(part: Part, given: dict[str, Any]) -> tuple[Synthesis, Any]:
             images = one.samples(part.images)
-            classes = one.wanted(aim, part.images)
+            classes = one.wanted(aim, images)
             found = make_plainer(one.network, images.images, classes, objective=value, **given)
             return found, sees(one, found, None, images)
 

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
 __all__ = ["PrintOptions"]
 
-FORMATS = ("png", "pdf", "svg")
-
 
 class Width(str, Enum):
     """How wide a figure is in print."""
@@ -26,15 +24,14 @@ class Width(str, Enum):
 
 
 def _formats(text: str) -> tuple[str, ...]:
-    found = tuple(text.split(","))
-    if not set(found) <= set(FORMATS):
-        raise typer.BadParameter(f"{text!r} is not of {','.join(FORMATS)}.")
-    return found
+    return tuple(text.split(","))
 
 
-def _dots(value: int | None) -> int | None:
-    if value is not None and not 10 <= value <= 2400:
-        raise typer.BadParameter(f"{value} is not in the range 10<=x<=2400.")
+def _printable(given: typer.CallbackParam, value: Any) -> Any:
+    if value is not None:
+        from ..results.printing import Printing
+
+        Printing(**{"formats" if given.name == "figure_format" else str(given.name): value})
     return value
 
 
@@ -49,6 +46,7 @@ class PrintOptions:
             "NAME,...",
             flag="--format",
             parser=_formats,
+            callback=_printable,
         ),
     ] = None
     width: Annotated[
@@ -60,7 +58,7 @@ class PrintOptions:
         option(
             "Dots per inch of figures' pixels, 10 to 2400; default: the figure's.",
             "N",
-            callback=_dots,
+            callback=_printable,
         ),
     ] = None
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
+from robustness.attacker import AttackerModel
 from torch import Tensor
 from typing_extensions import Unpack
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     import pandas
     from matplotlib.figure import Figure
 
-__all__ = ["Interpolation", "interpolate"]
+__all__ = ["Interpolation", "interpolate", "interpolates"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -158,14 +159,41 @@ def interpolate(
             "give pairs of images of one size"
         )
     steps = whole("steps", steps, 1)
+    weights = torch.linspace(0, 1, steps + 1)
+    run = interpolates(model, left, right, weights, options, seed=seed, progress=progress)
+    return Interpolation(weights, run)
+
+
+def interpolates(
+    model: AttackerModel,
+    left: Tensor,
+    right: Tensor,
+    weights: Tensor,
+    options: Options,
+    *,
+    seed: int,
+    progress: bool | Progress,
+) -> Synthesis:
+    """The images at some lambda between each pair, those of a pair after each other.
+
+    Parameters
+    ----------
+    model
+        As `load_model` returns it.
+    left, right
+        (N, C, H, W), on one device.
+    weights
+        The values of lambda, (T,).
+    options, seed, progress
+        See `interpolate`.
+    """
     settings = Settings.paper(left, options, schedule=FASTEST, use_best=True)
     objective = InterpolationTarget(fake_relu=settings.fake_relu)
-    weights = torch.linspace(0, 1, steps + 1)
     shares = weights.to(left.device)
     blend = objective.between(left[:, None], right[:, None], shares.view(-1, 1, 1, 1))
     ends = [representation(model, images, layer=settings.layer) for images in (left, right)]
     target = objective.between(ends[0][:, None], ends[1][:, None], shares.view(-1, 1))
-    result = optimize(
+    run = optimize(
         model,
         objective,
         target=target.flatten(0, 1),
@@ -176,7 +204,7 @@ def interpolate(
         seed=seed,
         progress=progress,
     )
-    return Interpolation(weights, _with_ends(result, (weights % 1 == 0).repeat(len(left))))
+    return _with_ends(run, (weights % 1 == 0).repeat(len(left)))
 
 
 def _with_ends(run: Synthesis, ends: Tensor) -> Synthesis:

@@ -16,12 +16,11 @@ from torch import Tensor
 from ..datasets.shards import Sample
 from ..models.representation import representation
 from ..runtime.errors import InputError
-from ..runtime.modules import device_of, evaluating
 from ..runtime.randomness import one_of
 from ..synthesis import Progress, synthesize
 from ..synthesis.class_objectives import ClassCrossEntropy, ClassLogit
 from ..synthesis.settings import Settings
-from .accuracy import predicted_labels
+from .accuracy import logits, predicted_labels
 from .enhancement import ENHANCED, difficulty
 
 __all__ = ["LENGTHS", "TowardsClass", "check_classes", "new_label"]
@@ -45,15 +44,12 @@ def new_label(kind: str, label: int, number: int, classes: int, *, seed: int) ->
 
 def check_classes(model: AttackerModel, image: Tensor, classes: int) -> None:
     """Raise `InputError` unless the model has a score for each class of the data."""
-    with evaluating(model), torch.no_grad():
-        logits = model(image[None].to(device_of(model)), with_image=False)
-    if isinstance(logits, Tensor) and logits.dim() == 2 and logits.shape[1] >= classes:
-        return
-    shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-    raise InputError(
-        f"the model gives {shape} for an image, and the data has {classes} classes: give a model "
-        "that was trained on them"
-    )
+    known = logits(model, image[None]).shape[1]
+    if known < classes:
+        raise InputError(
+            f"the model has {known} classes, and the data {classes}: give a model that was trained "
+            "on them"
+        )
 
 
 @dataclass(frozen=True)

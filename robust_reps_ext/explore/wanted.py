@@ -12,7 +12,8 @@ from robustness.attacker import AttackerModel
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from ..experiments.inversion import invert, near_enough
+from ..experiments.interpolation import interpolates
+from ..experiments.inversion import invert
 from ..experiments.visualization import visualize
 from ..models.representation import representation
 from ..results.synthesis import Synthesis
@@ -241,17 +242,12 @@ def _coordinate(wanted: Wanted, network: Network, progress: Progress) -> Synthes
 
 
 def _blend(wanted: Wanted, network: Network, progress: Progress) -> Synthesis:
-    """One place of `robust_reps_ext.interpolate`, whose ends are the images themselves."""
-    left, right = wanted.image.at(network.shape), wanted._second(network)
-    settings = Settings.paper(left, wanted.options(network), schedule=FASTEST, use_best=True)
-    target = [representation(network.model, one, layer=wanted.layer) for one in (left, right)]
-    return optimize(
+    return interpolates(
         network.model,
-        InterpolationTarget(fake_relu=settings.fake_relu),
-        target=_between(target[0], target[1], wanted.weight),
-        start=wanted.begin(network),
-        settings=settings,
-        stop_when=near_enough(settings, wanted.options(network)),
+        wanted.image.at(network.shape),
+        wanted._second(network),
+        torch.tensor([wanted.weight]),
+        wanted.options(network),
         seed=wanted.seed,
         progress=progress,
     )
