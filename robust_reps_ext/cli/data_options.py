@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+from ..models.zoo.bundled import bundled, card
 from ..runtime.errors import InputError
 from .flags import folder, option
 
@@ -90,6 +91,11 @@ class DataOptions:
             given["fit"] = self.fit and self.fit.value
             file = model if model is not None and Path(model).is_file() else None
             told = data_set_arguments(self.dataset, given, file)
+            if model in bundled() and "size" not in told:
+                raise InputError(
+                    f"--dataset folder: {model} was trained on {card(model)['dataset']}; look at "
+                    "images of your own by --images, or give --size, if they are of its classes"
+                )
         return open_data_set(self.dataset, self.data, on_bad_image=self.on_bad_image.value, **told)
 
     @cached_property

@@ -26,14 +26,25 @@ LAST, FALL, LEAST = 0.75, 0.05, 0.005
 """A distance still falls if over the last quarter of the steps it does by 5%, and by 0.005."""
 
 
-def method(runs: Runs) -> list[str]:
+def method(runs: Runs, metadata: Metadata) -> list[str]:
     """How PGD ran: one line where all runs are alike, else one for each kind of run."""
+    titles = _titles(metadata)
     named: dict[str, list[str]] = {}
     for name, run in runs.items():
-        named.setdefault(_made(run), []).append(name)
+        named.setdefault(_made(run), []).append(titles.get(name, name))
     if len(named) == 1:
         return [*named]
-    return [f"{', '.join(names)}: {said}" for said, names in named.items()]
+    return [f"{'; '.join(dict.fromkeys(names))}: {said}" for said, names in named.items()]
+
+
+def _titles(metadata: Metadata) -> dict[str, str]:
+    """What runs are called beside their images, where that is not the network's name."""
+    rows = [row for panel in metadata.get("panels", ()) for row in panel["rows"]]
+    return {
+        **{row["run"]: f"{row['run'].partition('-')[0]}, {row['label']}" for row in rows},
+        **{run: one["title"] for run, one in metadata.get("additions", {}).items()},
+        **{run: said.replace(": ", ", ") for run, said in metadata.get("names", {}).items()},
+    }
 
 
 def _made(run: Synthesis) -> str:

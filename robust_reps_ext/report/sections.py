@@ -209,7 +209,7 @@ def sections(
             section["lead"] += f" Of the images {said} are shown." if said else ""
         section |= {
             "found": outcome(kind, runs, metadata),
-            "method": method(runs),
+            "method": method(runs, metadata),
             "unsettled": "" if kind == "edits" else unsettled(runs),
             "verdicts": _verdicts(units, unit),
             "files": _files(unit),

@@ -28,22 +28,35 @@ def run(end=0.2, *, before=None, n=2, **settings):
 
 
 def test_how_runs_were_made_is_one_line_where_they_are_alike():
-    assert method({"robust": run(), "standard": run()}) == [
+    assert method({"robust": run(), "standard": run()}, {}) == [
         "8 steps of 1 each, anywhere in [0, 1], float32, seed 3"
     ]
     faster = run(schedule="lbfgs", eps=[0.5, 2.0], computed_in="bfloat16", patience=100)
-    assert method({"robust": run(), "standard": faster})[1] == (
+    assert method({"robust": run(), "standard": faster}, {})[1] == (
         "standard: 8 steps of 1 at most, schedule lbfgs, an image is left once 100 steps change "
         "it by less than 1%, within L2 0.5 to 2 of the start, bfloat16, seed 3"
     )
 
 
+def test_runs_are_called_as_beside_their_images():
+    rows = [
+        {"run": "robust-0", "label": "no regulariser"},
+        {"run": "standard-1", "label": "no regulariser"},
+        {"run": "standard-2", "label": "jitter, rotation"},
+        {"run": "standard-3", "label": "no regulariser"},
+    ]
+    runs = {row["run"]: run(iterations=8 + (row["label"] != "no regulariser")) for row in rows}
+    said = method(runs, {"panels": [{"rows": rows}]})
+    assert said[0].startswith("robust, no regulariser; standard, no regulariser: 8 steps of")
+    assert said[1].startswith("standard, jitter, rotation: 9 steps of")
+
+
 def test_what_holds_images_is_told_in_words():
-    [said] = method({"robust": run(constraint="MagnitudeConstrainedStep_0123abcd")})
+    [said] = method({"robust": run(constraint="MagnitudeConstrainedStep_0123abcd")}, {})
     assert said == (
         "8 steps of 1 each, the phase alone, under a fixed Fourier magnitude, float32, seed 3"
     )
-    assert ", constraint MyOwn_Step," in method({"robust": run(constraint="MyOwn_Step")})[0]
+    assert ", constraint MyOwn_Step," in method({"robust": run(constraint="MyOwn_Step")}, {})[0]
 
 
 def test_a_distance_that_still_falls_is_told():

@@ -13,7 +13,6 @@ from robustness.attacker import AttackerModel
 from robustness.datasets import DataSet
 from torch import Tensor
 
-from ...datasets.given_images import GivenImages
 from ...datasets.samples import class_names, validation_set
 from ...models.loading import weights_digest
 from ...models.representation import representation
@@ -147,7 +146,7 @@ def run_paper(
     if study.selected:
         size = representation(robust, first[None]).shape[1]
         check_coordinates(study.selected, size)
-    if study.scale.needed > len(images) and not isinstance(data_set, GivenImages):
+    if study.scale.needed > len(images) and not study.own_images:
         raise InputError(
             f"scale={scale!r} takes {study.scale.needed} validation images, "
             f"{data_set.ds_name!r} has {len(images)}: add some, or choose a smaller scale"

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...datasets.given_images import GivenImages
 from ...datasets.patterns import kaleidoscope
 from ...models.representation import representation
 from ...results.plots import attacked_at, curve_figure
@@ -43,7 +42,7 @@ def inversion_from_noise(study: Study, progress: bool | Progress) -> Found:
     """Fig. 6, 13b, 14b, 15: only R(x) is known, of the data's images and of others."""
     n = study.scale.images
     known = study.samples(n)
-    if isinstance(study.data_set, GivenImages):  # of which nobody says what is like them
+    if study.own_images:  # of which nobody says what is like them
         told = {"labels": list(known.names), "start": "noise"}
         return _inversions(study, known.images, "noise", told, progress, frames=12)
     strange, kind = study.strangers(n)

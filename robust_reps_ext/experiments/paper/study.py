@@ -151,6 +151,11 @@ class Study:
     why: str = "given"
 
     @property
+    def own_images(self) -> bool:
+        """Whether the images are a few that were given, with no others like them."""
+        return isinstance(self.data_set, GivenImages)
+
+    @property
     def attack(self) -> ThreatModel:
         """Of the tables."""
         return ThreatModel(self.constraint, self.eps, self.eps / 8, self.why)
@@ -242,7 +247,7 @@ class Study:
 
     def others(self, n: int) -> Samples:
         """As many validation images beside those; of given images the next of each, in a circle."""
-        if not isinstance(self.data_set, GivenImages):
+        if not self.own_images:
             return self.samples(n, skip=self.scale.images)
         every = self.samples(len(validation_set(self.data_set)))
         return every.rows([(i + 1) % len(every.names) for i in range(n)])

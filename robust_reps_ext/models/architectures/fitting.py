@@ -116,9 +116,11 @@ def check_classes(classes: int | None, data: Any, state: Mapping[str, Tensor]) -
         return
     heads = [n for n, t in state.items() if t.dim() and t.shape[0] == classes]
     heads = [n for n in heads if n.endswith("weight")] or heads or ["the network"]
+    others = "; images of other classes need no data set: --images (load_images)"
     raise InputError(
         f"{heads[-1]} has {classes} classes, dataset {data.ds_name!r} has {data.num_classes}: "
         "pass the data set that the network was trained on"
+        + (others if data.ds_name == "folder" else "")
     )
 
 
