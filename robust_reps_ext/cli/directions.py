@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -82,7 +83,7 @@ def directions(
         if one.short_name in known:
             return known[one.short_name]
         images, _ = validation_images(one, n, one.seed)
-        with console.progress(f"Looking ({one.short_name})", "images") as look:
+        with _in_turn(one.short_name) as (look, fit):
             made = directions_of(
                 one.network,
                 DataLoader(images, one.images_at_once),
@@ -94,6 +95,7 @@ def directions(
                 layer=one.layer,
                 seed=one.seed,
                 progress=look,
+                fitting=fit,
             )
         known[one.short_name] = made
         return made
@@ -145,6 +147,23 @@ def directions(
             for row in one.rows
         ),
     )
+
+
+@contextmanager
+def _in_turn(name: str) -> Iterator[tuple[Callable[..., None], Callable[..., None]]]:
+    """A bar of the images that are looked at, and one of heads, which takes its place."""
+    with ExitStack() as shown:
+        look = shown.enter_context(console.progress(f"Looking ({name})", "images"))
+        heads: list[Callable[..., None]] = []
+
+        def fit(done: int, in_all: int, features: float) -> None:
+            if not heads:
+                shown.close()
+                bar = console.progress(f"Fitting heads ({name})", "costs", "features")
+                heads.append(shown.enter_context(bar))
+            heads[0](done, in_all, features)
+
+        yield look, fit
 
 
 def _rows(

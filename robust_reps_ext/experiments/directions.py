@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -21,7 +22,7 @@ from ..results.synthesis import Synthesis
 from ..runtime.batches import batches
 from ..runtime.errors import InputError
 from ..runtime.images import Images
-from ..runtime.numbers import shown, whole
+from ..runtime.numbers import check_progress, shown, whole
 from ..runtime.randomness import check_seed
 from ..runtime.signatures import keywords
 from ..synthesis import Progress, optimize
@@ -48,6 +49,7 @@ def directions(
     normalize: Normalize = None,
     seed: int = 0,
     progress: bool | Progress = False,
+    fitting: bool | Progress | None = None,
 ) -> Directions:
     """Find directions of the representation in the images of a data set.
 
@@ -96,6 +98,10 @@ def directions(
     progress
         True for a bar, or ``progress(images_done, images_in_all, mean_length_of_R)``; where it
         returns True, the images until then are the data.
+    fitting
+        Of ``"probe"``, whose heads are fitted afterwards, which takes minutes where there are many
+        classes: True for a bar, or ``fitting(costs_done, costs_in_all, mean_features_of_a_class)``;
+        default: a bar where `progress` is one.
 
     Returns
     -------
@@ -135,6 +141,8 @@ def directions(
         )
     k, components = whole("k", k, 1), whole("components", components, 1)
     path, seed = whole("path", path, 1), check_seed(seed)
+    fitting = progress is True if fitting is None else fitting
+    check_progress(fitting, "fitting")
     model = as_model(model, normalize)
     latents, labels = _latents(model, loader, layer, batch_size, seed, progress)
     if len(latents) < max(k, 2):
@@ -143,33 +151,30 @@ def directions(
         )
     if not latents.isfinite().all():
         raise InputError("R(x) is not finite for some images: directions are of finite numbers")
-    mean, empty = latents.mean(dim=0), torch.empty(0)
-    sparsity, bias = Sparsity(empty, torch.empty(0, 0).long(), empty, 0, -1), None
     if method == "pca":
-        vectors, strength = _components(latents, components)
-        called = [f"component {i}" for i in range(len(vectors))]
+        found = _components(latents, components)
     elif method == "given":
-        places, vectors, strength = _widest(latents, vectors, components)
-        called = [f"direction {i}" for i in places]
+        found = _widest(latents, vectors, components)
+    elif (labels < 0).any():
+        raise InputError(f"method={method!r} needs labels: give batches (images, labels)")
+    elif method == "class":
+        found = _class_means(latents, labels, names or ())
     else:
-        if (labels < 0).any():
-            raise InputError(f"method={method!r} needs labels: give batches (images, labels)")
-        classes = labels.unique().tolist()
-        known = list(names or ())
-        called = [str(known[i]) if i < len(known) else f"class {i}" for i in classes]
-        if method == "class":
-            means = torch.stack([latents[labels == label].mean(dim=0) for label in classes])
-            along = means - mean
-        else:
-            heads = sparse_heads(latents, labels, classes, steps=path, seed=seed)
-            along, bias, sparsity = heads.weight, heads.bias, heads.sparsity
-        strength = along.norm(dim=1)
-        vectors = along / strength[:, None].where(strength[:, None] > 0, 1.0)
-    bias = torch.zeros(len(vectors)) if bias is None else bias
-    most, least = _ends((latents - mean) @ vectors.T, labels, k)
+        found = _heads(latents, labels, names or (), path, seed, fitting)
+    mean = latents.mean(dim=0)
+    most, least = _ends((latents - mean) @ found.vectors.T, labels, k)
     most, least = _with_images(model, loader, latents, most, least, layer, seed)
     return Directions(
-        method, vectors, called, strength, bias, mean, most, least, sparsity, len(latents)
+        method=method,
+        vectors=found.vectors,
+        names=found.names,
+        strength=found.strength,
+        bias=torch.zeros(len(found.vectors)) if found.bias is None else found.bias,
+        mean=mean,
+        most=most,
+        least=least,
+        sparsity=found.sparsity,
+        seen=len(latents),
     )
 
 
@@ -252,8 +257,22 @@ def _latents(
     return torch.cat(rows), torch.cat(labels)
 
 
-def _components(latents: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The first principal components, (K, k), and the share of the variance of each."""
+_NO_PATH = Sparsity(torch.empty(0), torch.empty(0, 0).long(), torch.empty(0), 0, -1)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What a method gives, see `Directions`."""
+
+    vectors: Tensor
+    names: list[str]
+    strength: Tensor
+    bias: Tensor | None = None
+    sparsity: Sparsity = _NO_PATH
+
+
+def _components(latents: Tensor, count: int) -> _Found:
+    """The first principal components, and the share of the variance of each."""
     n, size = latents.shape
     most = min(n - 1, size)
     if count > most:
@@ -268,7 +287,42 @@ def _components(latents: Tensor, count: int) -> tuple[Tensor, Tensor]:
     vectors = vectors.flip(1)[:, :count].T
     # The sign is no one's: the coordinate that counts most is raised.
     largest = vectors.gather(1, vectors.abs().argmax(dim=1, keepdim=True))
-    return (vectors * largest.sign()).float(), (values.flip(0)[:count] / total).float()
+    return _Found(
+        (vectors * largest.sign()).float(),
+        [f"component {i}" for i in range(count)],
+        (values.flip(0)[:count] / total).float(),
+    )
+
+
+def _class_means(latents: Tensor, labels: Tensor, names: Sequence[str]) -> _Found:
+    """From the mean over all images to that over each class."""
+    classes = labels.unique().tolist()
+    means = torch.stack([latents[labels == label].mean(dim=0) for label in classes])
+    return _Found(*_of_classes(means - latents.mean(dim=0), classes, names))
+
+
+def _heads(
+    latents: Tensor,
+    labels: Tensor,
+    names: Sequence[str],
+    path: int,
+    seed: int,
+    fitting: bool | Progress,
+) -> _Found:
+    """The weights of a sparse linear head for each class."""
+    classes = labels.unique().tolist()
+    heads = sparse_heads(latents, labels, classes, steps=path, seed=seed, progress=fitting)
+    found = _of_classes(heads.weight, classes, names)
+    return _Found(*found, bias=heads.bias, sparsity=heads.sparsity)
+
+
+def _of_classes(
+    along: Tensor, classes: Sequence[int], names: Sequence[str]
+) -> tuple[Tensor, list[str], Tensor]:
+    """Directions of length 1, or of zeros, what they are called, and their lengths before."""
+    length = along.norm(dim=1)
+    called = [str(names[i]) if i < len(names) else f"class {i}" for i in classes]
+    return along / length[:, None].where(length[:, None] > 0, 1.0), called, length
 
 
 def _given(vectors: Any) -> Tensor:
@@ -278,8 +332,8 @@ def _given(vectors: Any) -> Tensor:
     return Direction(vectors).vectors
 
 
-def _widest(latents: Tensor, vectors: Tensor, count: int) -> tuple[list[int], Tensor, Tensor]:
-    """The directions along which representations spread most: places, vectors, deviations."""
+def _widest(latents: Tensor, vectors: Tensor, count: int) -> _Found:
+    """The directions along which representations spread most, and their standard deviations."""
     if vectors.shape[1] != latents.shape[1]:
         raise InputError(
             f"vectors have {vectors.shape[1]} coordinates, R(x) has {latents.shape[1]}: give "
@@ -287,7 +341,7 @@ def _widest(latents: Tensor, vectors: Tensor, count: int) -> tuple[list[int], Te
         )
     spread = ((latents - latents.mean(dim=0)) @ vectors.T).std(dim=0)
     order = spread.argsort(descending=True, stable=True)[:count]
-    return order.tolist(), vectors[order], spread[order]
+    return _Found(vectors[order], [f"direction {i}" for i in order.tolist()], spread[order])
 
 
 def _ends(values: Tensor, labels: Tensor, k: int) -> list[Extreme]:

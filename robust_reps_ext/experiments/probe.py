@@ -6,7 +6,8 @@ import inspect
 import math
 import random
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,9 @@ from torch import Tensor
 
 from ..results.directions import Sparsity
 from ..runtime.errors import InputError, warn
+from ..runtime.progress import bar
 from ..runtime.randomness import shuffled
+from ..synthesis import Progress
 
 __all__ = ["Heads", "sparse_heads"]
 
@@ -44,7 +47,13 @@ class Heads:
 
 
 def sparse_heads(
-    latents: Tensor, labels: Tensor, classes: Sequence[int], *, steps: int, seed: int
+    latents: Tensor,
+    labels: Tensor,
+    classes: Sequence[int],
+    *,
+    steps: int,
+    seed: int,
+    progress: bool | Progress = False,
 ) -> Heads:
     """L1-regularised logistic regression on standardised R, over a path of costs.
 
@@ -61,6 +70,8 @@ def sparse_heads(
         How many costs, 1 or more.
     seed
         Of the draw, and of the order in which the solver takes the images.
+    progress
+        True for a bar, or ``progress(costs_done, costs_in_all, mean_features_of_a_class)``.
 
     Raises
     ------
@@ -86,7 +97,8 @@ def sparse_heads(
     y = np.array([place[label] for label in labels.tolist()])
     x = ((latents.double() - mean) / std).numpy()
     kept = (~held).numpy()
-    weights, biases, costs = _path(x[kept], y[kept], len(classes), steps, seed)
+    with _telling(progress, steps) as tell:
+        weights, biases, costs = _path(x[kept], y[kept], len(classes), steps, seed, tell)
     logits = np.einsum("nj,pcj->pnc", x[~kept], weights) + biases[:, None]
     right = torch.from_numpy((logits.argmax(2) == y[~kept]).mean(axis=1))
     features = torch.from_numpy((weights != 0).sum(axis=2))
@@ -98,7 +110,27 @@ def sparse_heads(
     return Heads(weight.float(), bias.float(), path)
 
 
-def _path(x: Any, y: Any, classes: int, steps: int, seed: int) -> tuple[Any, Any, Any]:
+@contextmanager
+def _telling(progress: bool | Progress, steps: int) -> Iterator[Callable[[int, float], None]]:
+    """What is called with the number of costs that are done, and the mean number of features."""
+    shown = bar("cost", shown=progress is True)
+    shown.total = steps
+
+    def tell(done: int, features: float) -> None:
+        shown.update(done - shown.n)
+        if callable(progress):
+            progress(done, steps, features)
+
+    try:
+        tell(0, 0.0)
+        yield tell
+    finally:
+        shown.close()
+
+
+def _path(
+    x: Any, y: Any, classes: int, steps: int, seed: int, tell: Callable[[int, float], None]
+) -> tuple[Any, Any, Any]:
     """Weights (P, K, k) and biases (P, K) of each cost, and the costs (P,)."""
     state = random.getstate()
     from sklearn.exceptions import ConvergenceWarning
@@ -135,6 +167,7 @@ def _path(x: Any, y: Any, classes: int, steps: int, seed: int) -> tuple[Any, Any
         shift = (-head.intercept_, head.intercept_) if classes == 2 else (head.intercept_,)
         weights.append(np.concatenate(both))
         biases.append(np.concatenate(shift))
+        tell(len(weights), float((weights[-1] != 0).sum(axis=1).mean()))
     if unfinished:
         warn(f"heads of cost {', '.join(unfinished)} still moved after {passes} passes")
     return np.stack(weights), np.stack(biases), costs

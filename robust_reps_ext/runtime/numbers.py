@@ -140,10 +140,10 @@ def flag(name: str, value: Any) -> bool:
     return bool(found)
 
 
-def check_progress(progress: Any) -> None:
+def check_progress(progress: Any, name: str = "progress") -> None:
     """Raise `InputError` unless it is True, False, None or a function."""
     if not (progress is None or isinstance(progress, bool) or callable(progress)):
-        raise InputError(f"progress={shown(progress)}: give True for a bar, or a function")
+        raise InputError(f"{name}={shown(progress)}: give True for a bar, or a function")
 
 
 def shown(value: Any) -> str:

@@ -99,6 +99,23 @@ def test_a_probe_finds_the_features_that_tell_the_classes(model, three):
     assert "60 held-out images right" in repr(found)
 
 
+def test_how_far_the_heads_are_is_told(model, three, capsys):
+    rows, labels = three
+    told = []
+    data = [(images(rows), labels)]
+    found = rr.directions(
+        model, data, method="probe", path=2, fitting=lambda *now: told.append(now)
+    )
+    features = found.sparsity.features.double().mean(dim=1).tolist()
+    assert told == [(0, 2, 0.0), (1, 2, features[0]), (2, 2, features[1])]
+    rr.directions(model, data, method="probe", path=2)
+    assert capsys.readouterr().err == ""
+    rr.directions(model, data, method="probe", path=2, progress=True)
+    assert "2/2 costs in" in capsys.readouterr().err
+    with pytest.raises(InputError, match="fitting='yes': give True for a bar, or a function"):
+        rr.directions(model, data, fitting="yes")
+
+
 def test_heads_are_at_the_optimum_of_their_cost(three):
     """Of mean cross-entropy + cost |w|_1: the gradient is -cost sign(w), or within the cost."""
     rows, labels = three
