@@ -69,8 +69,8 @@ class Experiment(
 ):
     """What every experiment is told: model, data, how PGD runs, and where results go.
 
-    With `images`, `n` is how many they are, and the data set is needed only where nothing else
-    tells the normaliser.
+    With `images`, `n` is how many of them are taken, and the data set is needed only where nothing
+    else tells the normaliser.
     """
 
     dataset: str = ""
@@ -92,10 +92,15 @@ class Experiment(
             if not self.dataset and self.needs_data:
                 raise InputError("give --dataset NAME, or --images FILE|DIR|GLOB")
             return
-        count, over = divmod(len(self.paths), self.of_each)
-        if over:
-            raise InputError(f"--images: {len(self.paths)} are no pairs: give an even number")
-        object.__setattr__(self, "n", count)
+        there, over = divmod(len(self.files), self.of_each)
+        wanted: Any = self.n
+        if wanted is None:
+            if over:
+                raise InputError(f"--images: {len(self.files)} are no pairs: give an even number")
+            object.__setattr__(self, "n", there)
+        elif not 1 <= wanted <= there:
+            what = "images" if self.of_each == 1 else "pairs"
+            raise InputError(f"--n {wanted}: give 1 to {there}, as many {what} as --images has")
 
     @property
     def needs_data(self) -> bool:
@@ -133,11 +138,16 @@ class Experiment(
         return short_names(self.model, self.name)[0]
 
     @cached_property
-    def paths(self) -> list[str]:
-        """The files of one's own."""
+    def files(self) -> list[str]:
+        """All files of one's own."""
         from ..runtime.image_files import image_paths
 
         return image_paths(self.images or [])
+
+    @property
+    def paths(self) -> list[str]:
+        """Those that are taken."""
+        return self.files[: self.n * self.of_each]
 
     @cached_property
     def side(self) -> int:

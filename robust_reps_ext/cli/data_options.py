@@ -8,6 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
+
 from ..models.zoo.bundled import bundled, card
 from ..runtime.errors import InputError
 from .flags import folder, option
@@ -39,6 +41,12 @@ TRAINED_ON = (
 )
 
 
+def _all_of_images(context: typer.Context, value: int | None) -> int | None:
+    """None where the number of images that are given is not told, in place of the default."""
+    told = context.get_parameter_source("n")
+    return None if context.params.get("images") and told and told.name == "DEFAULT" else value
+
+
 @dataclass(frozen=True, kw_only=True)
 class DataOptions:
     """Which images."""
@@ -51,7 +59,14 @@ class DataOptions:
     on_bad_image: Annotated[OnBadImage, option("At an image that cannot be read.")] = (
         OnBadImage.stop
     )
-    n: Annotated[int, option("Number of validation images.", "N")] = 8
+    n: Annotated[
+        int,
+        option(
+            "Number of validation images; or of --images, the first so many, by default all.",
+            "N",
+            callback=_all_of_images,
+        ),
+    ] = 8
     size: Annotated[
         int | None,
         option("Of --dataset folder and --images; default: the checkpoint's.", "PIXELS"),

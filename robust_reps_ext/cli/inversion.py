@@ -136,7 +136,7 @@ def invert(common: Inversion) -> None:
 
 
 @composed(defaults={"n": 4})
-def pairs(common: Experiment) -> None:
+def pairs(common: Pairs) -> None:
     """Find pairs of images of nearly equal representation and different content (Fig. 2).
 
     From n images the search looks for images that the network represents as it does n others. Of a
@@ -150,7 +150,7 @@ def pairs(common: Experiment) -> None:
     from ..results.figures import panel_figure
     from ..results.layouts import pairs as pairs_of
 
-    def plan(one: Experiment) -> Plan:
+    def plan(one: Pairs) -> Plan:
         def make(part: Part, given: dict[str, Any]) -> tuple[Synthesis, Any]:
             targets, sources = one.pairs(part.images)
             found = near_pairs(one.network, targets.images, sources=sources.images, **given)

@@ -304,7 +304,8 @@ def composed(
     defaults, helps
         Where an option has another default or text in this command.
     without
-        Options that the command does not take, beside those which it declares itself.
+        Options that the command does not take. Those which it declares itself are its own, and
+        reach a group that has one of the name, too.
     required
         Those that have a default elsewhere, and none here.
 
@@ -342,25 +343,25 @@ def composed(
                 groups[name] = one.annotation
             else:
                 own[name] = one.replace(annotation=_called(name, one.annotation, OWN))
-        left_out = {*without, *own}
         taken = {
-            name: [field for field in fields(group) if field.name not in left_out]
+            name: [field for field in fields(group) if field.name not in without]
             for name, group in groups.items()
         }
 
         @wraps(command)
         def run(**given: Any) -> None:
             made = {
-                name: groups[name](**{field.name: given.pop(field.name) for field in some})
+                name: groups[name](**{field.name: given[field.name] for field in some})
                 for name, some in taken.items()
             }
-            command(**made, **given)
+            command(**made, **{name: given[name] for name in own})
 
         together = [*own.values()]
         together += [
             shared(groups[name], one.name, one.default)
             for name, some in taken.items()
             for one in some
+            if one.name not in own
         ]
         # In the help, what must be given comes first, and what no other command takes last.
         last = {one.name for one in together} - {*_DECLARED} | {*own}

@@ -19,18 +19,11 @@ FLAG = "--images"
 def with_repeated_flag(words: Sequence[str]) -> list[str]:
     """The words of a command line with the flag before each image, as shells expand patterns.
 
-    Raises
-    ------
-    InputError
-        If there is a number of images, too.
-
     Examples
     --------
     >>> with_repeated_flag(["invert", "--images", "a.png", "b.png", "--out", "out"])
     ['invert', '--images', 'a.png', '--images', 'b.png', '--out', 'out']
     """
-    if FLAG in words and any(word.partition("=")[0] == "--n" for word in words):
-        raise InputError("--images and --n exclude each other: all that are given are taken")
     found: list[str] = []
     within = False
     for word in words:

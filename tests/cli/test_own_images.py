@@ -80,6 +80,19 @@ def test_files_are_enough(name, more, rows, run, photographs):
     assert found.metadata["files"] == [str(file) for file in files]
 
 
+@pytest.mark.parametrize(
+    ("name", "more", "taken"),
+    [
+        ("invert", (), ["0", "1"]),
+        ("pairs", (), ["0", "1", "2", "3"]),
+        ("activations", ("--coordinates", "3", "--k", 1), ["0", "1"]),
+    ],
+)
+def test_the_first_n_are_taken(name, more, taken, run, photographs):
+    found, _ = run(name, "--images", photographs / "cat", "--n", 2, *more, *SHORT)
+    assert found.metadata["files"] == [str(photographs / "cat" / f"{i}.png") for i in taken]
+
+
 def test_images_are_cut_to_the_size_of_the_training(run, photographs):
     found, _ = run("invert", "--images", str(photographs / "*" / "1.png"), *SHORT)
     assert found.results["label"].tolist() == ["cat/1", "dog/1"]
@@ -129,7 +142,8 @@ def test_accuracy_on_a_folder(command, checkpoint, photographs, tmp_path):
     [
         ((), "give --dataset NAME, or --images"),
         (("--images", "none*.png"), "none*.png: no image file"),
-        (("--images", "{cat}", "--n", 2), "--images and --n exclude each other"),
+        (("--images", "{cat}", "--n", 6), "--n 6: give 1 to 5, as many images as --images has"),
+        (("--images", "{cat}", "--n", 0), "--n 0: give 1 to 5"),
         (("--images", "{cat}", "--targets", "kaleidoscope"), "exclude each other"),
         (("--images", "{cat}", "--start", "images"), "give --start noise or grey"),
         (("--images", "{cat}", "--mean", "1,2"), "give both --mean and --std"),
