@@ -1,4 +1,4 @@
-"""Which images withstand attack, beside AutoAttack's own runs: ``python benchmarks/attacks.py``.
+"""Which images withstand attack, beside AutoAttack's own runs: ``python benchmarks/autoattack.py``.
 
 ``attack="standard"`` (Auto-PGD on the cross-entropy, then on the targeted DLR loss towards nine
 classes) beside the same two attacks of pyautoattack (see `requirements.txt`), on critters that the
