@@ -38,6 +38,7 @@ from ..runtime.signatures import keywords
 from ..synthesis import Progress, noise, synthesize
 from ..synthesis.objectives import RepresentationMatching
 from ..synthesis.settings import Options, Settings, recorded
+from .made_samples import image_and_label, made_samples
 from .towards_class import LENGTHS, TowardsClass, check_classes
 
 __all__ = ["KINDS", "SETTINGS", "robustify"]
@@ -151,7 +152,7 @@ def robustify(
     seed, model = check_seed(seed), as_model(model, normalize, data_set)
     images = training_set(data_set)
     chosen = _chosen(len(images), n, seed, start)
-    first = _pair(images[chosen[0]])[0][None]
+    first = image_and_label(images[chosen[0]])[0][None]
     if first.shape[1] not in (1, 3):
         raise InputError(
             f"the images have {first.shape[1]} channels: shards hold PNG files; choose 1 or 3"
@@ -215,7 +216,7 @@ class _Inversion:
     digest: str
 
     def __call__(self, indices: Sequence[int], progress: bool | Progress) -> list[Sample]:
-        loaded = [_pair(self.images[i]) for i in indices]
+        loaded = [image_and_label(self.images[i]) for i in indices]
         targets = torch.stack([image for image, _ in loaded])
         starts, from_where = zip(
             *(self._start(i, image) for i, (image, _) in zip(indices, loaded, strict=True)),
@@ -233,40 +234,21 @@ class _Inversion:
             seed=self.seed,
             progress=progress,
         )
-        pixels = (found.images * 255).round().to(torch.uint8)
-        # Of the images as they are stored.
-        reached = representation(self.model, pixels.float() / 255, layer=layer)
-        distances = (reached - wanted).norm(dim=1) / wanted.norm(dim=1)
-        return [
-            Sample(
-                key=f"{index:08d}",
-                image=image.permute(1, 2, 0).numpy(),
-                label=label,
-                metadata={
-                    "source": index,
-                    "start": begin,
-                    "distance": distance,
-                    "settings": self.digest,
-                },
-            )
-            for index, image, (_, label), begin, distance in zip(
-                indices, pixels, loaded, from_where, distances.tolist(), strict=True
-            )
-        ]
+        return made_samples(
+            self.model,
+            found.images,
+            wanted=wanted,
+            layer=layer,
+            indices=indices,
+            labels=[label for _, label in loaded],
+            metadata=[{"start": one, "settings": self.digest} for one in from_where],
+        )
 
     def _start(self, index: int, like: Tensor) -> tuple[Tensor, int | str]:
         if self.start == "noise":
             return noise(like[None], seed=self.seed, first=index)[0], "noise"
         other = another(index, len(self.images), seed=self.seed)
-        return _pair(self.images[other])[0], other
-
-
-def _pair(item: Any) -> tuple[Tensor, int]:
-    """An image and its label; one that cannot be read stops the run, or shards would differ."""
-    if isinstance(item, Exception):
-        raise item
-    image, label = item
-    return image, int(label)
+        return image_and_label(self.images[other])[0], other
 
 
 def _check(kind: str, start: str, shard_size: int, options: Options) -> None:

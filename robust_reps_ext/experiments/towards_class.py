@@ -22,6 +22,7 @@ from ..synthesis.class_objectives import ClassCrossEntropy, ClassLogit
 from ..synthesis.settings import Settings
 from .accuracy import logits, predicted_labels
 from .enhancement import ENHANCED, difficulty
+from .made_samples import as_stored, image_and_label, made_samples
 
 __all__ = ["LENGTHS", "TowardsClass", "check_classes", "new_label"]
 
@@ -65,12 +66,9 @@ class TowardsClass:
     digest: str
 
     def __call__(self, indices: Sequence[int], progress: bool | Progress) -> list[Sample]:
-        loaded = [self.images[i] for i in indices]
-        for one in loaded:
-            if isinstance(one, Exception):
-                raise one
+        loaded = [image_and_label(self.images[i]) for i in indices]
         images = torch.stack([image for image, _ in loaded])
-        labels = [int(label) for _, label in loaded]
+        labels = [label for _, label in loaded]
         aims = [
             new_label(self.kind, label, index, self.classes, seed=self.seed)
             for index, label in zip(indices, labels, strict=True)
@@ -86,32 +84,20 @@ class TowardsClass:
             seed=self.seed,
             progress=progress,
         )
-        pixels = (found.images * 255).round().to(torch.uint8)
-        # Of the images as they are stored.
-        stored = pixels.float() / 255
-        wanted, reached = (representation(self.model, some) for some in (images, stored))
-        distances = (reached - wanted).norm(dim=1) / wanted.norm(dim=1)
-        seen = predicted_labels(self.model, stored).tolist()
-        more: list[dict[str, float]] = [{} for _ in labels]
-        if enhanced:
-            hard = difficulty(self.model, images, torch.tensor(labels))
-            more = [{"difficulty": one} for one in hard.tolist()]
-        return [
-            Sample(
-                key=f"{index:08d}",
-                image=image.permute(1, 2, 0).numpy(),
-                label=aim,
-                metadata={
-                    "source": index,
-                    "start": index,
-                    "label": label,
-                    "reached": one == aim,
-                    "distance": distance,
-                    "settings": self.digest,
-                    **own,
-                },
-            )
-            for index, image, label, aim, one, distance, own in zip(
-                indices, pixels, labels, aims, seen, distances.tolist(), more, strict=True
-            )
+        seen = predicted_labels(self.model, as_stored(found.images)).tolist()
+        metadata: list[dict[str, Any]] = [
+            {"start": index, "label": label, "reached": one == aim, "settings": self.digest}
+            for index, label, aim, one in zip(indices, labels, aims, seen, strict=True)
         ]
+        if enhanced:
+            hard = difficulty(self.model, images, torch.tensor(labels)).tolist()
+            for told, one in zip(metadata, hard, strict=True):
+                told["difficulty"] = one
+        return made_samples(
+            self.model,
+            found.images,
+            wanted=representation(self.model, images),
+            indices=indices,
+            labels=aims,
+            metadata=metadata,
+        )
