@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, Literal
 
@@ -171,15 +171,7 @@ def evaluate(
                 with torch.no_grad(), full_precision(device):
                     scores = model(images)[0]
                 _check_logits(scores, len(images))
-                _check_group(group, scores.shape[1])
-                fine = as_labels(given, len(images), scores.shape[1])
-                labels = fine if group is None else group.to(fine.device)[fine]
-                if group is not None and bool((labels < 0).any()):
-                    left_out = int(fine[labels < 0][0])
-                    raise InputError(
-                        f"an image has label {left_out}, which belongs to no coarse label (-1 in "
-                        "group=): give images of the others only"
-                    )
+                labels = _labels(given, scores, group)
                 if network is None or within is None:
                     within = attack_of(
                         {"it": model},
@@ -203,14 +195,32 @@ def evaluate(
             data.value = int(counts[0].sum()) / n
     if not n:
         raise InputError("the data is empty: give at least one batch")
-    seen = counts[-1].tolist()
-    shares = (
-        Accuracy(name, sum(hits), n, tuple(zip(hits, seen, strict=True)), radius)
-        for (name, radius), hits in zip(
-            [("clean", 0.0), *made.lines], counts[:-1].tolist(), strict=True
+    lines = [("clean", 0.0), *made.lines]
+    return Accuracies(_shares(lines, counts), within if made.steps else None)
+
+
+def _labels(given: Any, scores: Tensor, group: Tensor | None) -> Tensor:
+    """The label of each image of a batch, or its coarse label."""
+    _check_group(group, scores.shape[1])
+    fine = as_labels(given, len(scores), scores.shape[1])
+    if group is None:
+        return fine
+    labels = group.to(fine.device)[fine]
+    if bool((labels < 0).any()):
+        left_out = int(fine[labels < 0][0])
+        raise InputError(
+            f"an image has label {left_out}, which belongs to no coarse label (-1 in group=): give "
+            "images of the others only"
         )
-    )
-    return Accuracies(shares, within if made.steps else None)
+    return labels
+
+
+def _shares(lines: Sequence[tuple[str, float]], counts: Tensor) -> Iterator[Accuracy]:
+    """What is right in each line, of the numbers for each label, the last of which are of all."""
+    *right, seen = counts.tolist()
+    for (name, radius), hits in zip(lines, right, strict=True):
+        by_label = tuple(zip(hits, seen, strict=True))
+        yield Accuracy(name, sum(hits), sum(seen), by_label, radius)
 
 
 def _probe(
