@@ -112,15 +112,10 @@ def scorecard(
     >>> card.verdicts()["class recovered"]  # doctest: +SKIP
     'separates'
     """
-    if seeds < FEWEST_SEEDS:
-        raise InputError(
-            f"seeds={seeds}: fewer than {FEWEST_SEEDS} do not show how much hangs on the seed"
-        )
-    for role in (names or {}).keys() - {*PAIR, "judge"}:
-        raise InputError(f"names has {role!r}: give names for {', '.join(PAIR)} or judge")
+    _check(seeds, names or {})
     amounts = replace(amounts or Amounts(), **changes)
-    found = validation_set(data_set)
-    amounts.check(len(found))
+    there = len(validation_set(data_set))
+    amounts.check(there)
     images = validation_samples(data_set, 1).images
     if eps is None:
         eps = attack_of({"robust": robust}, images, constraint="2").eps
@@ -130,17 +125,13 @@ def scorecard(
         role: as_model(one, dataset=data_set)
         for role, one in (("robust", robust), ("standard", standard))
     }
-    third = None if judge is None else as_model(judge, dataset=data_set)
-    if third is not None and weights_digest(third) in map(weights_digest, models.values()):
-        raise InputError(
-            "the judge has the weights of a model that it is to judge: give another, or none"
-        )
+    third = None if judge is None else _third(as_model(judge, dataset=data_set), models)
     factors = known_factors(data_set)
     if group is None and factors is not None:
         group = coarse_labels()
     referee = None if third is None else Judge(third, group, factors)
     everyone = models if third is None else {**models, "judge": third}
-    made_with = plain(
+    made_with: dict[str, Any] = plain(
         {
             "scale": {"name": "scorecard", **asdict(amounts)},
             "models": {role: _told(model) for role, model in everyone.items()},
@@ -148,13 +139,12 @@ def scorecard(
                 "name": data_set.ds_name,
                 "folder": str(data_set.data_path),
                 "side": images.shape[-1],
-                "images": len(found),
+                "images": there,
             },
             "eps": eps,
             "grouped": None if group is None else group.tolist(),
         }
     )
-    every = range(seed, seed + seeds)
     earlier = trials is not None and not overwrite and begun_without_resemblance(trials)
     if not earlier:
         made_with["resemblance"] = measure_names(images.expand(amounts.images, -1, -1, -1))
@@ -170,12 +160,43 @@ def scorecard(
             done()
         return taken
 
-    values, every = _values(one_trial, every, kept, progress)
+    values, every = _values(one_trial, range(seed, seed + seeds), kept, progress)
     lowest, ceiling = ({}, {}) if earlier else of_targets(data_set, amounts, every)
     by_chance = chance(data_set, referee, amounts, every) | lowest
     if "of the blend" in values["robust"]:
         by_chance["class of an end"] = float(values["robust"]["of the blend"].mean())
-    claims = [
+    for role, model in made_with["models"].items():
+        model["name"] = (names or {}).get(role, role)
+    right = None if referee is None else judge_right(data_set, referee, amounts, every)
+    made_with |= {"seeds": len(every), "seed": seed, "judge_right": right}
+    if len(every) < seeds:
+        made_with["stopped"] = True
+    left_out = _left_out(values["robust"], third, earlier)
+    return Scorecard(_claims(values, by_chance, ceiling), left_out, made_with)
+
+
+def _check(seeds: int, names: Mapping[str, str]) -> None:
+    if seeds < FEWEST_SEEDS:
+        raise InputError(
+            f"seeds={seeds}: fewer than {FEWEST_SEEDS} do not show how much hangs on the seed"
+        )
+    for role in names.keys() - {*PAIR, "judge"}:
+        raise InputError(f"names has {role!r}: give names for {', '.join(PAIR)} or judge")
+
+
+def _third(judge: AttackerModel, models: Mapping[str, AttackerModel]) -> AttackerModel:
+    if weights_digest(judge) in map(weights_digest, models.values()):
+        raise InputError(
+            "the judge has the weights of a model that it is to judge: give another, or none"
+        )
+    return judge
+
+
+def _claims(
+    values: Mapping[str, Any], by_chance: Mapping[str, float], ceiling: Mapping[str, float]
+) -> list[dict[str, Any]]:
+    """Each claim, with what was measured of it."""
+    return [
         {
             **{key: getattr(claim, key) for key in ("name", "section", "statement")},
             "measures": [
@@ -186,13 +207,6 @@ def scorecard(
         }
         for claim in CLAIMS
     ]
-    for role, model in made_with["models"].items():
-        model["name"] = (names or {}).get(role, role)
-    right = None if referee is None else judge_right(data_set, referee, amounts, every)
-    made_with |= {"seeds": len(every), "seed": seed, "judge_right": right}
-    if len(every) < seeds:
-        made_with["stopped"] = True
-    return Scorecard(claims, _left_out(values["robust"], third, earlier), made_with)
 
 
 def _values(
