@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from enum import Enum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from ..results.names import as_word, short_names
@@ -22,7 +24,9 @@ from .options import (
 if TYPE_CHECKING:
     import torch
     from matplotlib.figure import Figure
+    from robustness.attacker import AttackerModel
 
+    from ..experiments.attacks import Attack
     from ..results.accuracies import ThreatModel
 
 __all__ = ["evaluate"]
@@ -91,7 +95,6 @@ def evaluate(
     from ..experiments.sweeps import accuracies
     from ..experiments.threat import attack_of
     from ..models.loading import weights_digest
-    from ..results.robustbench import robustbench_entry, write_robustbench
     from ..runtime.errors import InputError
 
     steps = None if attack_steps is None else numbers("attack-steps", attack_steps, int)
@@ -154,21 +157,42 @@ def evaluate(
             **chosen,
         )
         picture = store.add_figure("accuracy", _figure(rows, made.radii, within))
-        for name, network in networks.items():
-            entry = robustbench_entry(
-                name,
-                [row for row in rows if (row["model"], row["labels"]) == (name, classes)],
-                dataset=str(data.dataset),
-                architecture=str(network.card.get("arch", "")),
-                eps=made.radii[-1],
-            )
-            write_robustbench(store.path / "robustbench" / f"{as_word(name)}.json", entry)
-    told = f"{within.norm} eps {', '.join(f'{one:.4g}' for one in made.radii)}"
-    if attack is Attacks.pgd:
-        told += ", steps of eps / 8" if pgd.step_size is None else f", steps of {pgd.step_size:.4g}"
-    print(f"attack: {attack.value}, {told} ({within.why})")
+        of_classes = [row for row in rows if row["labels"] == classes]
+        _write_robustbench(store.path, networks, of_classes, data.dataset, made.radii[-1])
+    print(f"attack: {attack.value}, {_told(made, within)} ({within.why})")
     columns = [name for name in rows[0] if name != "by_class"]
     tell(columns, ([row[name] for name in columns] for row in rows), [store.path, picture])
+
+
+def _told(made: Attack, within: ThreatModel) -> str:
+    """Radii, and of PGD the length of its steps."""
+    told = f"{within.norm} eps {', '.join(f'{one:.4g}' for one in made.radii)}"
+    if made.name != Attacks.pgd.value:
+        return told
+    return told + (
+        ", steps of eps / 8" if made.step_size is None else f", steps of {made.step_size:.4g}"
+    )
+
+
+def _write_robustbench(
+    folder: Path,
+    networks: Mapping[str, AttackerModel],
+    rows: Sequence[dict[str, Any]],
+    data: str,
+    eps: float,
+) -> None:
+    """An entry for each network, of the accuracies on the classes themselves."""
+    from ..results.robustbench import robustbench_entry, write_robustbench
+
+    for name, network in networks.items():
+        entry = robustbench_entry(
+            name,
+            [row for row in rows if row["model"] == name],
+            dataset=data,
+            architecture=str(network.card.get("arch", "")),
+            eps=eps,
+        )
+        write_robustbench(folder / "robustbench" / f"{as_word(name)}.json", entry)
 
 
 def _figure(rows: list[dict[str, Any]], radii: tuple[float, ...], within: ThreatModel) -> Figure:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,10 +12,28 @@ from .common import Experiment, leave_to_first, tell, tell_page
 from .options import composed, like, option
 
 if TYPE_CHECKING:
-    from ..results.store import Part
+    from robustness.attacker import AttackerModel
+
+    from ..datasets.samples import Samples
+    from ..experiments.metamers import Metamers
+    from ..results.store import ExperimentStore, Part
     from ..results.synthesis import Synthesis
 
 __all__ = ["metamers"]
+
+
+@dataclass(frozen=True)
+class Tested:
+    """A network, and the layers at which metamers of it are made."""
+
+    role: str
+    network: AttackerModel
+    layers: list[str]
+
+    @property
+    def end(self) -> str:
+        """Of its files' names; those of one network alone are called as in version 0.2."""
+        return "" if self.role == "robust" else f"-{self.role}"
 
 
 @composed(
@@ -46,14 +65,7 @@ def metamers(
     robust-reps metamers --model critters-robust --dataset critters_fine \\
       --n 4 --pairs 1000 --out out
     """
-    from ..experiments.inversion import invert
-    from ..experiments.metamers import (
-        chosen_layers,
-        layer_of,
-        measured,
-        null_distribution,
-        recognition,
-    )
+    from ..experiments.metamers import chosen_layers, recognition
     from ..experiments.metamers.unit import keep_metamers
     from ..experiments.paper.units import ORDER
     from ..models.loading import weights_digest
@@ -61,7 +73,7 @@ def metamers(
     from ..runtime.errors import InputError
     from ..runtime.numbers import whole
 
-    model = common.alone("metamers")
+    began, model = time.monotonic(), common.alone("metamers")
     if common.layer is not None:
         raise InputError("--layer: metamers are made at several layers: give --layers")
     if not common.dataset:
@@ -72,70 +84,88 @@ def metamers(
     targets = common.samples()
     others = {name: common.load(name, common) for name in judges.split(",")} if judges else {}
     named = layers if layers == "all" else layers.split(",")
-    networks = {"robust": common.network}
+    networks, more = {"robust": common.network}, {}
     if against is not None:
         networks["standard"] = common.load(against, common)
-    names = {
-        role: chosen_layers(network, targets.images, named) for role, network in networks.items()
-    }
-    more = {} if against is None else {"against": weights_digest(networks["standard"])}
-    began, runs, found, judged, rows, pictures = time.monotonic(), {}, {}, {}, [], []
-    # What there is of one network alone is called as in version 0.2.
-    ends = {role: "" if role == "robust" else f"-{role}" for role in networks}
-    with common.store("metamers", layers=names["robust"], pairs=pairs, **more) as store:
-        for role, network in networks.items():
-
-            def make(
-                part: Part, given: dict[str, Any], role: str = role, network: Any = network
-            ) -> tuple[Synthesis, Any]:
-                name = names[role][part.first]
-                given |= {"layer": layer_of(name), "first": 0}
-                made = invert(network, targets.images, **given)
-                told = zip(targets.names, targets.indices.tolist(), strict=True)
-                return made, [{"layer": name, "label": one, "index": i} for one, i in told]
-
-            runs[role], _ = common.in_parts(
-                store, f"metamers{ends[role]}", make,
-                said=("Matching", "distance"), n=len(names[role]), size=1,
-            )  # fmt: skip
+        more["against"] = weights_digest(networks["standard"])
+    each = [
+        Tested(role, network, chosen_layers(network, targets.images, named))
+        for role, network in networks.items()
+    ]
+    with common.store("metamers", layers=each[0].layers, pairs=pairs, **more) as store:
+        runs = [_matched(common, store, one, targets) for one in each]
         leave_to_first()
-        for role, network in networks.items():
-            end, run = ends[role], runs[role]
-            with console.progress("Pairs", "images", "correlation") as progress:
-                null = null_distribution(
-                    network,
-                    common.validation_set,
-                    layers=names[role],
-                    pairs=pairs,
-                    path=store.path / f"null{end}.safetensors",
-                    seed=common.seed,
-                    progress=progress,
-                )
-            one = measured(network, run, names[role], null, batch_size=common.images_at_once)
-            found[role] = one
-            one.save(store.path / f"found{end}.safetensors")
-            pictures += [
-                store.add_figure(f"metamers{end}", one.figure(channels=common.channels)),
-                store.add_figure(f"success{end}", one.shares_figure()),
-                store.add_figure(f"null{end}", one.null_figure()),
-            ]
-            one.to_frame().to_csv(store.path / f"metamers{end}.csv", index=False)
-            one.resemblance_frame().to_csv(store.path / f"resemblance{end}.csv", index=False)
+        found, recognised, pictures = {}, {}, []
+        for one, run in zip(each, runs, strict=True):
+            found[one.role] = _measured(common, store, one, run, pairs)
+            pictures += _written(common, store, one, found[one.role])
             if others:
-                told = recognition(one, others, batch_size=common.images_at_once)
-                told.to_frame().to_csv(store.path / f"recognition{end}.csv", index=False)
-                pictures.append(store.add_figure(f"recognition{end}", told.figure()))
-                judged[role] = told
-            rows += [
-                (role, share.name, share.correct, share.n, distance)
-                for share, distance in zip(one.shares(), one.distance.mean(1).tolist(), strict=True)
-            ]
+                told = recognition(found[one.role], others, batch_size=common.images_at_once)
+                told.to_frame().to_csv(store.path / f"recognition{one.end}.csv", index=False)
+                pictures.append(store.add_figure(f"recognition{one.end}", told.figure()))
+                recognised[one.role] = told
         study = _study(common, dict(zip(networks, (model, against), strict=False)), networks)
-        study["scale"] |= {"pairs": pairs, "layers": names["robust"]}
-    keep_metamers(common.out, found, study, recognised=judged)
+        study["scale"] |= {"pairs": pairs, "layers": each[0].layers}
+    keep_metamers(common.out, found, study, recognised=recognised)
     page = write_report(common.out, ORDER, channels=common.channels)
+    rows = [
+        (role, share.name, share.correct, share.n, distance)
+        for role, one in found.items()
+        for share, distance in zip(one.shares(), one.distance.mean(1).tolist(), strict=True)
+    ]
     tell(("", "layer", "successes", "of", "mean distance"), rows, [store.path, *pictures])
     tell_page(page, began)
+
+
+def _matched(
+    common: Experiment, store: ExperimentStore, one: Tested, targets: Samples
+) -> Synthesis:
+    """The metamers of one network, a layer after the other."""
+    from ..experiments.inversion import invert
+    from ..experiments.metamers import layer_of
+
+    def make(part: Part, given: dict[str, Any]) -> tuple[Synthesis, Any]:
+        name = one.layers[part.first]
+        given |= {"layer": layer_of(name), "first": 0}
+        made = invert(one.network, targets.images, **given)
+        told = zip(targets.names, targets.indices.tolist(), strict=True)
+        return made, [{"layer": name, "label": label, "index": i} for label, i in told]
+
+    said, n = ("Matching", "distance"), len(one.layers)
+    return common.in_parts(store, f"metamers{one.end}", make, said=said, n=n, size=1)[0]
+
+
+def _measured(
+    common: Experiment, store: ExperimentStore, one: Tested, run: Synthesis, pairs: int
+) -> Metamers:
+    """Whether they are more like their targets than pairs of different images are alike."""
+    from ..experiments.metamers import measured, null_distribution
+
+    with console.progress("Pairs", "images", "correlation") as progress:
+        null = null_distribution(
+            one.network,
+            common.validation_set,
+            layers=one.layers,
+            pairs=pairs,
+            path=store.path / f"null{one.end}.safetensors",
+            seed=common.seed,
+            progress=progress,
+        )
+    return measured(one.network, run, one.layers, null, batch_size=common.images_at_once)
+
+
+def _written(
+    common: Experiment, store: ExperimentStore, one: Tested, found: Metamers
+) -> list[Path]:
+    """Keep what was found, as tensors, tables and pictures; the paths of the pictures."""
+    found.save(store.path / f"found{one.end}.safetensors")
+    found.to_frame().to_csv(store.path / f"metamers{one.end}.csv", index=False)
+    found.resemblance_frame().to_csv(store.path / f"resemblance{one.end}.csv", index=False)
+    return [
+        store.add_figure(f"metamers{one.end}", found.figure(channels=common.channels)),
+        store.add_figure(f"success{one.end}", found.shares_figure()),
+        store.add_figure(f"null{one.end}", found.null_figure()),
+    ]
 
 
 def _study(
