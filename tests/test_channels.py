@@ -20,7 +20,7 @@ import robust_reps_ext as rr
 from robust_reps_ext.models.converting import convert
 from robust_reps_ext.models.inputs import channels_of
 from robust_reps_ext.models.loading import weights_digest
-from robust_reps_ext.report.activations import Wall, write_activations
+from robust_reps_ext.report.activations import ModelActivations, write_activations
 from robust_reps_ext.report.page import encoder, write_report
 from robust_reps_ext.results.tensorboard import show
 from robust_reps_ext.results.units import Found, Heading, keep
@@ -236,8 +236,8 @@ def test_the_page_of_activations_says_which_channels(tmp_path):
     model = wrapped(Network(5), SimpleNamespace(mean=torch.zeros(5), std=torch.ones(5)))
     x = torch.rand(4, 5, 8, 8)
     found = rr.most_activating(model, [x], coordinates="all", k=1)
-    walls = [Wall(found, "m", {"arch": "x"})]
-    page = write_activations(tmp_path / "page.html", walls, x.__getitem__, names=(), data="mine")
+    models = [ModelActivations(found, "m", {"arch": "x"})]
+    page = write_activations(tmp_path / "page.html", models, x.__getitem__, names=(), data="mine")
     assert "mine, channels 0, 1, 2 of 5" in page.read_text()
 
 

@@ -12,9 +12,9 @@ from ..runtime.errors import InputError
 from . import console
 from .common import SHOWN, AllOrN, validation_images
 from .features import Coordinate
+from .labels import class_name
 from .options import composed, option
 from .side_by_side import Made, Plan, side_by_side
-from .wall import class_name
 
 if TYPE_CHECKING:
     from ..report.classes import Heads

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..runtime.errors import InputError
 from . import console
 from .common import SHOWN, Experiment
-from .wall import class_name
+from .labels import class_name
 
 if TYPE_CHECKING:
     from robustness.attacker import AttackerModel

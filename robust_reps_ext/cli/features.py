@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from ..runtime.errors import InputError
 from . import console
+from .all_activations import write_pages
 from .common import SHOWN, AllOrN, Experiment, validation_images
+from .labels import class_name, named
 from .options import Steps, composed, option
 from .side_by_side import Made, Plan, side_by_side
-from .wall import class_name, named, write_walls
 
 if TYPE_CHECKING:
     from ..results.figures import Panel
@@ -271,7 +272,7 @@ def activations(
             raise InputError(
                 f"--all and --coordinates {coordinates} exclude each other: give one of them"
             )
-        write_walls([*common.each()], k, n, raised)
+        write_pages([*common.each()], k, n, raised)
         return
     if raised:
         raise InputError("--raised goes with --all: without it, what raises coordinates is shown")

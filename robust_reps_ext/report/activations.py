@@ -18,7 +18,7 @@ from ..runtime.files import writing
 from .cells import Images
 from .page import environment, script_digest, within
 
-__all__ = ["Wall", "write_activations"]
+__all__ = ["ModelActivations", "write_activations"]
 
 LARGEST = 28 * 2**20
 # Quality of WebP and the longest side in pixels, from the best down.
@@ -27,7 +27,7 @@ ENDS = ("most", "least")
 
 
 @dataclass(frozen=True)
-class Wall:
+class ModelActivations:
     """What is shown of one model.
 
     Attributes
@@ -49,7 +49,7 @@ class Wall:
 
 def write_activations(
     path: Path,
-    walls: Sequence[Wall],
+    models: Sequence[ModelActivations],
     image: Callable[[int], Tensor],
     *,
     names: Sequence[str],
@@ -67,7 +67,7 @@ def write_activations(
     ----------
     path
         The page.
-    walls
+    models
         What it shows, of one model or more that looked at the same images.
     image
         From an index in the activations to the image, (C, H, W) in [0, 1]. Images are asked for
@@ -90,18 +90,18 @@ def write_activations(
         If there is nothing to show, what raises coordinates are not as many as these, or the page
         cannot be written.
     """
-    if not walls:
-        raise InputError("there is nothing to show: give at least one wall")
-    for wall in walls:
-        count = len(wall.found.coordinates)
-        if wall.raised is not None and len(wall.raised) != count:
+    if not models:
+        raise InputError("there is nothing to show: give at least one model")
+    for one in models:
+        count = len(one.found.coordinates)
+        if one.raised is not None and len(one.raised) != count:
             raise InputError(
-                f"{len(wall.raised)} raised images for {count} coordinates: give one each"
+                f"{len(one.raised)} raised images for {count} coordinates: give one each"
             )
     labels = {
         index: label
-        for wall in walls
-        for end in (wall.found.most, wall.found.least)
+        for one in models
+        for end in (one.found.most, one.found.least)
         for index, label in zip(
             end.index.flatten().tolist(), end.label.flatten().tolist(), strict=True
         )
@@ -115,7 +115,7 @@ def write_activations(
 
     def rendered(encode: Images) -> str:
         facts = {
-            "models": [_model(wall, place, called, encode) for wall in walls],
+            "models": [_model(one, place, called, encode) for one in models],
             "names": called,
             "index": shown,
             "thumbnails": [encode(image(index)[None])[0] for index in shown],
@@ -124,10 +124,10 @@ def write_activations(
             script=Markup(script),
             script_digest=script_digest(script),
             facts=facts,
-            walls=walls,
+            models=models,
             data=f"{data}, {said}" if said else data,
-            seen=walls[0].found.seen,
-            k=walls[0].found.k,
+            seen=models[0].found.seen,
+            k=models[0].found.k,
             images=len(shown),
             classes=sorted({*called} - {""}),
         )
@@ -139,14 +139,14 @@ def write_activations(
 
 
 def _model(
-    wall: Wall, place: Mapping[int, int], called: Sequence[str], encode: Images
+    one: ModelActivations, place: Mapping[int, int], called: Sequence[str], encode: Images
 ) -> dict[str, Any]:
-    ends = {end: _end(getattr(wall.found, end), place) for end in ENDS}
+    ends = {end: _end(getattr(one.found, end), place) for end in ENDS}
     return {
-        "name": wall.name,
-        "coordinates": wall.found.coordinates.tolist(),
+        "name": one.name,
+        "coordinates": one.found.coordinates.tolist(),
         "alike": [_alike([called[k] for k in row]) for row in ends["most"]["image"]],
-        "raised": [] if wall.raised is None else encode(wall.raised),
+        "raised": [] if one.raised is None else encode(one.raised),
         **ends,
     }
 

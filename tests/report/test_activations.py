@@ -12,7 +12,7 @@ from playwright.sync_api import expect
 
 import robust_reps_ext as rr
 from robust_reps_ext.datasets.critters.networks import CrittersResNet
-from robust_reps_ext.report.activations import LARGEST, Wall, write_activations
+from robust_reps_ext.report.activations import LARGEST, ModelActivations, write_activations
 
 SIZE = 256
 
@@ -36,8 +36,8 @@ def written(model, images, tmp_path_factory):
     )  # fmt: skip
     path = tmp_path_factory.mktemp("wall") / "activations.html"
     names = ("<b>dog</b>", "cat's", "</script><script>alert(1)</script>")
-    wall = Wall(found, "a <model>", model.card)
-    write_activations(path, [wall], images.__getitem__, names=names, data="critters")
+    shown = ModelActivations(found, "a <model>", model.card)
+    write_activations(path, [shown], images.__getitem__, names=names, data="critters")
     return path, found, names
 
 
@@ -56,7 +56,7 @@ def test_the_page_holds_each_image_once(written, images):
 
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium or Chrome on this machine")
 @pytest.mark.parametrize("view", VIEWS)
-def test_the_wall_can_be_browsed(browser, written, view):
+def test_the_page_can_be_browsed(browser, written, view):
     path, found, names = written
     context = browser.new_context(**VIEWS[view])
     page, said = context.new_page(), []
@@ -97,9 +97,12 @@ def test_two_models_stand_side_by_side_and_every_unit_has_its_link(
 ):
     _, found, names = written
     grey = torch.full((SIZE, 3, 32, 32), 0.5)
-    walls = [Wall(found, "one", model.card, grey), Wall(found, "two", model.card)]
+    models = [
+        ModelActivations(found, "one", model.card, grey),
+        ModelActivations(found, "two", model.card),
+    ]
     path = tmp_path / "two.html"
-    write_activations(path, walls, images.__getitem__, names=names, data="critters")
+    write_activations(path, models, images.__getitem__, names=names, data="critters")
     context = browser.new_context(**VIEWS["desktop"])
     page, said = context.new_page(), []
     page.on("pageerror", lambda error: said.append(str(error)))
@@ -133,9 +136,9 @@ def test_two_models_stand_side_by_side_and_every_unit_has_its_link(
     assert said == []
 
 
-def test_a_wall_with_other_images_than_coordinates_is_refused(model, images, written, tmp_path):
-    wall = Wall(written[1], "one", model.card, images)
+def test_a_model_with_other_images_than_coordinates_is_refused(model, images, written, tmp_path):
+    shown = ModelActivations(written[1], "one", model.card, images)
     with pytest.raises(rr.InputError, match="40 raised images for 256 coordinates"):
-        write_activations(tmp_path / "x", [wall], images.__getitem__, names=(), data="critters")
+        write_activations(tmp_path / "x", [shown], images.__getitem__, names=(), data="critters")
     with pytest.raises(rr.InputError, match="nothing to show"):
         write_activations(tmp_path / "x", [], images.__getitem__, names=(), data="critters")

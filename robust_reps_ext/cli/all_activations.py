@@ -9,50 +9,53 @@ from typing import TYPE_CHECKING, Any
 from ..results.names import as_word
 from . import console
 from .common import Experiment, validation_images
+from .labels import named
 
 if TYPE_CHECKING:
-    from ..report.activations import Wall
+    from ..report.activations import ModelActivations
     from ..results.store import Part
     from ..results.synthesis import Synthesis
 
-__all__ = ["class_name", "named", "write_walls"]
+__all__ = ["write_pages"]
 
 
-def write_walls(models: Sequence[Experiment], k: int, n: int | None, raised: bool) -> None:
+def write_pages(models: Sequence[Experiment], k: int, n: int | None, raised: bool) -> None:
     """A page of every coordinate of each model, and of several models one of all side by side."""
     from ..report.activations import write_activations
 
-    def page(path: Path, walls: Sequence[Wall]) -> Path:
+    def page(path: Path, shown: Sequence[ModelActivations]) -> Path:
         images, _ = validation_images(models[0], n, models[0].seed)
         return write_activations(
             path,
-            walls,
+            shown,
             lambda index: images[index][0],
             names=models[0].label_names,
             data=models[0].dataset,
             channels=models[0].channels,
         )
 
-    folders, walls = zip(*(_wall(one, k, n, raised) for one in models), strict=True)
+    folders, found = zip(*(_found(one, k, n, raised) for one in models), strict=True)
     pages = [
-        page(path / "activations.html", [wall]) for path, wall in zip(folders, walls, strict=True)
+        page(path / "activations.html", [one]) for path, one in zip(folders, found, strict=True)
     ]
-    if len(walls) > 1:
-        pages.append(page(models[0].out / "activations.html", walls))
-    for wall in walls:
-        print(f"{wall.name}: {len(wall.found.coordinates)} coordinates, {wall.found.seen} images")
+    if len(found) > 1:
+        pages.append(page(models[0].out / "activations.html", found))
+    for one in found:
+        print(f"{one.name}: {len(one.found.coordinates)} coordinates, {one.found.seen} images")
     for path in pages:
         print(path)
 
 
-def _wall(common: Experiment, k: int, n: int | None, raised: bool) -> tuple[Path, Wall]:
+def _found(
+    common: Experiment, k: int, n: int | None, raised: bool
+) -> tuple[Path, ModelActivations]:
     """The images at both ends of every coordinate, found part by part; and their folder."""
     import torch
 
     from ..experiments.activations import ALL
     from ..experiments.sweeps import all_activations
     from ..experiments.visualization import visualize as visualize_coordinates
-    from ..report.activations import Wall
+    from ..report.activations import ModelActivations
     from ..results.activations import to_rows
 
     images, positions = validation_images(common, n, common.seed)
@@ -86,20 +89,4 @@ def _wall(common: Experiment, k: int, n: int | None, raised: bool) -> tuple[Path
         up = None
         if raised:
             up = common.in_parts(store, "raised", make, said=("Raising", "value"), n=size)[0].images
-    return store.path, Wall(whole, common.short_name, common.network.card, up)
-
-
-def named(
-    rows: list[dict[str, Any]], classes: Sequence[str], positions: Sequence[int]
-) -> list[dict[str, Any]]:
-    """The rows with the names of labels, and indices that count the whole validation set."""
-    for row in rows:
-        for end in ("most", "least"):
-            row[end] = [class_name(classes, label) for label in row.pop(f"{end}_label")]
-            row[f"{end}_index"] = [positions[i] for i in row[f"{end}_index"]]
-    return rows
-
-
-def class_name(classes: Sequence[str], label: int) -> str:
-    """The name of a label, or its number where the data set has no names."""
-    return classes[label] if label < len(classes) else str(label)
+    return store.path, ModelActivations(whole, common.short_name, common.network.card, up)
