@@ -98,6 +98,7 @@ class DataOptions:
     def open(self, model: str | None = None) -> DataSet:
         """The data set that is named, as a model's checkpoint knows it."""
         from ..datasets.samples import open_data_set
+        from ..models.inputs import trained_size
         from ..upstream.registry import data_set_arguments, is_folder
 
         told: dict[str, Any] = {}
@@ -105,12 +106,9 @@ class DataOptions:
             given = {name: getattr(self, name) for name in ("size", "mean", "std")}
             given["fit"] = self.fit and self.fit.value
             file = model if model is not None and Path(model).is_file() else None
+            if model in bundled() and self.size is None:
+                given["size"] = trained_size(card(model))
             told = data_set_arguments(self.dataset, given, file)
-            if model in bundled() and "size" not in told:
-                raise InputError(
-                    f"--dataset folder: {model} was trained on {card(model)['dataset']}; look at "
-                    "images of your own by --images, or give --size, if they are of its classes"
-                )
         return open_data_set(self.dataset, self.data, on_bad_image=self.on_bad_image.value, **told)
 
     @cached_property

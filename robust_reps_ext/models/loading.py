@@ -252,7 +252,7 @@ def _from_file(
             hint = checkpoint.raw.get("arch")
             found, classes, network = fitted(checkpoint.state_dict, arch, data, hint=hint)
     except InputError as error:
-        raise InputError(f"{checkpoint.path}: {error}") from error
+        raise InputError(f"{os.fspath(name)}: {error}") from error
     normalizer, origin = normalizers.chosen(
         str(checkpoint.path),
         given=given,
