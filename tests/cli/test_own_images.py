@@ -127,6 +127,18 @@ def test_a_bundled_model_knows_its_critters(command, tmp_path):
     assert read_results(out)[0].metadata["dataset"] == "critters_fine"
 
 
+def test_a_bundled_network_on_a_folder_of_other_classes_hears_of_images(
+    command, photographs, tmp_path
+):
+    status, _, told = command(
+        "invert", "--model", "critters-robust", "--dataset", "folder", "--data", photographs,
+        "--out", tmp_path / "out",
+    )  # fmt: skip
+    assert status == 2
+    assert "error: critters-robust: fc.weight has 162 classes, dataset 'folder' has 2" in told
+    assert "images of other classes need no data set: --images" in told
+
+
 @pytest.mark.slow
 def test_accuracy_on_a_folder(command, checkpoint, photographs, tmp_path):
     status, said, err = command(
