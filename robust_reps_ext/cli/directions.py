@@ -159,7 +159,7 @@ def _in_turn(name: str) -> Iterator[tuple[Callable[..., None], Callable[..., Non
         def fit(done: int, in_all: int, features: float) -> None:
             if not heads:
                 shown.close()
-                bar = console.progress(f"Fitting heads ({name})", "costs", "features")
+                bar = console.progress(f"Fitting heads ({name})", "costs", "features a class")
                 heads.append(shown.enter_context(bar))
             heads[0](done, in_all, features)
 
