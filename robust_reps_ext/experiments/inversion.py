@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor
@@ -104,7 +104,7 @@ def invert(
     )
 
 
-def is_word(start: Any) -> bool:
+def is_word(start: Any) -> TypeGuard[str]:
     """Whether a start is a word, known or not, and no images or files of such."""
     return isinstance(start, str) and (start in STARTS or not names_images(start))
 
