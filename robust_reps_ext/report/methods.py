@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..results.accuracies import NORMS
+from ..results.captions import two_digits
 from ..results.synthesis import Synthesis
 
 __all__ = ["method", "outcome", "unsettled"]
@@ -66,7 +67,7 @@ def _bound(run: Synthesis) -> str:
 
 def _range(value: float | Sequence[float]) -> str:
     some = value if isinstance(value, Sequence) else [value]
-    ends = f"{min(some):.2g}", f"{max(some):.2g}"
+    ends = f"{min(some):.3g}", f"{max(some):.3g}"
     return ends[0] if ends[0] == ends[1] else " to ".join(ends)
 
 
@@ -97,7 +98,10 @@ def outcome(kind: str, runs: Runs, metadata: Metadata) -> str:
 
 
 def _distances(runs: Runs, metadata: Metadata) -> str:
-    means = (f"{name} {float(run.objective.mean()):.2g}" for name, run in runs.items())
+    means = (
+        f"{name} {two_digits(float(run.objective.mean()), zeros=True)}"
+        for name, run in runs.items()
+    )
     return f"Mean distance that is left: {', '.join(means)}."
 
 
@@ -109,7 +113,7 @@ def _halved(runs: Runs, metadata: Metadata) -> str:
     radii, said = metadata["radii"], []
     for line in metadata["lines"]:
         places = [i for i, y in enumerate(line["y"]) if y <= line["y"][0] / 2]
-        reached = f"at radius {radii[places[0]]:.2g}" if places else f"not within {radii[-1]:.2g}"
+        reached = f"at radius {radii[places[0]]:.3g}" if places else f"not within {radii[-1]:.3g}"
         said.append(f"{line['name']} {reached}")
     return f"Half of the distance is gone, of the radii that were tried: {', '.join(said)}."
 

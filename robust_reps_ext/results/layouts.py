@@ -189,7 +189,7 @@ def radii(
     """
     places = range(len(lengths)) if shown is None else shown
     n = len(labels)
-    between = [f"L2 ≤ {two_digits(lengths[place])}" for place in places]
+    between = [f"L2 ≤ {lengths[place]:.3g}" for place in places]
     heads = ["source", *between, "target"]
     found = []
     for run, synthesis in runs.items():
