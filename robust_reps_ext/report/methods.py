@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from torch import Tensor
+
 from ..results.accuracies import NORMS
 from ..results.captions import two_digits
 from ..results.synthesis import Synthesis
@@ -98,11 +100,23 @@ def outcome(kind: str, runs: Runs, metadata: Metadata) -> str:
 
 
 def _distances(runs: Runs, metadata: Metadata) -> str:
-    means = (
-        f"{name} {two_digits(float(run.objective.mean()), zeros=True)}"
-        for name, run in runs.items()
+    return f"Mean distance that is left: {_means({n: run.objective for n, run in runs.items()})}."
+
+
+def _between(runs: Runs, metadata: Metadata) -> str:
+    # At the ends the images are those that were given, and nothing is left.
+    weights = metadata["weights"]
+    inner = [i for i, weight in enumerate(weights) if weight % 1]
+    if not inner:
+        return ""
+    found = {n: run.objective.view(-1, len(weights))[:, inner] for n, run in runs.items()}
+    return f"Mean distance that is left between the ends: {_means(found)}."
+
+
+def _means(values: Mapping[str, Tensor]) -> str:
+    return ", ".join(
+        f"{name} {two_digits(float(some.mean()), zeros=True)}" for name, some in values.items()
     )
-    return f"Mean distance that is left: {', '.join(means)}."
 
 
 def _told(runs: Runs, metadata: Metadata) -> str:
@@ -150,7 +164,7 @@ def _alike(runs: Runs, metadata: Metadata) -> str:
 OUTCOMES: Mapping[str, Callable[[Runs, Metadata], str]] = {
     "grid": _distances,
     "pairs": _distances,
-    "interpolation": _distances,
+    "interpolation": _between,
     "curve": _halved,
     "edits": _told,
     "additions": _led,

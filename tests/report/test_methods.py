@@ -58,6 +58,9 @@ def test_a_distance_that_still_falls_is_told():
 def test_what_was_found():
     runs = {"robust": run(0.123), "standard": run(0.5)}
     assert outcome("grid", runs, {}) == "Mean distance that is left: robust 0.12, standard 0.50."
+    assert outcome("interpolation", {"robust": run(0.123)}, {"weights": [0.0, 0.5]}) == (
+        "Mean distance that is left between the ends: robust 0.12."
+    )
     lines = [
         {"name": "robust", "y": [1.2, 1.1, 0.5]},
         {"name": "standard", "y": [1.2, 1.0, 0.7]},
