@@ -2,9 +2,9 @@
 
     python examples/compare_models.py --out compared
 
-writes `inversion.png` (the picture of the README), `curve.png`, `accuracy.png`, and all in one,
-`comparison.png`. One sees what a robust network's representation knows of an image and a standard
-one's does not, that it takes far larger changes to match it, and what it costs in accuracy.
+writes `inversion.png`, `curve.png`, `accuracy.png`, and all in one, `comparison.png`. One sees what
+a robust network's representation knows of an image and a standard one's does not, that it takes far
+larger changes to match it, and what it costs in accuracy.
 Some minutes on two cores.
 """
 

@@ -3,9 +3,9 @@
     python examples/own_objective.py directions.png
 
 The directions are differences of mean representations: of green animals, of striped ones and of
-crabs, to all animals. One sees most of the same animals turn greener, nearly all grow stripes, and
-claws rise beside them. Under each stands how far along the direction its representation came.
-14 seconds on one core.
+crabs, to all animals. One sees parts of the same animals turn green, stripes grow on and around
+them, and shapes rise at their sides where a crab has its claws. Under each stands how far along the
+direction its representation came. 18 seconds on one core.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What a coordinate stands for
 ===============================
 
-One coordinate of R(x) is made as large as can be, from two drawn animals. What it adds is the
-same from both.
+One coordinate of R(x), whose number stands above, is made as large as can be, from two drawn
+animals. It has its place in the image, and what it adds there is the same from both.
 """
 
 import robust_reps_ext as rr

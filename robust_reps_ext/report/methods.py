@@ -6,7 +6,10 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from torch import Tensor
+
 from ..results.accuracies import NORMS
+from ..results.captions import two_digits
 from ..results.synthesis import Synthesis
 
 __all__ = ["method", "outcome", "unsettled"]
@@ -77,7 +80,7 @@ def _bound(run: Synthesis) -> str:
 
 def _range(value: float | Sequence[float]) -> str:
     some = value if isinstance(value, Sequence) else [value]
-    ends = f"{min(some):.2g}", f"{max(some):.2g}"
+    ends = f"{min(some):.3g}", f"{max(some):.3g}"
     return ends[0] if ends[0] == ends[1] else " to ".join(ends)
 
 
@@ -108,8 +111,23 @@ def outcome(kind: str, runs: Runs, metadata: Metadata) -> str:
 
 
 def _distances(runs: Runs, metadata: Metadata) -> str:
-    means = (f"{name} {float(run.objective.mean()):.2g}" for name, run in runs.items())
-    return f"Mean distance that is left: {', '.join(means)}."
+    return f"Mean distance that is left: {_means({n: run.objective for n, run in runs.items()})}."
+
+
+def _between(runs: Runs, metadata: Metadata) -> str:
+    # At the ends the images are those that were given, and nothing is left.
+    weights = metadata["weights"]
+    inner = [i for i, weight in enumerate(weights) if weight % 1]
+    if not inner:
+        return ""
+    found = {n: run.objective.view(-1, len(weights))[:, inner] for n, run in runs.items()}
+    return f"Mean distance that is left between the ends: {_means(found)}."
+
+
+def _means(values: Mapping[str, Tensor]) -> str:
+    return ", ".join(
+        f"{name} {two_digits(float(some.mean()), zeros=True)}" for name, some in values.items()
+    )
 
 
 def _told(runs: Runs, metadata: Metadata) -> str:
@@ -120,7 +138,7 @@ def _halved(runs: Runs, metadata: Metadata) -> str:
     radii, said = metadata["radii"], []
     for line in metadata["lines"]:
         places = [i for i, y in enumerate(line["y"]) if y <= line["y"][0] / 2]
-        reached = f"at radius {radii[places[0]]:.2g}" if places else f"not within {radii[-1]:.2g}"
+        reached = f"at radius {radii[places[0]]:.3g}" if places else f"not within {radii[-1]:.3g}"
         said.append(f"{line['name']} {reached}")
     return f"Half of the distance is gone, of the radii that were tried: {', '.join(said)}."
 
@@ -157,7 +175,7 @@ def _alike(runs: Runs, metadata: Metadata) -> str:
 OUTCOMES: Mapping[str, Callable[[Runs, Metadata], str]] = {
     "grid": _distances,
     "pairs": _distances,
-    "interpolation": _distances,
+    "interpolation": _between,
     "curve": _halved,
     "edits": _told,
     "additions": _led,

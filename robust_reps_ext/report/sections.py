@@ -87,8 +87,9 @@ LEADS = {
     ),
     "fig8": (
         "Coordinates of the robust network: what maximises each from a grey image, and the images "
-        "that activate it most and least, with its value. The paper: the concepts consistently "
-        "appear in the inputs that most strongly activate the coordinate.",
+        "that activate it most and least, with its value; where it is 0 in more images than there "
+        "is room for, the first of them. The paper: the concepts consistently appear in the inputs "
+        "that most strongly activate the coordinate.",
         "Look whether the most activating images share what the first one shows.",
     ),
     "fig9": (

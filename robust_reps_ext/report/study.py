@@ -210,7 +210,7 @@ def _of_experiment(
             steps = int(one.metadata["steps"])
             begin = i - round(row["lambda"] * steps)
             choices = run.images[begin], run.images[begin + steps]
-            where.append(f"lambda {row['lambda']:.2g}")
+            where.append(f"lambda {row['lambda']:.3g}")
         elif run.target_images is not None and len(run) > 1:
             other = next(k for k in shuffled(len(run), seed=seed + i) if k != i)
             truth = shuffled(2, seed=seed + i)[0]

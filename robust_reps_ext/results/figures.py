@@ -191,7 +191,8 @@ def _block(panel: Panel, columns: int, channels: Channels | None) -> Block:
         images, left_out = _checked(row, channels)
         below = row.below and f"below: {row.below}"
         label = "\n".join(part for part in (row.label, below, left_out) if part)
-        lines.append(Line(images, label, row.captions, row.heads))
+        captions = row.captions if row.captions is not None and any(row.captions) else None
+        lines.append(Line(images, label, captions, row.heads))
     counts = {len(line.images) for line in lines}
     if len(counts) != 1 or counts == {0}:
         raise InputError(

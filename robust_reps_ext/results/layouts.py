@@ -189,7 +189,7 @@ def radii(
     """
     places = range(len(lengths)) if shown is None else shown
     n = len(labels)
-    between = [f"constraint = {two_digits(lengths[place])}" for place in places]
+    between = [f"L2 ≤ {lengths[place]:.3g}" for place in places]
     heads = ["source", *between, "target"]
     found = []
     for run, synthesis in runs.items():
@@ -226,7 +226,7 @@ def interpolations(
     for i, (one, other) in enumerate(zip(left, right, strict=True)):
         chosen = [i * columns + place for place in across]
         ends = {across[0]: f"{one}\n", across[-1]: f"{other}\n"}
-        heads = [f"{ends.get(place, '')}λ = {weights[place]:.2g}" for place in across]
+        heads = [f"{ends.get(place, '')}λ = {weights[place]:.3g}" for place in across]
         rows = [Row(blend[chosen], "pixel blend", heads=heads)]
         for run, synthesis in runs.items():
             values = _values(synthesis)

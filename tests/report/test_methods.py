@@ -70,7 +70,10 @@ def test_a_distance_that_still_falls_is_told():
 
 def test_what_was_found():
     runs = {"robust": run(0.123), "standard": run(0.5)}
-    assert outcome("grid", runs, {}) == "Mean distance that is left: robust 0.12, standard 0.5."
+    assert outcome("grid", runs, {}) == "Mean distance that is left: robust 0.12, standard 0.50."
+    assert outcome("interpolation", {"robust": run(0.123)}, {"weights": [0.0, 0.5]}) == (
+        "Mean distance that is left between the ends: robust 0.12."
+    )
     lines = [
         {"name": "robust", "y": [1.2, 1.1, 0.5]},
         {"name": "standard", "y": [1.2, 1.0, 0.7]},
@@ -78,6 +81,8 @@ def test_what_was_found():
     assert "robust at radius 8, standard not within 8" in outcome(
         "curve", runs, {"radii": [1.0, 2.0, 8.0], "lines": lines}
     )
+    farther = {"radii": [1.0, 2.0, 128.0], "lines": lines[1:]}
+    assert "standard not within 128" in outcome("curve", runs, farther)
     said = {"title": "coordinate 7 (random)", "said": ["leads after 3 steps", "did not lead"]}
     assert "1 of 2 images, coordinate 7." in outcome("additions", runs, {"additions": {"a": said}})
     seen = {"coordinates": {"robust": [4, 5]}, "predicted": {"robust": ["a", "b", "a", "c"]}}

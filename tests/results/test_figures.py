@@ -170,3 +170,9 @@ def test_radii_of_any_image_size_do_not_run_into_each_other():
     boxes = [text.get_window_extent() for text in figure.axes[0].get_xticklabels()]
     assert len(boxes) == len(radii)
     assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
+
+
+def test_captions_that_say_nothing_take_no_room():
+    images = np.zeros((2, 3, 8, 8))
+    empty, none = (image_grid([Row(images, "a", captions)] * 2) for captions in (["", ""], None))
+    assert empty.get_size_inches().tolist() == none.get_size_inches().tolist()

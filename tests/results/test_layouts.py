@@ -57,13 +57,18 @@ def test_interpolations_have_a_column_for_each_lambda():
     assert not panels[0].wraps
 
 
+def test_eighths_are_told_as_they_are():
+    [panel] = layouts.interpolations({"robust": synthesis(2)}, [0.375, 0.625], ["dog"], ["frog"])
+    assert list(panel.rows[0].heads) == ["dog\nλ = 0.625", "frog\nλ = 0.375"]
+
+
 def test_radii_stand_between_source_and_target():
     found = synthesis(3 * 2, targets=True)
     [panel] = layouts.radii({"robust": found}, [1, 2, 8], ["dog", "cat"], shown=[1, 2])
     assert [list(row.positions) for row in panel.rows] == [[-1, 2, 4, -1], [-1, 3, 5, -1]]
     assert greys(panel.rows[1])[1:] == [3, 5, 100]
     assert torch.equal(panel.rows[1].images[0], found.start[1])
-    assert list(panel.rows[0].heads) == ["source", "constraint = 2", "constraint = 8", "target"]
+    assert list(panel.rows[0].heads) == ["source", "L2 ≤ 2", "L2 ≤ 8", "target"]
     assert panel.rows[1].captions[-1] == "cat"
 
 

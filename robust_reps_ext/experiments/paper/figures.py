@@ -14,7 +14,7 @@ from ...results.plots import attacked_at, curve_figure
 from ...results.synthesis import Synthesis
 from ...results.units import Found
 from ...synthesis import Progress, noise
-from ...synthesis.settings import at_size
+from ...synthesis.settings import Options, at_size
 from ..activations import most_activating
 from ..addition import add_feature, outcomes
 from ..constrained import Curve, invert_within
@@ -22,7 +22,7 @@ from ..interpolation import interpolate
 from ..inversion import invert
 from ..pairs import near_pairs
 from ..visualization import visualize
-from .study import Study
+from .study import LOOKED_AT, Study
 
 __all__ = [
     "activations",
@@ -143,6 +143,9 @@ def interpolations(study: Study, progress: bool | Progress) -> Found:
     """Fig. 12, 17, 18: between two images by way of their representations."""
     n = study.scale.pairs
     left, right = study.samples(n), study.others(n)
+    # No image lies in the middle: a faster search fills those it finds with saturated colours,
+    # for the last hundredths of a distance that stays large.
+    steady: Options = {"schedule": "paper", "step_size": None}
     runs = {
         name: study.made(
             name,
@@ -151,7 +154,7 @@ def interpolations(study: Study, progress: bool | Progress) -> Found:
             right.images,
             steps=study.scale.steps,
             progress=progress,
-            **study.unbound(name, left.images),
+            **{**study.inversion(name), **steady},
         )
         for name in study.both
     }
@@ -252,7 +255,8 @@ def activations(study: Study, progress: bool | Progress) -> Found:
     """Fig. 8: a coordinate of the robust model from grey, and what activates it most and least."""
     grey = torch.full_like(study.samples(1).images, 0.5)
     chosen = study.coordinates(study.models[ROBUST], grey)
-    found = most_activating(study.models[ROBUST], study.tested(), coordinates=chosen, k=3)
+    images = study.tested(least=LOOKED_AT)
+    found = most_activating(study.models[ROBUST], images, coordinates=chosen, k=3)
     run = study.made(
         ROBUST,
         visualize,

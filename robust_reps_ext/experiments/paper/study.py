@@ -27,7 +27,7 @@ from ...datasets.wordnet import named, wordnet_ids
 from ...models.representation import representation, shuffled_coordinates
 from ...results.accuracies import ThreatModel
 from ...results.synthesis import Synthesis
-from ...synthesis.settings import Options, at_size
+from ...synthesis.settings import STEADY, Options, at_size
 from ..accuracy import predicted_labels
 from ..constrained import FIGURE_5
 
@@ -37,7 +37,7 @@ BATCH = 64
 """Images at once in a pass through the validation set, and as many counted before it is kept."""
 
 LOOKED_AT = 256
-"""Validation images in which it is seen which coordinates can lead."""
+"""Validation images in which it is seen which coordinates can lead, and which activate them."""
 
 
 @dataclass(frozen=True)
@@ -55,10 +55,11 @@ class Scale:
     radii
         Of Fig. 4, at 224 pixels.
     tested, attack_steps
-        Validation images of the tables and of Fig. 8 (None: all); PGD steps of the tables.
+        Validation images of the tables, and of Fig. 8 where they are more than 256 (None: all);
+        PGD steps of the tables.
     precision, schedule
         What the network computes with while it is attacked, and how the steps of the inversions
-        go, see `Options`.
+        go, see `Options`. With another than the paper's, additions take those of `add_feature`.
     step_size
         First length of their steps where nothing bounds them, at 224 pixels; None: the
         schedule's own, which comes no nearer in as many steps, and fills images with saturated
@@ -186,7 +187,7 @@ class Study:
         """The keywords of every addition, of the model `name`."""
         return {
             "iterations": self.scale.addition_iterations,
-            "schedule": "paper",
+            "schedule": "paper" if self.scale.schedule == "paper" else STEADY,
             **self._every(name),
         }
 
@@ -265,16 +266,19 @@ class Study:
         count = min(n, len(available()))
         return target_samples("photographs", self.data_set, count), "photographs"
 
-    def tested_images(self) -> Any:
-        """The validation images that accuracies are counted on: a data set of pairs."""
-        places = validation_places(self.data_set, self.scale.tested, seed=self.seed)
-        if self.scale.tested is None:
+    def tested_images(self, least: int = 0) -> Any:
+        """The validation images that accuracies are counted on, or `least`: a data set of pairs."""
+        count, there = self.scale.tested, len(validation_set(self.data_set))
+        if count is not None:
+            count = min(max(count, least), there)
+        places = validation_places(self.data_set, count, seed=self.seed)
+        if count is None:
             places.sort()  # as the files lie
         return Subset(validation_set(self.data_set), places)
 
-    def tested(self) -> Iterable[tuple[Tensor, Tensor]]:
+    def tested(self, least: int = 0) -> Iterable[tuple[Tensor, Tensor]]:
         """Batches of them."""
-        return DataLoader(self.tested_images(), BATCH)
+        return DataLoader(self.tested_images(least), BATCH)
 
     def names(self, labels: Tensor) -> list[str]:
         """The names of classes."""
@@ -296,12 +300,14 @@ class Study:
         leads = representation(model, images).argmax(dim=1)
         counts = torch.bincount(leads)
         most = int(counts.argmax())
-        first, why = most, "selected: it leads in most images"
+        first = most
+        why = f"selected: the largest in {int(counts[most])} of {len(images)} images"
         if self.selected:
             first, why = self.selected[0], "selected"
         order = [i for i in shuffled_coordinates(model, images, seed=self.seed) if i != first]
         able = [i for i in order if i < len(counts) and counts[i]]
-        return {"selected": (first, why), "random": ((able or order)[0], "random")}
+        drawn = "random, of those that are the largest in some image" if able else "random"
+        return {"selected": (first, why), "random": ((able or order)[0], drawn)}
 
     def predicted(self, model: AttackerModel, images: Tensor) -> list[str]:
         """The class that the model gives each image; a GoogLeNet may know others than the data."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from contextlib import contextmanager
 from dataclasses import replace
@@ -251,6 +252,9 @@ def test_one_coordinate_is_added_to_all_images(interrupted, pair):
     assert list(additions) == ["robust-selected", "robust-random"]
     chosen = [int(one["title"].split()[1]) for one in additions.values()]
     assert len(set(chosen)) == 2
+    said = re.search(r"largest in (\d+) of (\d+) images", additions["robust-selected"]["title"])
+    assert said is not None
+    assert 1 <= int(said[1]) <= int(said[2])
     for (run, one), coordinate in zip(additions.items(), chosen, strict=True):
         images = rr.Synthesis.load(found.path / f"{run}.safetensors").images
         leads = (rr.representation(pair[0], images).argmax(dim=1) == coordinate).tolist()
