@@ -166,17 +166,23 @@ def show(out: Path) -> None:
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(figsize=(5, 3.2), layout="constrained")
-    for recipe, mark in (("ours", "o-"), ("upstream", "s--")):
+    for recipe, mark, label in (
+        ("ours", "o-", "photographs_robust"),
+        ("upstream", "s--", "Tables 2 and 3"),
+    ):
         points: dict[float, list[float]] = {}
         for run in runs:
             if run["recipe"] == recipe:
                 points.setdefault(run["minutes"], []).append(100 * run["PGD-20"])
         means = {minutes: sum(some) / len(some) for minutes, some in points.items()}
-        axes.plot(list(means), list(means.values()), mark, label=recipe)
+        axes.plot(list(means), list(means.values()), mark, label=label)
         for minutes, some in points.items():
             axes.plot([minutes] * len(some), some, mark[0], color="grey", markersize=3)
     axes.set(xlabel="minutes of training", ylabel="accuracy under PGD-20 (%)")
+    minutes = sorted({run["minutes"] for run in runs})
     axes.set(xscale="log", ylim=(0, None))
+    axes.set_xticks(minutes, [f"{each:g}" for each in minutes])
+    axes.set_xticks([], minor=True)
     axes.legend(frameon=False)
     figure.savefig(out / "recipe.png", dpi=200)
     print(out / "recipe.png")
