@@ -24,6 +24,7 @@ from robust_reps_ext.datasets import critters
 from robust_reps_ext.datasets.samples import DRAWN, class_names, open_data_set, validation_set
 from robust_reps_ext.models.checkpoints import read_checkpoint
 from robust_reps_ext.models.checkpoints.data_facts import attack_facts
+from robust_reps_ext.models.inputs import size_of
 
 
 def main() -> None:
@@ -58,7 +59,7 @@ def main() -> None:
         "data_version": critters.DATA_VERSION if args.dataset.startswith("critters") else None,
         "data": getattr(data, "description", None),
         "classes": model.card["classes"],
-        "size": model.card["size"],
+        "size": size_of(model),
         "data_set": None if args.dataset in DRAWN else told_of(data),
         "epoch": raw.get("epoch"),
         "minutes": round(seconds / 60, 1) if seconds else None,

@@ -29,8 +29,13 @@ def trained_size(card: Mapping[str, Any]) -> int | None:
 
 
 def size_of(model: AttackerModel) -> int | None:
-    """`trained_size` of the model's card."""
-    return trained_size(getattr(model, "card", None) or {})
+    """Height and width of the images that a model was trained on, where that is known.
+
+    It is beside the card, which every experiment records: one that an earlier version began would
+    be another.
+    """
+    size = getattr(model, "image_size", None)
+    return int(size) if size else trained_size(getattr(model, "card", None) or {})
 
 
 def images_for(model: AttackerModel, name: str, images: Images) -> Tensor:
@@ -39,8 +44,8 @@ def images_for(model: AttackerModel, name: str, images: Images) -> Tensor:
     Parameters
     ----------
     model
-        Where its card says of what size its images were, files and PIL images are cut to their
-        middle square (or as its data set was) and brought to that. Where it does not, they stay
+        Where it is known of what size its images were, files and PIL images are cut to their
+        middle square (or as its data set was) and brought to that. Where it is not, they stay
         as they are; but of several sizes, they become 224 pixels if the model has ImageNet's 1000
         classes. Tensors and arrays are never resized.
     name, images
@@ -59,7 +64,7 @@ def reading_of(model: AttackerModel) -> Reading:
     card = getattr(model, "card", None) or {}
     return Reading(
         channels_of(model),
-        trained_size(card),
+        size_of(model),
         fit=card.get("data_set", {}).get("fit", "crop"),
         several=OF_IMAGENET if card.get("classes") == 1000 else None,
     )

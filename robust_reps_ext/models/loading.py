@@ -24,7 +24,7 @@ from .architectures.fitting import check_classes, classes_of, fitted, kind
 from .checkpoints import read_checkpoint
 from .checkpoints.data_facts import attack_facts, data_facts
 from .checkpoints.state_names import Normalizer, bare_name
-from .inputs import trained_size
+from .inputs import size_of
 from .layers import Layer, RepresentationModel, at_layer, unwrapped
 from .normalizers import Statistics
 from .self_check import check_output, check_weights
@@ -135,6 +135,7 @@ def load_model(
         check_classes(classes_of(source.model), data, source.model.state_dict())
         model = at_layer(source, layer)
         model.card = getattr(source, "card", None) or _card(source, "the model")
+        model.image_size = getattr(source, "image_size", None)
     elif isinstance(source, nn.Module):
         model = _from_network(source, data, layer, given, output=output)
     elif isinstance(source, str) and source.startswith(TIMM) and not os.path.exists(source):
@@ -150,12 +151,12 @@ def load_model(
         model = model.to(target)
     model.eval()
     if data is not None:
-        model.card = model.card | {"size": _size_of(data)}
+        model.image_size = _size_of(data)
     if check:
         told = check_output(
             model,
             None if data is None else data.num_classes,
-            size=trained_size(model.card),
+            size=size_of(model),
             logits_needed=layer is None,
         )
         if not told and given is not None:
@@ -274,8 +275,7 @@ def _from_file(
         "epoch": facts.get("epoch") if checkpoint.epoch is None else checkpoint.epoch,
         "accuracies": checkpoint.accuracies or facts.get("accuracies", {}),
     }
-    if "size" in facts:
-        model.card["size"] = facts["size"]
+    model.image_size = facts.get("size")
     known_data = data_facts(checkpoint.raw) or facts.get("data_set")
     if known_data:
         model.card["data_set"] = known_data

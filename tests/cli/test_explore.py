@@ -95,7 +95,7 @@ def test_images_of_a_data_set_and_of_ones_own_are_those_to_choose_from(tmp_path)
 
     for name in ("one", "two"):
         Image.new("RGB", (40, 30)).save(tmp_path / f"{name}.png")
-    own = Exploration(model=["photographs-robust"], out="out", images=[str(tmp_path)])
+    own = Exploration(model=["photographs-robust"], out="out", images=[str(tmp_path)], n=None)
     found = _gallery([*own.each()])
     assert [one.name for one in found.pictures] == ["one", "two"]
     assert found.at((3, 64)).shape == (2, 3, 64, 64)

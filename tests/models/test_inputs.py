@@ -38,6 +38,13 @@ def test_bundled_networks_know_their_size(name):
     assert size_of(rr.load_model(name)) == 64
 
 
+def test_a_model_that_is_loaded_again_knows_it_too():
+    model = rr.load_model(rr.load_model("critters-robust"), layer="body.2")
+    assert size_of(model) == 64
+    # What every experiment records stays what an earlier version recorded.
+    assert "size" not in model.card
+
+
 def test_files_and_pil_images_become_the_size_trained_on(files):
     model = rr.load_model("critters-robust")
     for given in (files, files[0].parent, [Image.open(path) for path in files]):
@@ -78,7 +85,8 @@ def test_photographs_of_several_sizes_for_a_network_of_imagenet(files):
 
 def test_the_fit_of_a_checkpoint_is_kept(files):
     model = rr.load_model("critters-robust")
-    model.card = model.card | {"data_set": {"size": 32, "fit": "stretch"}, "size": None}
+    model.image_size = None  # as of a file that holds what its data set was
+    model.card = model.card | {"data_set": {"size": 32, "fit": "stretch"}}
     stretched = images_for(model, "images", files[0])
     assert torch.equal(stretched, rr.load_images(files[0], size=32, fit="stretch"))
 
