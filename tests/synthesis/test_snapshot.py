@@ -176,7 +176,8 @@ def test_a_signal_waits_for_the_step_and_its_snapshot(number, tmp_path):
 
 
 def test_a_second_signal_leaves_at_once(tmp_path):
-    kept = Settings(eps=5.0, step_size=0.3, iterations=STEPS, snapshot=tmp_path / "snapshot")
+    place = {"snapshot": tmp_path / "snapshot", "snapshot_interval": 3600.0}
+    kept = Settings(eps=5.0, step_size=0.3, iterations=STEPS, **place)
 
     def twice(done, in_all, mean):
         for _ in range(100):
