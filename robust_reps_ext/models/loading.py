@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 import torch
 from robustness.attacker import AttackerModel
+from robustness.datasets import DATASETS
 from torch import Tensor, nn
 
 from ..runtime.errors import InputError
@@ -24,7 +25,7 @@ from .architectures.fitting import check_classes, classes_of, fitted, kind
 from .checkpoints import read_checkpoint
 from .checkpoints.data_facts import attack_facts, data_facts
 from .checkpoints.state_names import Normalizer, bare_name
-from .inputs import size_of
+from .inputs import OF_IMAGENET, size_of
 from .layers import Layer, RepresentationModel, at_layer, unwrapped
 from .normalizers import Statistics
 from .self_check import check_output, check_weights
@@ -156,7 +157,8 @@ def load_model(
         told = check_output(
             model,
             None if data is None else data.num_classes,
-            size=size_of(model),
+            # 224 is tried anyway, and costs more than the sizes before it.
+            size=None if (size := size_of(model)) == OF_IMAGENET else size,
             logits_needed=layer is None,
         )
         if not told and given is not None:
@@ -226,10 +228,16 @@ def weights_digest(model: nn.Module) -> str:
     return digest({bare_name(name): value for name, value in model.state_dict().items()})
 
 
-def _size_of(data: Any) -> int:
-    """Side of the images of a data set; upstream's own do not say it."""
-    small = {"cifar": 32, "cinic": 32}
-    return int(getattr(data, "size", small.get(getattr(data, "ds_name", ""), 224)))
+# Side of the images of upstream's data sets that are not of 224 pixels.
+_SIZES = {"cifar": 32, "cinic": 32}
+
+
+def _size_of(data: Any) -> int | None:
+    """Side of the images of a data set; upstream's own do not say it, and not all are squares."""
+    name = getattr(data, "ds_name", "")
+    of_upstream = _SIZES.get(name, OF_IMAGENET if name in DATASETS else None)
+    size = getattr(data, "size", of_upstream)
+    return size if isinstance(size, int) else None
 
 
 # -- from a file -----------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import torchvision
 from PIL import Image
 
 import robust_reps_ext as rr
+from robust_reps_ext.datasets.samples import open_data_set
 from robust_reps_ext.models.inputs import images_for, size_of
 from robust_reps_ext.runtime.errors import InputError
 
@@ -149,3 +150,12 @@ def test_data_sets_of_pil_images_are_read_alike(files):
     assert found.most.images.shape[-2:] == (64, 64)
     large = rr.load_model(network(1000), normalize=STATISTICS)
     assert rr.evaluate(large, data, eps=0.1, attack_steps=[1])[0].n == 4
+
+
+def test_data_sets_of_no_one_size_tell_none():
+    data = open_data_set("critters")
+    data.size = (32, 48)  # as of shards that are no squares
+    assert size_of(rr.load_model(network(9), dataset=data)) is None
+    del data.size
+    data.ds_name = "a data set of one's own"
+    assert size_of(rr.load_model(network(9), dataset=data)) is None
