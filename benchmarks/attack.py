@@ -19,7 +19,7 @@ import foolbox
 import torch
 import torchattacks
 from robustness.attacker import AttackerModel
-from timing import in_turns, machine, random_resnet50, table
+from timing import Logits, in_turns, machine, random_resnet50, table
 from torch import Tensor, nn
 
 from robust_reps_ext.experiments.accuracy import attacked_network
@@ -27,18 +27,6 @@ from robust_reps_ext.runtime.precision import is_fast
 
 STATISTICS = SimpleNamespace(mean=torch.full((3,), 0.5), std=torch.full((3,), 0.25))
 EPS, STEP, STEPS = 3.0, 0.375, 20
-
-
-class Logits(nn.Module):
-    """The logits of images in [0, 1], as the other libraries want them."""
-
-    def __init__(self, model: AttackerModel) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, x: Tensor) -> Tensor:
-        found: Tensor = self.model(x)[0]
-        return found
 
 
 class Ours:

@@ -17,8 +17,8 @@ from pathlib import Path
 import pyautoattack
 import torch
 from robustness.attacker import AttackerModel
-from timing import machine
-from torch import Tensor, nn
+from timing import Logits, machine
+from torch import Tensor
 
 import robust_reps_ext as rr
 from robust_reps_ext.datasets import critters
@@ -27,18 +27,6 @@ from robust_reps_ext.experiments.attacks import attacked_network, check_attack
 OF_AUTOATTACK = ("apgd-ce", "apgd-t")
 RADII = {"critters-robust": {"2": 4.0, "inf": 0.06}, "critters-standard": {"2": 0.8, "inf": 0.01}}
 NORMS = {"2": "L2", "inf": "Linf"}
-
-
-class Logits(nn.Module):
-    """The logits of images in [0, 1], as pyautoattack wants them."""
-
-    def __init__(self, model: AttackerModel) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, x: Tensor) -> Tensor:
-        found: Tensor = self.model(x)[0]
-        return found
 
 
 def right_images(model: AttackerModel, n: int) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,6 @@
-"""What the benchmarks share: sides timed in turns, peak memory, the machine, its matmul rate."""
+"""What the benchmarks share: sides timed in turns, peak memory, the machine, its matmul rate,
+and networks as other libraries want them.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +15,18 @@ from pathlib import Path
 
 import torch
 from robustness import imagenet_models
-from torch import nn
+from robustness.attacker import AttackerModel
+from torch import Tensor, nn
 
-__all__ = ["in_turns", "machine", "matmul_rate", "peak_memory", "random_resnet50", "table"]
+__all__ = [
+    "Logits",
+    "in_turns",
+    "machine",
+    "matmul_rate",
+    "peak_memory",
+    "random_resnet50",
+    "table",
+]
 
 
 def in_turns(
@@ -90,3 +101,15 @@ def table(times: Mapping[str, list[float]], reference: str, per: int = 1) -> Non
             f"(middle half {1000 * low / per:.1f} to {1000 * high / per:.1f}), "
             f"{median / middle:.3f} of {reference}"
         )
+
+
+class Logits(nn.Module):
+    """The logits of images in [0, 1], as other libraries want them."""
+
+    def __init__(self, model: AttackerModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor) -> Tensor:
+        found: Tensor = self.model(x)[0]
+        return found
