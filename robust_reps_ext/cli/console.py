@@ -123,13 +123,14 @@ def show_table(header: Sequence[str], rows: Iterable[Sequence[object]], title: s
     console = Console()
     table = Table(title=title or None, title_justify="left", title_style="bold", box=None)
     table.show_header = any(header)
-    texts = [[name, *(_shown(row[i]) for row in body)] for i, name in enumerate(header)]
-    widths = _widths(texts, console.width - 2 * len(header))
+    texts = [[_shown(cell) for cell in row] for row in body]
+    columns = [[name, *(row[i] for row in texts)] for i, name in enumerate(header)]
+    widths = _widths(columns, console.width - 2 * len(header))
     for i, (name, width) in enumerate(zip(header, widths, strict=True)):
         numbers = bool(body) and all(isinstance(row[i], (int, float)) for row in body)
         table.add_column(name, justify="right" if numbers else "left", overflow="fold", width=width)
-    for row in body:
-        table.add_row(*(Text(_shown(cell)) for cell in row))
+    for row in texts:
+        table.add_row(*map(Text, row))
     console.print(table)
 
 

@@ -15,7 +15,7 @@ from ..models.representation import representation
 from ..results.synthesis import Synthesis
 from ..runtime.errors import InputError
 from ..runtime.image_files import names_images
-from ..runtime.images import Images, as_images
+from ..runtime.images import Images, as_images, side_of
 from ..runtime.signatures import keywords
 from ..synthesis import Progress, noise, optimize
 from ..synthesis.objectives import RepresentationMatching
@@ -123,8 +123,7 @@ def _near(distance: Tensor, representation: Any) -> Tensor:
 def sources(start: str | Images, targets: Tensor, *, seed: int, first: int = 0) -> Tensor:
     """The images x1 that an inversion starts from."""
     if not is_word(start):
-        _, channels, height, width = targets.shape
-        start = as_images("start", start, channels, size=height if height == width else None)
+        start = as_images("start", start, targets.shape[1], size=side_of(targets))
         if start.shape != targets.shape:
             raise InputError(
                 f"start has shape {tuple(start.shape)}, targets {tuple(targets.shape)}: "

@@ -16,7 +16,7 @@ from ..results.plots import Line, shares_figure
 from ..results.result import Result
 from ..results.synthesis import Synthesis
 from ..runtime.errors import InputError
-from ..runtime.images import Images, as_images
+from ..runtime.images import Images, as_images, side_of
 
 if TYPE_CHECKING:
     import pandas
@@ -123,8 +123,7 @@ def resemblance(images: Images, targets: Images) -> Resemblance:
     ('from afar', True)
     """
     ours = as_images("images", images).cpu()
-    height, width = ours.shape[-2:]
-    theirs = as_images("targets", targets, size=height if height == width else None).cpu()
+    theirs = as_images("targets", targets, size=side_of(ours)).cpu()
     if ours.shape != theirs.shape:
         raise InputError(
             f"images have shape {tuple(ours.shape)}, targets {tuple(theirs.shape)}: give as many, "

@@ -58,6 +58,7 @@ class Batches:
         progress: bool | Callable[[int, int, float], Any] = False,
     ) -> None:
         check_progress(progress)
+        loader = _files(loader) or loader  # a folder is listed once
         self._batches = batches(loader, reading, batch_size, fastest)
         self._in_all = _count(loader)
         self._progress = progress

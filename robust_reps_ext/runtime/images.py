@@ -25,6 +25,7 @@ __all__ = [
     "load_images",
     "pair_of",
     "read_images",
+    "side_of",
 ]
 
 Images = Tensor | np.ndarray[Any, Any] | Sequence[Any] | Any
@@ -105,6 +106,12 @@ def as_images(
     """
     size = None if size is None else whole("size", size, 1)
     return read_images(name, images, Reading(channels, size, fit))
+
+
+def side_of(images: Tensor) -> int | None:
+    """Height and width of images, (N, C, H, W), which others are to have; None unless squares."""
+    height, width = images.shape[-2:]
+    return height if height == width else None
 
 
 def read_images(name: str, images: Any, reading: Reading) -> Tensor:
