@@ -158,11 +158,10 @@ class Experiment(
     @cached_property
     def own(self) -> Samples:
         """Images of one's own, as the model takes them."""
-        from ..models.inputs import channels_of
+        from ..models.inputs import channels_of, reading_of
 
-        told, size = self.network.card, self.side
-        fit = self.fit.value if self.fit else told.get("data_set", {}).get("fit", "crop")
-        return own_samples(self.paths, size, fit, channels_of(self.network))
+        fit = self.fit.value if self.fit else reading_of(self.network).fit
+        return own_samples(self.paths, self.side, fit, channels_of(self.network))
 
     @cached_property
     def class_names(self) -> list[str]:

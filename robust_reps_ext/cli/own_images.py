@@ -73,7 +73,7 @@ def size_for(given: int | None, card: dict[str, Any], data_set: Any) -> int:
     InputError
         If nothing tells it.
     """
-    from ..models.inputs import trained_size
+    from ..models.inputs import OF_IMAGENET, trained_size
 
     if given is not None:
         return given
@@ -85,5 +85,5 @@ def size_for(given: int | None, card: dict[str, Any], data_set: Any) -> int:
 
         return int(validation_samples(data_set, 1).images.shape[-1])
     if card.get("classes") == 1000:
-        return 224
+        return OF_IMAGENET
     raise InputError("nothing says which size of images the model takes: give --size, such as 224")
