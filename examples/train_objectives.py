@@ -36,10 +36,10 @@ ADVERSARIES = ("none", "class", *OBJECTIVES)
 
 def trained(data: CrittersDataSet, adversary: str, args: argparse.Namespace) -> AttackerModel:
     """A network that learned from the images of one adversary."""
-    torch.manual_seed(0)
+    torch.manual_seed(args.seed)
     model = rr.load_model(CrittersResNet(width=args.width), dataset=data)
     settings = {
-        "out_dir": str(args.out / adversary), "seed": 0, "epochs": args.epochs, "log_iters": 0,
+        "out_dir": str(args.out / adversary), "seed": args.seed, "epochs": args.epochs, "log_iters": 0,
         "save_ckpt_iters": -1, "lr": 0.1, "custom_lr_multiplier": "one-cycle", "momentum": 0.9,
         "weight_decay": 5e-4, "adv_train": int(adversary != "none"), "adv_eval": 0,
         "constraint": "2", "eps": args.eps, "eps_warmup": 0.3,
@@ -64,6 +64,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--eps", type=float, default=0.5, help="radius of the adversary, L2")
     parser.add_argument("--iterations", type=int, default=200, help="PGD steps of the inverses")
+    parser.add_argument("--seed", type=int, default=0, help="of weights, order and attacks")
     args = parser.parse_args()
 
     numbers = {"n_train": args.images, "n_val": 162}
