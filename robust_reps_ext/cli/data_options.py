@@ -98,7 +98,7 @@ class DataOptions:
     def open(self, model: str | None = None) -> DataSet:
         """The data set that is named, as a model's checkpoint knows it."""
         from ..datasets.samples import open_data_set
-        from ..models.inputs import trained_size
+        from ..models.cards import trained_size
         from ..upstream.registry import data_set_arguments, is_folder
 
         told: dict[str, Any] = {}

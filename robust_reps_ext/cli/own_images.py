@@ -73,7 +73,8 @@ def size_for(given: int | None, card: dict[str, Any], data_set: Any) -> int:
     InputError
         If nothing tells it.
     """
-    from ..models.inputs import OF_IMAGENET, trained_size
+    from ..models.cards import trained_size
+    from ..models.inputs import OF_IMAGENET
 
     if given is not None:
         return given

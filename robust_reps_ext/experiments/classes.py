@@ -10,6 +10,7 @@ import torch
 from robustness.attacker import AttackerModel
 from torch import Tensor
 
+from ..models.cards import card_of
 from ..models.inputs import channels_of
 from ..results.synthesis import Synthesis
 from ..runtime.errors import InputError, near
@@ -95,7 +96,7 @@ def class_named(text: str, names: Sequence[str]) -> int:
 
 def names_of_classes(model: AttackerModel) -> list[str]:
     """What the model's file tells of its classes; empty where it tells nothing."""
-    card = getattr(model, "card", None) or {}
+    card = card_of(model)
     return [str(name) for name in card.get("data_set", {}).get("classes", ())]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ..models.cards import card_of
 from ..results.accuracies import NORMS, ThreatModel
 from ..runtime.errors import InputError
 from ..runtime.numbers import shown
@@ -63,7 +64,7 @@ def attack_of(
         raise InputError(f"constraint={shown(constraint)}: give eps with it, or one of 2 and inf")
     against: dict[tuple[str, float], str] = {}
     for name, model in models.items():
-        known = getattr(model, "card", {}).get("attack")
+        known = card_of(model).get("attack")
         if known and constraint in (None, known["constraint"]):
             against.setdefault((known["constraint"], known["eps"]), name)
     if len(against) > 1:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from robustness.attacker import AttackerModel
 from torch import Tensor
 
 from ..runtime.images import Images, read_images
 from ..runtime.pictures import Reading
+from .cards import card_of, trained_size
 
-__all__ = ["channels_of", "images_for", "reading_of", "size_of", "trained_size"]
+__all__ = ["channels_of", "images_for", "reading_of", "size_of"]
 
 OF_IMAGENET = 224
 """Of networks of 1000 classes, of which nothing else is known."""
@@ -22,12 +20,6 @@ def channels_of(model: AttackerModel) -> int:
     return int(model.normalizer.new_mean.numel())
 
 
-def trained_size(card: Mapping[str, Any]) -> int | None:
-    """Height and width of the images that a network was trained on, where its card says it."""
-    size = card.get("size") or card.get("data_set", {}).get("size")
-    return int(size) if size else None
-
-
 def size_of(model: AttackerModel) -> int | None:
     """Height and width of the images that a model was trained on, where that is known.
 
@@ -35,7 +27,7 @@ def size_of(model: AttackerModel) -> int | None:
     be another.
     """
     size = getattr(model, "image_size", None)
-    return int(size) if size else trained_size(getattr(model, "card", None) or {})
+    return int(size) if size else trained_size(card_of(model))
 
 
 def images_for(model: AttackerModel, name: str, images: Images) -> Tensor:
@@ -61,7 +53,7 @@ def images_for(model: AttackerModel, name: str, images: Images) -> Tensor:
 
 def reading_of(model: AttackerModel) -> Reading:
     """How files and PIL images become what the model takes."""
-    card = getattr(model, "card", None) or {}
+    card = card_of(model)
     return Reading(
         channels_of(model),
         size_of(model),

@@ -22,6 +22,7 @@ from ..upstream import known, registry
 from . import normalizers
 from .architectures import TIMM
 from .architectures.fitting import check_classes, classes_of, fitted, kind
+from .cards import card_of
 from .checkpoints import read_checkpoint
 from .checkpoints.data_facts import attack_facts, data_facts
 from .checkpoints.state_names import Normalizer, bare_name
@@ -135,7 +136,7 @@ def load_model(
             raise InputError("normalize= is for networks; the source has a normaliser already")
         check_classes(classes_of(source.model), data, source.model.state_dict())
         model = at_layer(source, layer)
-        model.card = getattr(source, "card", None) or _card(source, "the model")
+        model.card = card_of(source) or _card(source, "the model")
         model.image_size = getattr(source, "image_size", None)
     elif isinstance(source, nn.Module):
         model = _from_network(source, data, layer, given, output=output)

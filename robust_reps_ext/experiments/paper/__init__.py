@@ -14,6 +14,7 @@ from robustness.datasets import DataSet
 from torch import Tensor
 
 from ...datasets.samples import class_names, validation_set
+from ...models.cards import card_of
 from ...models.loading import weights_digest
 from ...models.representation import representation
 from ...results.folder import WorkFolder, digest_of, read_json, remove, write_json
@@ -213,7 +214,7 @@ def _made_with(study: Study, scale: str, side: int, names: Mapping[str, str]) ->
             "models": {
                 role: {
                     "name": names.get(role, role),
-                    "arch": str(getattr(model, "card", {}).get("arch")),
+                    "arch": str(card_of(model).get("arch")),
                     "weights": weights_digest(model),
                 }
                 for role, model in study.models.items()

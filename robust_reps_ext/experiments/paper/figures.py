@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ...datasets.patterns import kaleidoscope
+from ...models.cards import card_of
 from ...models.representation import representation
 from ...results.plots import attacked_at, curve_figure
 from ...results.synthesis import Synthesis
@@ -108,7 +109,7 @@ def within_radii(study: Study, progress: bool | Progress) -> Found:
     }
     curves = {name: Curve(radii, run) for name, run in runs.items()}
     lines = [curve.line(name) for name, curve in curves.items()]
-    against = getattr(study.models["robust"], "card", {}).get("attack", {})
+    against = card_of(study.models["robust"]).get("attack", {})
     known = against.get("constraint") == "2"
     metadata = {
         "radii": radii.tolist(),

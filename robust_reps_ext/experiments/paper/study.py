@@ -24,6 +24,7 @@ from ...datasets.samples import (
 )
 from ...datasets.targets import held_out_samples, left_out, target_samples
 from ...datasets.wordnet import named, wordnet_ids
+from ...models.cards import card_of
 from ...models.representation import representation, shuffled_coordinates
 from ...results.accuracies import ThreatModel
 from ...results.synthesis import Synthesis
@@ -313,7 +314,7 @@ class Study:
         """The class that the model gives each image; a GoogLeNet may know others than the data."""
         labels = predicted_labels(model, images)
         there = len(self.classes) or self.data_set.num_classes
-        known = getattr(model, "card", {}).get("classes", there)
+        known = card_of(model).get("classes", there)
         if known == there:
             return self.names(labels)
         folders = wordnet_ids() if known == len(wordnet_ids()) else [*map(str, range(known))]

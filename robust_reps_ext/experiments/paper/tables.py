@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from ...models.cards import card_of
 from ...results.plots import accuracy_figure, line_of_rows
 from ...results.store import ExperimentStore
 from ...results.units import Found
@@ -61,7 +62,7 @@ def accuracies(study: Study, progress: bool | Progress) -> Found:
             for name, rows in of.items()
         },
     }
-    cards = {name: getattr(model, "card", {}) for name, model in study.compared.items()}
+    cards = {name: card_of(model) for name, model in study.compared.items()}
     if all(card.get("measured") for card in cards.values()):
         metadata["cards"] = {name: card["measured"] for name, card in cards.items()}
     lines = [line_of_rows(rows, name) for name, rows in of.items()]

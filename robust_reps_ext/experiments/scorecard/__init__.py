@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ...datasets.critters import coarse_labels
 from ...datasets.samples import validation_samples, validation_set
+from ...models.cards import card_of
 from ...models.loading import Model, as_model, weights_digest
 from ...results.records import plain
 from ...runtime.errors import InputError
@@ -307,5 +308,5 @@ def _left_out(
 
 
 def _told(model: AttackerModel) -> dict[str, Any]:
-    arch = str(getattr(model, "card", {}).get("arch"))
+    arch = str(card_of(model).get("arch"))
     return {"arch": arch, "weights": weights_digest(model)}
