@@ -41,7 +41,8 @@ def trained(data: CrittersDataSet, adversary: str, args: argparse.Namespace) -> 
     settings = {
         "out_dir": str(args.out / adversary), "seed": args.seed, "epochs": args.epochs,
         "log_iters": 0, "save_ckpt_iters": -1, "lr": 0.1,
-        "custom_lr_multiplier": "one-cycle", "momentum": 0.9, "weight_decay": 5e-4, "adv_train": int(adversary != "none"), "adv_eval": 0,
+        "custom_lr_multiplier": "one-cycle", "momentum": 0.9, "weight_decay": 5e-4,
+        "adv_train": int(adversary != "none"), "adv_eval": 0,
         "constraint": "2", "eps": args.eps, "eps_warmup": 0.3,
         "attack_lr": args.eps / 2, "attack_steps": 2, "random_start": 1, "random_restarts": 0,
         "use_best": 0, "adv_objective": adversary if adversary in OBJECTIVES else None,
