@@ -124,9 +124,11 @@ def outcomes(model: Model, added: Synthesis, coordinate: int) -> list[str]:
     """
     latent = representation(model, added.images, layer=added.settings.get("layer"))
     leads = _leads(latent[:, coordinate], latent).tolist()
-    # Once an image is left as it is, its value stays; the last one is computed anew.
-    steps = added.trace_steps.tolist()
-    moving = added.trace[:-1] != added.trace[-2:-1] if len(steps) > 1 else added.trace[:0]
+    # Once an image is left as it is, its value stays; but the last is computed anew, in float32.
+    steps, trace = added.trace_steps.tolist(), added.trace
+    rounding = 1e-4 if added.settings.get("computed_in") == "float32" else 1e-2
+    moving = trace[:-1] != trace[-2:-1]
+    moving[-1:] = ~trace[-1:].isclose(trace[-2:-1], rtol=rounding)
     last = [int(column.nonzero().max()) + 1 if column.any() else 0 for column in moving.T]
     return [
         f"did not lead in {_steps(steps[-1])}"
