@@ -7,6 +7,7 @@ import inspect
 import pytest
 
 import robust_reps_ext as rr
+from robust_reps_ext.experiments.constrained import Curve
 from robust_reps_ext.experiments.pairs import near_pairs
 from robust_reps_ext.experiments.scorecard.settings import Amounts
 from robust_reps_ext.synthesis.settings import Options
@@ -38,3 +39,16 @@ def test_the_package_lists_what_there_is():
     assert {*rr.__all__} - {"__version__"} <= listed
     assert not listed & {"TYPE_CHECKING", "startup"}
     assert all(getattr(rr, name) is not None for name in listed)
+
+
+def test_a_seed_that_is_not_given_is_zero():
+    kinds = [kind for kind in CALLS.values() if inspect.isclass(kind)]
+    kinds.append(Curve)
+    calls = [*CALLS.values(), *(one for kind in kinds for one in vars(kind).values())]
+    seeds = [
+        given["seed"].default
+        for given in (inspect.signature(call).parameters for call in calls if callable(call))
+        if "seed" in given and given["seed"].default is not inspect.Parameter.empty
+    ]
+    assert len(seeds) >= 18
+    assert set(seeds) == {0}

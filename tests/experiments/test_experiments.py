@@ -47,6 +47,7 @@ def test_the_curve_of_the_identity_falls_linearly_to_zero(pixels, images, schedu
     torch.testing.assert_close(curve.distance, left, atol=0.004, rtol=0)
     moved = (curve.images - sources).flatten(2).norm(dim=2)
     assert (moved <= curve.radii[:, None] + 1e-5).all()
+    assert torch.equal(curve.sources, sources) and torch.equal(curve.targets, images)
 
 
 @pytest.mark.parametrize(("pairs", "said"), [(5, "mean of 5 pairs, 95%"), (4, "mean of 4 pairs)")])
