@@ -68,13 +68,16 @@ def test_radii_that_are_not_given_are_the_papers_at_the_size_of_the_images(pixel
     torch.testing.assert_close(curve.radii, scaled)
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize(
+    ("precision", "schedule"), [("float32", None), ("bfloat16", None), ("bfloat16", "paper")]
+)
 @pytest.mark.parametrize("steps", [1, 3])
-def test_the_ends_of_an_interpolation_are_the_images_themselves(network, precision, steps):
+def test_the_ends_of_an_interpolation_are_the_images_themselves(
+    network, precision, schedule, steps
+):
     left, right = torch.rand(2, 2, 3, 24, 24, generator=torch.Generator().manual_seed(0))
-    path = rr.interpolate(
-        network, left, right, steps=steps, iterations=6, precision=precision, frames=3
-    )
+    given = {"precision": precision} | ({"schedule": schedule} if schedule else {})
+    path = rr.interpolate(network, left, right, steps=steps, iterations=6, frames=3, **given)
     assert torch.equal(path.images[:, -1], left)
     assert torch.equal(path.images[:, 0], right)
     assert not path.distance[:, [0, -1]].any()
