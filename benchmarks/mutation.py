@@ -59,6 +59,7 @@ TESTS = (
     "experiments/test_parameterizations.py", "synthesis/test_sums.py", "synthesis/test_region.py",
     "upstream/attack/test_pgd.py", "upstream/attack/test_network_copy.py",
     "upstream/attack/test_apgd.py", "upstream/attack/test_float16.py",
+    "upstream/attack/test_way_back.py", "test_any_network.py",
     "models/test_representation.py", "datasets/test_restricted_imagenet.py",
     "upstream/data/test_label_maps.py", "upstream/mends/test_helpers.py",
     "results/test_result.py", "runtime/test_randomness.py", "test_channels.py",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -202,7 +203,7 @@ def test_accuracy_of_a_linear_rule_is_known(pixels):
     left = rr.evaluate(pixels, [(x, labels)], eps=eps, attack_steps=[50], group=without)
     assert [accuracy.correct for accuracy in left] == [10, 10]
     with pytest.raises(InputError, match="label 1, which belongs to no coarse label"):
-        rr.evaluate(pixels, [(x, labels + 1)], group=without)
+        rr.evaluate(pixels, [(x, labels.index_fill(0, torch.tensor([3]), 1))], group=without)
     with pytest.raises(InputError, match="no class has a coarse label"):
         rr.evaluate(pixels, [(x, labels)], group=[-1] * 12)
 
@@ -266,3 +267,28 @@ def test_bad_input_is_named(pixels, images, call, message):
 def test_an_unknown_option_is_a_type_error(pixels, images):
     with pytest.raises(TypeError, match="stepsize"):
         rr.invert(pixels, images, stepsize=1)
+
+
+@pytest.mark.parametrize(
+    ("spoiled", "said"),
+    [
+        (lambda logits, x: logits[:, :, None], None),
+        (lambda logits, x: logits[:1], None),
+        (lambda logits, x: 1 / 0, "no class is told: ZeroDivisionError: division by zero"),
+    ],
+)
+def test_a_class_that_cannot_be_told_is_minus_one(pixels, images, monkeypatch, spoiled, said):
+    """The images are made all the same; only the forward pass without the representation fails."""
+    told = rr.visualize(pixels, coordinates=[0, 5], seeds=images, iterations=1)
+    assert told.predicted.shape == (3, 2) and (told.predicted >= 0).all()
+    forward = type(pixels.model).forward
+
+    def spoiling(network, x, with_latent=False, **others):
+        found = forward(network, x, with_latent=with_latent, **others)
+        return found if with_latent else spoiled(found, x)
+
+    monkeypatch.setattr(type(pixels.model), "forward", spoiling)
+    with pytest.warns(UserWarning, match=said) if said else nullcontext():
+        found = rr.visualize(pixels, coordinates=[0, 5], seeds=images, iterations=1)
+    assert torch.equal(found.predicted, torch.full((3, 2), -1))
+    assert torch.equal(found.images, told.images)
