@@ -57,6 +57,7 @@ TESTS = (
     "experiments/scorecard/test_paper_claims.py", "experiments/test_attacks.py",
     "experiments/test_defaults.py", "experiments/test_outcomes.py", "experiments/test_pairs.py",
     "experiments/test_parameterizations.py", "synthesis/test_sums.py", "synthesis/test_region.py",
+    "synthesis/test_on_a_card.py",
     "upstream/attack/test_pgd.py", "upstream/attack/test_network_copy.py",
     "upstream/attack/test_apgd.py", "upstream/attack/test_float16.py",
     "upstream/attack/test_way_back.py", "test_any_network.py",

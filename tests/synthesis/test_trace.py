@@ -85,3 +85,9 @@ def test_frames_are_saved_and_files_without_them_load(model, targets, tmp_path):
 def test_bad_frames_are_named(model, targets, frames):
     with pytest.raises(rr.InputError, match=f"frames={frames}"):
         rr.invert(model, targets, iterations=1, frames=frames)
+
+
+def test_progress_is_told_to_the_last_step_of_the_last_batch(model, targets, capsys):
+    made = rr.invert(model, targets, iterations=3, batch_size=2, precision="float32", progress=True)
+    assert capsys.readouterr().err.startswith("6/6 steps in ")
+    assert made.settings["computed_in"] == "float32"
