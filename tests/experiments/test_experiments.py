@@ -48,7 +48,8 @@ def test_the_curve_of_the_identity_falls_linearly_to_zero(pixels, images, schedu
     torch.testing.assert_close(curve.distance, left, atol=0.004, rtol=0)
     moved = (curve.images - sources).flatten(2).norm(dim=2)
     assert (moved <= curve.radii[:, None] + 1e-5).all()
-    assert torch.equal(curve.sources, sources) and torch.equal(curve.targets, images)
+    assert torch.equal(curve.sources, sources)
+    assert torch.equal(curve.targets, images)
 
 
 @pytest.mark.parametrize(("pairs", "said"), [(5, "mean of 5 pairs, 95%"), (4, "mean of 4 pairs)")])
@@ -280,7 +281,8 @@ def test_an_unknown_option_is_a_type_error(pixels, images):
 def test_a_class_that_cannot_be_told_is_minus_one(pixels, images, monkeypatch, spoiled, said):
     """The images are made all the same; only the forward pass without the representation fails."""
     told = rr.visualize(pixels, coordinates=[0, 5], seeds=images, iterations=1)
-    assert told.predicted.shape == (3, 2) and (told.predicted >= 0).all()
+    assert told.predicted.shape == (3, 2)
+    assert (told.predicted >= 0).all()
     forward = type(pixels.model).forward
 
     def spoiling(network, x, with_latent=False, **others):
