@@ -77,7 +77,7 @@ def test_radii_that_are_not_given_are_the_papers_at_the_size_of_the_images(pixel
 def test_the_ends_of_an_interpolation_are_the_images_themselves(
     network, precision, schedule, steps
 ):
-    left, right = torch.rand(2, 2, 3, 24, 24, generator=torch.Generator().manual_seed(0))
+    left, right = torch.rand(2, 6, 3, 24, 24, generator=torch.Generator().manual_seed(0))
     given = {"precision": precision} | ({"schedule": schedule} if schedule else {})
     path = rr.interpolate(network, left, right, steps=steps, iterations=6, frames=3, **given)
     assert torch.equal(path.images[:, -1], left)

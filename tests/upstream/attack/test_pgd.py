@@ -146,6 +146,32 @@ def test_random_starts_lie_in_the_ball_around_the_origin(network, images, constr
     assert (size > eps / 2).all()
 
 
+@pytest.mark.parametrize(
+    ("constraint", "start"), [("2", True), ("2", "radius"), ("2", "sphere"), ("inf", True)]
+)
+def test_random_starts_are_images(network, constraint, start):
+    """Of one image alone, too, whose half is black and whose other half is white."""
+    image = (torch.arange(32) // 16).float().expand(1, 3, 32, 32)
+    torch.manual_seed(0)
+    _, found = wrapped(network, PLAIN)(
+        image, torch.tensor([0]), make_adv=True, constraint=constraint, eps=0.5, step_size=0.1,
+        iterations=0, random_start=start, use_best=False,
+    )  # fmt: skip
+    assert found.min() == 0
+    assert found.max() == 1
+    assert ((found > 0) & (found < 1)).float().mean() > 0.25
+
+
+def test_a_random_walk_stays_an_image(network, images):
+    torch.manual_seed(0)
+    _, found = wrapped(network, PLAIN)(
+        images, torch.zeros(4).long(), make_adv=True, constraint="random_smooth", eps=0.5,
+        step_size=1.0, iterations=2, use_best=False,
+    )  # fmt: skip
+    assert found.min() == 0
+    assert found.max() == 1
+
+
 def test_start_outside_the_ball_is_projected_and_origins_are_clamped(network, images):
     model = wrapped(network, PLAIN)
     far = images.flip(0)
