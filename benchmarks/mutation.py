@@ -61,10 +61,10 @@ TESTS = (
     "upstream/attack/test_pgd.py", "upstream/attack/test_network_copy.py",
     "upstream/attack/test_apgd.py", "upstream/attack/test_float16.py",
     "upstream/attack/test_way_back.py", "test_any_network.py",
-    "models/test_representation.py", "datasets/test_restricted_imagenet.py",
-    "upstream/data/test_label_maps.py", "upstream/mends/test_helpers.py",
-    "results/test_result.py", "runtime/test_randomness.py", "test_channels.py",
-    "test_paper_constants.py",
+    "models/test_inputs.py", "models/test_representation.py",
+    "datasets/test_restricted_imagenet.py", "upstream/data/test_label_maps.py",
+    "upstream/mends/test_helpers.py", "results/test_result.py", "runtime/test_randomness.py",
+    "test_channels.py", "test_paper_constants.py",
 )  # fmt: skip
 SECONDS = 120  # of processor time for the tests of a mutant; not seen until then, it has survived
 COPIED = ("robust_reps_ext", "tests", "pyproject.toml")
