@@ -107,7 +107,7 @@ def main() -> None:
     parser.add_argument("--arch", default="critters_resnet")
     parser.add_argument("--kinds", nargs="+", default=KINDS, choices=KINDS)
     parser.add_argument("--images", type=int, default=1620, help="critters that are drawn")
-    parser.add_argument("--size", type=int, default=32, help="of critters, in pixels")
+    parser.add_argument("--size", type=int, default=32, help="pixels, also of a folder")
     parser.add_argument("--iterations", type=int, default=40, help="steps for each image")
     parser.add_argument("--within", type=float, default=1.5, help="radius of moves to a class")
     parser.add_argument("--train-eps", type=float, default=1.0, help="of the robust network")
@@ -123,7 +123,8 @@ def main() -> None:
         folder = args.out / "critters"
         originals = CrittersDataSet(folder, size=args.size, custom_class_args=numbers)
     else:
-        originals = open_data_set(args.dataset, args.data)
+        size = {"size": args.size} if args.dataset == "folder" else {}
+        originals = open_data_set(args.dataset, args.data, **size)
     sets = {"originals": originals}
     sets |= {kind: constructed(originals, kind, args) for kind in args.kinds}
     if "robust" in sets:
