@@ -294,3 +294,15 @@ def test_a_class_that_cannot_be_told_is_minus_one(pixels, images, monkeypatch, s
         found = rr.visualize(pixels, coordinates=[0, 5], seeds=images, iterations=1)
     assert torch.equal(found.predicted, torch.full((3, 2), -1))
     assert torch.equal(found.images, told.images)
+
+
+def test_coordinates_are_those_of_the_layer(network):
+    """The first maps of the body have more than the penultimate layer."""
+    seeds = torch.full((1, 3, 24, 24), 0.5)
+    coordinate = rr.representation(network, seeds, layer="body.0").shape[1] - 1
+    found = rr.visualize(
+        network, coordinates=[coordinate], seeds=seeds, layer="body.0", iterations=1
+    )
+    assert found.images.shape == (1, 1, 3, 24, 24)
+    with pytest.raises(InputError, match=str(coordinate)):
+        rr.visualize(network, coordinates=[coordinate], seeds=seeds, iterations=1)
