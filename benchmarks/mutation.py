@@ -55,7 +55,8 @@ TESTS = (
     "experiments/test_accuracy.py", "experiments/test_activations.py",
     "experiments/test_regularizers.py", "experiments/scorecard/test_scorecard.py",
     "experiments/scorecard/test_paper_claims.py", "experiments/test_attacks.py",
-    "experiments/test_defaults.py", "experiments/test_outcomes.py", "experiments/test_pairs.py",
+    "experiments/test_common_keywords.py", "experiments/test_defaults.py",
+    "experiments/test_outcomes.py", "experiments/test_pairs.py",
     "experiments/test_parameterizations.py", "synthesis/test_sums.py", "synthesis/test_region.py",
     "synthesis/test_on_a_card.py",
     "upstream/attack/test_pgd.py", "upstream/attack/test_network_copy.py",
@@ -64,7 +65,7 @@ TESTS = (
     "models/test_inputs.py", "models/test_representation.py",
     "datasets/test_restricted_imagenet.py", "upstream/data/test_label_maps.py",
     "upstream/mends/test_helpers.py", "results/test_result.py", "runtime/test_randomness.py",
-    "test_channels.py", "test_paper_constants.py",
+    "test_channels.py", "test_paper_constants.py", "test_signatures.py",
 )  # fmt: skip
 SECONDS = 30  # of processor time for the tests of a mutant; not seen until then, it has survived
 COPIED = ("robust_reps_ext", "tests", "pyproject.toml")

@@ -1,0 +1,76 @@
+"""What every experiment does with the keywords that all of them have."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from networks import PLAIN, Linear, wrapped
+
+import robust_reps_ext as rr
+from robust_reps_ext.experiments.pairs import near_pairs
+from robust_reps_ext.runtime.errors import InputError
+from robust_reps_ext.synthesis.settings import Settings
+
+IMAGES = torch.rand(3, 3, 2, 2, generator=torch.Generator().manual_seed(0)) * 0.5 + 0.2
+OTHERS = IMAGES.flip(0)
+SYNTHESES = {
+    "invert": lambda model, **given: rr.invert(model, IMAGES, **given),
+    "invert_within": lambda model, **given: (
+        rr.invert_within(model, IMAGES, OTHERS, radii=(0.1, 0.5), **given).synthesis
+    ),
+    "interpolate": lambda model, **given: (
+        rr.interpolate(model, IMAGES, OTHERS, steps=2, **given).synthesis
+    ),
+    "visualize": lambda model, **given: (
+        rr.visualize(model, coordinates=[0, 7], seeds=IMAGES, **given).synthesis
+    ),
+    "add_feature": lambda model, **given: rr.add_feature(model, IMAGES, coordinate=3, **given),
+    "near_pairs": lambda model, **given: near_pairs(model, IMAGES, **given).synthesis,
+}
+
+
+@pytest.fixture
+def model():
+    return wrapped(Linear(12), PLAIN)
+
+
+@pytest.mark.parametrize("name", SYNTHESES)
+def test_progress_and_seed_are_those_that_are_given(model, name):
+    told = []
+
+    def progress(done, total, value):
+        told.append((done, total))
+
+    made = SYNTHESES[name](model, iterations=2, seed=5, progress=progress, patience=None)
+    assert made.provenance["seed"] == 5
+    assert told
+    assert {total for _, total in told} == {2}
+    assert told == sorted(told)
+
+
+@pytest.mark.parametrize("name", SYNTHESES)
+def test_who_is_shown_the_images_can_end_the_run(model, name):
+    """Before a step is made, so that the images are those of the steps before."""
+
+    class Watched:
+        steps = ()
+
+        def __call__(self, done, total, value):
+            return None
+
+        def frame(self, step, images, objective):
+            self.steps = (*self.steps, step)
+            return True if step == 1 else "go on"
+
+    watched = Watched()
+    SYNTHESES[name](model, iterations=5, progress=watched, patience=None)
+    assert watched.steps[:2] == (0, 1)
+    assert max(watched.steps) < 5
+
+
+def test_a_coordinate_that_is_not_there_is_told(model):
+    settings = Settings(eps=1.0, step_size=0.1, iterations=1)
+    with pytest.raises(InputError, match="12"):
+        rr.synthesize(
+            model, rr.CoordinateMaximization(), torch.tensor([3, 12, 0]), IMAGES, settings
+        )
