@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from networks import PLAIN, Linear, wrapped
@@ -74,3 +76,20 @@ def test_a_coordinate_that_is_not_there_is_told(model):
         rr.synthesize(
             model, rr.CoordinateMaximization(), torch.tensor([3, 12, 0]), IMAGES, settings
         )
+
+
+def test_an_image_that_gains_no_more_is_left_where_it_is(model):
+    """Steps of 0.1 end by going to and fro."""
+    given = {"start": OTHERS, "schedule": "paper", "step_size": 0.1, "iterations": 100}
+    left, tried = rr.invert(model, IMAGES, patience=5, **given), rr.invert(model, IMAGES, **given)
+    assert left.settings["patience"] == 5
+    assert (left.trace[-21:-1] == left.trace[-21]).all()
+    assert not (tried.trace[-21:-1] == tried.trace[-21]).all()
+    assert (left.objective >= tried.objective).all()
+
+
+def test_a_curve_without_its_targets_says_so(model):
+    curve = rr.invert_within(model, IMAGES, OTHERS, radii=(0.1, 0.5), iterations=1)
+    bare = replace(curve, synthesis=replace(curve.synthesis, target_images=None))
+    with pytest.raises(InputError, match="stored without its targets"):
+        _ = bare.targets
