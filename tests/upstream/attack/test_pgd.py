@@ -162,6 +162,19 @@ def test_random_starts_are_images(network, constraint, start):
     assert ((found > 0) & (found < 1)).float().mean() > 0.25
 
 
+def test_a_random_start_without_a_ball_goes_either_way_and_no_farther_than_a_step(network):
+    grey = torch.full((4, 3, 8, 8), 0.5)
+    torch.manual_seed(0)
+    _, start = wrapped(network, PLAIN)(
+        grey, torch.zeros(4).long(), make_adv=True, constraint="unconstrained", eps=1.0,
+        step_size=0.5, iterations=0, random_start=True, use_best=False,
+    )  # fmt: skip
+    moved = (start - grey).flatten(1)
+    assert (moved.norm(dim=1) <= 0.5 + 1e-6).all()
+    assert ((moved > 0).float().mean(1) > 0.3).all()
+    assert ((moved < 0).float().mean(1) > 0.3).all()
+
+
 def test_a_random_walk_stays_an_image(network, images):
     torch.manual_seed(0)
     _, found = wrapped(network, PLAIN)(
