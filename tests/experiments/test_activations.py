@@ -13,6 +13,7 @@ import robust_reps_ext as rr
 from robust_reps_ext.datasets.critters.networks import CrittersResNet
 from robust_reps_ext.experiments.activations import extremes, merged
 from robust_reps_ext.results.activations import Activations, Extreme, from_rows, to_rows
+from robust_reps_ext.runtime.errors import InputError
 
 SIZE = 256
 
@@ -112,3 +113,11 @@ def test_what_was_asked_differently_is_not_merged(model, images):
         merged()
     with pytest.raises(rr.InputError, match="coordinates='some': give numbers, or \"all\""):
         rr.most_activating(model, [images], coordinates="some")
+
+
+def test_as_many_images_as_are_asked_for_are_enough(model, images):
+    found = rr.most_activating(model, [images[:3]], coordinates=[0], k=3)
+    assert found.seen == 3
+    assert found.most.index.sort(dim=1).values.tolist() == [[0, 1, 2]]
+    with pytest.raises(InputError, match="the data has 2 images, k=3"):
+        rr.most_activating(model, [images[:2]], coordinates=[0], k=3)

@@ -93,3 +93,17 @@ def test_a_curve_without_its_targets_says_so(model):
     bare = replace(curve, synthesis=replace(curve.synthesis, target_images=None))
     with pytest.raises(InputError, match="stored without its targets"):
         _ = bare.targets
+
+
+def test_every_batch_meets_the_same_random_numbers(model):
+    """So that what an image becomes does not depend on how many there are before it."""
+
+    def noisy(network, x, target):
+        return ((x - torch.rand(x.shape[1:])) ** 2).flatten(1).sum(1), None
+
+    images = IMAGES[:1].repeat(3, 1, 1, 1)
+    settings = Settings(eps=1.0, step_size=0.1, iterations=3, batch_size=1)
+    first, *others = rr.synthesize(model, noisy, torch.zeros(3), images, settings).images
+    assert not torch.equal(first, images[0])
+    for other in others:
+        assert torch.equal(other, first)

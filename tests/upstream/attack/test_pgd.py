@@ -106,7 +106,8 @@ def test_linear_model_reaches_the_known_worst_case(constraint):
     torch.testing.assert_close(found.flatten(1), best, atol=1e-5, rtol=0)
 
 
-def test_random_restarts_keep_the_worst_case_of_each_image(network, images):
+@pytest.mark.parametrize("restarts", [2, 4])
+def test_random_restarts_keep_the_worst_case_of_each_image(network, images, restarts):
     model = wrapped(network, PLAIN)
     labels = torch.tensor([0, 1, 2, 3])
     options = {"constraint": "2", "eps": 0.5, "step_size": 0.1, "iterations": 2}
@@ -116,15 +117,15 @@ def test_random_restarts_keep_the_worst_case_of_each_image(network, images):
 
     torch.manual_seed(0)
     singles = []
-    for restart in range(4):
+    for restart in range(restarts):
         _, x = model(images, labels, make_adv=True, random_start=restart > 0, **options)
         singles.append(loss(x))
     torch.manual_seed(0)
-    _, x = model(images, labels, make_adv=True, random_restarts=4, **options)
+    _, x = model(images, labels, make_adv=True, random_restarts=restarts, **options)
     torch.testing.assert_close(loss(x), torch.stack(singles).amax(0))
     torch.manual_seed(0)
     _, x = model(
-        images, labels, make_adv=True, random_restarts=4, targeted=True, use_best=False,
+        images, labels, make_adv=True, random_restarts=restarts, targeted=True, use_best=False,
         custom_loss=lambda net, inp, t: (to_latent(net, inp, torch.ones(8))[0], None), **options,
     )  # fmt: skip
     assert x.shape == images.shape
