@@ -57,7 +57,7 @@ TESTS = (
     "experiments/scorecard/test_paper_claims.py", "experiments/test_attacks.py",
     "experiments/test_common_keywords.py", "experiments/test_defaults.py",
     "experiments/test_outcomes.py", "experiments/test_pairs.py", "experiments/test_threat.py",
-    "experiments/metamers/test_metamers.py", "test_slips.py",
+    "experiments/metamers/test_metamers.py",
     "experiments/test_parameterizations.py", "synthesis/test_sums.py", "synthesis/test_region.py",
     "synthesis/test_on_a_card.py",
     "upstream/attack/test_pgd.py", "upstream/attack/test_network_copy.py",
