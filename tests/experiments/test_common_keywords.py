@@ -107,3 +107,21 @@ def test_every_batch_meets_the_same_random_numbers(model):
     assert not torch.equal(first, images[0])
     for other in others:
         assert torch.equal(other, first)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda model: rr.invert(model, IMAGES, iterations=1),
+        lambda model: rr.interpolate(model, IMAGES, OTHERS, steps=2, iterations=1),
+        lambda model: rr.visualize(model, coordinates=[0], seeds=IMAGES, iterations=1),
+    ],
+)
+def test_figures_show_the_channels_that_are_asked_for(model, made):
+    result = made(model)
+    shown, turned = (
+        [image.get_array() for axes in figure.axes for image in axes.images]
+        for figure in (result.figure(), result.figure(channels=(2, 1, 0)))
+    )
+    assert len(shown) >= 6
+    assert all((one[..., ::-1] == other).all() for one, other in zip(shown, turned, strict=True))
