@@ -125,3 +125,9 @@ def test_figures_show_the_channels_that_are_asked_for(model, made):
     )
     assert len(shown) >= 6
     assert all((one[..., ::-1] == other).all() for one, other in zip(shown, turned, strict=True))
+
+
+def test_feathers_radius_is_theirs_at_the_size_of_the_images(model):
+    """100,000 at 224 pixels, which bounds nothing."""
+    made = rr.invert(model, IMAGES, schedule="feather", iterations=1)
+    assert made.settings["eps"] == pytest.approx(100_000 * 2 / 224)
