@@ -138,6 +138,9 @@ class FolderDataSet(DataSet):
         Names of the folders, in the order of the labels.
     size : int
         Height and width of the images.
+    arguments : dict
+        Of `fit` and `split_seed`, those that are not the defaults: shards that are made of it keep
+        them, and open it with them and the size of their images.
     facts : dict
         Name, size, fit, classes, mean, std and split_seed, as a checkpoint of training keeps them
         as ``data_set``; as keywords they give the same data set again.
@@ -200,6 +203,9 @@ class FolderDataSet(DataSet):
         given = torch.as_tensor(mean).flatten().float(), torch.as_tensor(std).flatten().float()
         if any(len(one) != 3 for one in given) or not bool((given[1] > 0).all()):
             raise InputError(f"mean={mean}, std={std}: give three numbers each, std above 0")
+        self.arguments: dict[str, Any] = {"fit": self.fit} if self.fit != FITS[0] else {}
+        if seed:
+            self.arguments["split_seed"] = seed
         self.facts = {
             "name": "folder",
             "size": self.size,

@@ -24,7 +24,7 @@ from .shards import INDEX, Index, damaged, read_index, read_members
 __all__ = ["ShardImages", "WebShards"]
 
 NAME = "webshards"
-ARGUMENTS = ("size", "custom_class_args", "classes")
+ARGUMENTS = ("size", "fit", "split_seed", "custom_class_args", "classes")
 
 
 class ShardImages(Dataset[Any]):
@@ -209,6 +209,8 @@ def _opened(root: Path, index: Index) -> DataSet:
             f"{path}: origin has a data {data!r} and arguments {arguments!r}: "
             f"give a folder, and of arguments {', '.join(ARGUMENTS)} only"
         )
+    if name == "folder":
+        arguments = {"size": index.size[0], **arguments}
     found = open_data_set(name, data, **arguments)
     if found.num_classes != index.num_classes:
         raise InputError(

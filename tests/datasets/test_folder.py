@@ -9,6 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
+import robust_reps_ext as rr
+from robust_reps_ext.datasets.critters.networks import CrittersResNet
 from robust_reps_ext.datasets.folder import FolderDataSet, FolderImages, parts_of
 from robust_reps_ext.datasets.samples import open_data_set, training_set, validation_set
 from robust_reps_ext.models.checkpoints.data_facts import data_facts
@@ -155,3 +157,16 @@ def test_folders_that_are_laid_out_otherwise(tree, parted, tmp_path):
     photograph(tree / "cow" / "1.png", 7)
     with pytest.raises(InputError, match=r"cow has one image"):
         FolderDataSet(tree, size=SIZE)
+
+
+@pytest.mark.parametrize("how", [{}, {"fit": "pad", "split_seed": 3}])
+def test_shards_that_are_made_of_a_folder_open_it_again(tree, tmp_path, how):
+    data = open_data_set("folder", tree, size=32, **how)
+    torch.manual_seed(0)
+    model = rr.load_model(CrittersResNet(num_classes=len(CLASSES), width=8), dataset=data)
+    rr.robustify(model, data, tmp_path / "shards", n=4, shard_size=2, iterations=1)
+    again = open_data_set("webshards", tmp_path / "shards")
+    assert (again.size, again.num_classes) == (32, len(CLASSES))
+    for one, other in zip(validation_set(again), validation_set(data), strict=True):
+        assert torch.equal(one[0], other[0])
+        assert one[1] == other[1]

@@ -138,7 +138,7 @@ def test_names_in_a_shard_never_touch_the_disk(shards, tmp_path):
         ({"origin": {"name": "critters", "data": 3}}, "give a folder"),
         (
             {"origin": {"name": "critters", "arguments": {"custom_class": "os.system"}}},
-            "arguments size, custom_class_args, classes only",
+            "arguments size, fit, split_seed, custom_class_args, classes only",
         ),
         ({"num_classes": 8}, "says 8 classes, 'critters' has 9"),
     ],
