@@ -18,6 +18,7 @@ from torchvision import transforms
 from ..runtime.errors import InputError, first_line
 from ..runtime.image_files import BadImageError
 from ..upstream.data.bad_images import record_of
+from ..upstream.registry import is_folder
 from .samples import open_data_set, validation_set
 from .shards import INDEX, Index, damaged, read_index, read_members
 
@@ -209,8 +210,8 @@ def _opened(root: Path, index: Index) -> DataSet:
             f"{path}: origin has a data {data!r} and arguments {arguments!r}: "
             f"give a folder, and of arguments {', '.join(ARGUMENTS)} only"
         )
-    if name == "folder":
-        arguments = {"size": index.size[0], **arguments}
+    if is_folder(name):  # what it would have to be told, or measure anew
+        arguments = {"size": index.size[0], "mean": index.mean, "std": index.std, **arguments}
     found = open_data_set(name, data, **arguments)
     if found.num_classes != index.num_classes:
         raise InputError(
