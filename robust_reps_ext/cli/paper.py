@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -105,19 +105,12 @@ def demo(
     names = {role: f"critters-{role}" for role in ("robust", "standard", "vgg")}
     critters = DataOptions(dataset="critters_fine")
     eps = card(names["robust"])["eps"]
-    _run(names, loading, critters, run, scale="quick", eps=eps, steps=STEPS)
+    _run(names, loading, critters, run, scale="quick", eps=eps)
 
 
 MOST = 8
 """Photographs that the demo looks at."""
 SIDE = 64
-STEPS: Mapping[str, Any] = {
-    "schedule": "lbfgs",
-    "iterations": 150,
-    "step_size": None,
-    "addition_iterations": 100,
-}
-"""How the searches of the demo go: nearer than those of `--quick` in as long, less saturated."""
 
 
 def _photographs(own: Sequence[str] | None, data: Path | None) -> DataSet:
@@ -169,7 +162,6 @@ def _run_photographs(
             names=names,
             overwrite=run.overwrite,
             watch=_watch(run.out, tell),
-            **STEPS,
         )
 
 
@@ -182,7 +174,6 @@ def _run(
     scale: str,
     eps: float | None,
     selected: Sequence[int] = (),
-    steps: Mapping[str, Any] | None = None,
 ) -> None:
     from ..datasets.critters import coarse_labels
     from ..experiments.paper import run_paper
@@ -213,7 +204,6 @@ def _run(
             overwrite=run.overwrite,
             printing=run.printing,
             watch=_watch(run.out, tell),
-            **(steps or {}),
         )
         leave_to_first()
         page = write_report(run.out, ORDER)

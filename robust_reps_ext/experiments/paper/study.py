@@ -28,7 +28,7 @@ from ...models.cards import card_of
 from ...models.representation import representation, shuffled_coordinates
 from ...results.accuracies import ThreatModel
 from ...results.synthesis import Synthesis
-from ...synthesis.settings import STEADY, Options, at_size
+from ...synthesis.settings import FASTEST, STEADY, Options, at_size
 from ..accuracy import predicted_labels
 from ..constrained import FIGURE_5
 
@@ -63,8 +63,7 @@ class Scale:
         go, see `Options`. With another than the paper's, additions take those of `add_feature`.
     step_size
         First length of their steps where nothing bounds them, at 224 pixels; None: the
-        schedule's own, which comes no nearer in as many steps, and fills images with saturated
-        noise on the way.
+        schedule's own.
     """
 
     images: int
@@ -96,15 +95,14 @@ SCALES: Mapping[str, Scale] = {
         8,
         200,
         120,
-        400,
+        100,
         3,
         8,
         (0.5, 1, 2, 4, 8, 16, 32, 64, 128),
         64,
         (20,),
         precision="auto",
-        schedule="cosine-momentum",
-        step_size=7.0,
+        schedule=FASTEST,
     ),
     "default": Scale(
         16, 4, 10, 1000, 200, 800, 4, 16, (0.5, 1, 2, 4, 8, 16, 32, 64, 128), 1000, (20, 100)
