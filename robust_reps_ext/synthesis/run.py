@@ -55,23 +55,8 @@ def optimize(
 ) -> Synthesis:
     """As `robust_reps_ext.synthesis.synthesize`, of images that have been checked."""
     origin = start if origin is None else origin
-    targets = target if isinstance(target, tuple) else (target,)
-    fewer = [one for one in targets if one is not None and len(one) != len(start)]
-    if fewer or origin.shape != start.shape:
-        count = len(fewer[0]) if fewer else len(start)
-        raise InputError(
-            f"{len(start)} starts, {count} targets, {len(origin)} origins: "
-            "give as many of each, and origins of the size of the starts"
-        )
-    for name in ("eps", "step_size"):
-        each = getattr(settings, name)
-        if isinstance(each, Tensor) and each.shape != (len(start),):
-            raise InputError(
-                f"{name}={shown(each)} for {len(start)} images: give a number, or one for each, "
-                f"({len(start)},)"
-            )
+    _check_fit(start, target, origin, settings)
     if settings.mask is not None:
-        check_mask(settings.mask, start)
         start = torch.where(settings.mask.to(start.device), start, origin)
     target = filled(objective, target, start)
     seed = check_seed(seed)
@@ -80,12 +65,6 @@ def optimize(
     network = Network(read, objective, target, precision=settings.precision, seed=seed)
     recorder = Recorder(settings, progress)
     weights = weights_digest(model)
-    provenance = {
-        "weights": weights,
-        "seed": seed,
-        "device": str(network.device),
-        "versions": _versions(),
-    }
     snapshot = None
     if settings.snapshot is not None:
         run = _described(
@@ -106,11 +85,7 @@ def optimize(
         _whatever_happens(snapshot.remove, None)
     failed = images.non_finite()
     if any(failed):
-        left = [str(i) for i, one in enumerate(failed) if one]
-        warn(
-            f"loss or gradient was not finite at {len(left)} of {len(start)} images, left where "
-            f"both last were: images {', '.join(left[:10])}{', ...' * (len(left) > 10)}"
-        )
+        _warn_of_non_finite(failed)
     return Synthesis(
         images=final,
         start=start,
@@ -127,10 +102,44 @@ def optimize(
             "non_finite": any(failed) and failed,
             **({"stopped": True} if recorder.stopped else {}),
         },
-        provenance=provenance,
+        provenance={
+            "weights": weights,
+            "seed": seed,
+            "device": str(network.device),
+            "versions": _versions(),
+        },
         target_images=target_images,
         frames=torch.cat(recorder.frames, dim=1) if recorder.frames else None,
         frame_steps=torch.tensor(recorder.frame_steps) if recorder.frames else None,
+    )
+
+
+def _check_fit(start: Tensor, target: Any, origin: Tensor, settings: Settings) -> None:
+    """Refuse targets, origins and numbers for each image that are not as many as the starts."""
+    targets = target if isinstance(target, tuple) else (target,)
+    fewer = [one for one in targets if one is not None and len(one) != len(start)]
+    if fewer or origin.shape != start.shape:
+        count = len(fewer[0]) if fewer else len(start)
+        raise InputError(
+            f"{len(start)} starts, {count} targets, {len(origin)} origins: "
+            "give as many of each, and origins of the size of the starts"
+        )
+    for name in ("eps", "step_size"):
+        each = getattr(settings, name)
+        if isinstance(each, Tensor) and each.shape != (len(start),):
+            raise InputError(
+                f"{name}={shown(each)} for {len(start)} images: give a number, or one for each, "
+                f"({len(start)},)"
+            )
+    if settings.mask is not None:
+        check_mask(settings.mask, start)
+
+
+def _warn_of_non_finite(failed: list[bool]) -> None:
+    left = [str(i) for i, one in enumerate(failed) if one]
+    warn(
+        f"loss or gradient was not finite at {len(left)} of {len(failed)} images, left where "
+        f"both last were: images {', '.join(left[:10])}{', ...' * (len(left) > 10)}"
     )
 
 
