@@ -53,9 +53,8 @@ class PhotographsResNet(SmallNetwork):
         Residual blocks in each stage.
     grid
         The representation has so many windows in a row and in a column: ``8 * width * grid ** 2``
-        coordinates. At 64 pixels the last maps are 4 x 4, and the default takes them as they are.
-        Averages over 3 x 3 windows say less of where things were, which helps a network that was
-        trained on clean images more than a robust one: see docs/photographs.md.
+        coordinates. At 64 pixels the last maps are 4 x 4, and the default takes them as they are:
+        averages over fewer windows leave less to say where things were.
     """
 
     def __init__(
@@ -87,13 +86,7 @@ def photographs_resnet(num_classes: int = 59) -> PhotographsResNet:
     return PhotographsResNet(num_classes)
 
 
-def photographs_resnet_3x3(num_classes: int = 59) -> PhotographsResNet:
-    """The same body; averages over 3 x 3 overlapping windows, 2304 coordinates."""
-    return PhotographsResNet(num_classes, grid=3)
-
-
 ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
     "photographs_resnet": photographs_resnet,
-    "photographs_resnet_3x3": photographs_resnet_3x3,
 }
 """Name on the command line (``--arch``) -> network, called with ``num_classes=``."""
