@@ -33,10 +33,18 @@ class Tiny(nn.Module):
         return self.fc(self.body(x).mean(dim=(2, 3)))
 
 
-def tiny(name="tiny", seed=0, side=8):
+class Slow(Tiny):
+    """One whose step takes longer than a page needs to hear of the last."""
+
+    def forward(self, x):
+        time.sleep(0.3)
+        return super().forward(x)
+
+
+def tiny(name="tiny", seed=0, side=8, kind=Tiny):
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = rr.load_model(Tiny(), normalize=((0.5,) * 3, (0.5,) * 3))
+        model = rr.load_model(kind(), normalize=((0.5,) * 3, (0.5,) * 3))
     return Network(name, name, model, (3, side), ("a", "b", "c"), ("body.0",), 6)
 
 

@@ -10,8 +10,8 @@ from robust_reps_ext.datasets.photographs import photographs
 from robust_reps_ext.results.figures import Row, image_grid
 
 targets = photographs(3, size=64)
-robust = rr.invert("photographs-robust", targets, iterations=60)
-standard = rr.invert("photographs-standard", targets, iterations=60)
+robust = rr.invert("photographs-robust", targets, iterations=300)
+standard = rr.invert("photographs-standard", targets, iterations=300)
 
 figure = image_grid(
     [

@@ -9,7 +9,7 @@ import tempfile
 import numpy as np
 import pytest
 import torch
-from explorers import Page, asked, bundled, serving, tiny, until
+from explorers import Page, Slow, asked, bundled, serving, tiny, until
 from PIL import Image
 
 import robust_reps_ext as rr
@@ -69,9 +69,12 @@ def test_an_inversion_is_streamed_to_its_end(page, images):
         assert mine[-1]["step"] == 30
 
 
-def test_the_first_frame_is_where_it_begins(page, images):
-    page.begin(image=0, start="other", other=2, **LONG)
-    first = page.hear_until(lambda one: "pixels" in one)[-1]
+def test_the_first_frame_is_where_it_begins(tmp_path, images):
+    with serving([tiny(kind=Slow)], images, tmp_path) as explorer, Page(explorer) as page:
+        run = page.begin(image=0, start="other", other=2, **LONG)
+        first = page.hear_until(lambda one: "pixels" in one)[-1]
+        page.ask(f"/runs/{run}/cancel")
+        until(lambda: explorer.busy == 0)
     assert first["step"] == 0
     assert torch.equal(image_of(first), (images[2] * 255).round().byte())
 

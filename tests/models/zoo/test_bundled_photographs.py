@@ -45,7 +45,7 @@ def test_inverses_of_the_robust_one_come_nearer_to_photographs():
     targets = photographs(3, size=64)
     gained = {}
     for name in NAMES[:2]:
-        found = rr.invert(rr.load_model(name), targets, schedule="lbfgs", iterations=60)
+        found = rr.invert(rr.load_model(name), targets, schedule="lbfgs", iterations=200)
         errors = [(one - targets).square().mean() for one in (found.start, found.images)]
         gained[name] = float(10 * torch.log10(errors[0] / errors[1]))
     assert gained["photographs-robust"] > 1
