@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import random
+import signal
 import socket
 import sys
 import warnings
@@ -110,3 +111,11 @@ def browser():
         running = started.chromium.launch(executable_path=BROWSER, args=list(FLAGS))
         yield running
         running.close()
+
+
+@pytest.fixture
+def python_handles_sigint():
+    """Also where the shell has it ignored, as it does in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

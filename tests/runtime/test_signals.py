@@ -33,14 +33,6 @@ def test_a_deferred_signal_does_not_outlast_the_block():
         os.kill(os.getpid(), signal.SIGINT)
 
 
-@pytest.fixture
-def python_handles_sigint():
-    """Also where the shell has it ignored, as it does in the background."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 def test_the_second_signal_acts_at_once(python_handles_sigint):
     done = []
 

@@ -175,15 +175,7 @@ def test_a_signal_waits_for_the_step_and_its_snapshot(number, tmp_path):
     assert len(steps) == 2 * STEPS + 2  # none was made twice; each batch also tells its end
 
 
-@pytest.fixture
-def plain_interrupts():
-    """SIGINT as Python begins with it, whatever another test of this process has left."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("plain_interrupts")
+@pytest.mark.usefixtures("python_handles_sigint")
 def test_a_second_signal_leaves_at_once(tmp_path):
     place = {"snapshot": tmp_path / "snapshot", "snapshot_interval": 3600.0}
     kept = Settings(eps=5.0, step_size=0.3, iterations=STEPS, **place)
