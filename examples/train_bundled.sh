@@ -7,8 +7,8 @@
 #     MINUTES=22 examples/train_bundled.sh OUT critters-robust
 #     MINUTES=6 examples/train_bundled.sh OUT critters-standard
 #     examples/train_bundled.sh OUT critters-vgg
-#     DATA=DIR MINUTES=200 examples/train_bundled.sh OUT photographs-robust
-#     DATA=DIR MINUTES=40 examples/train_bundled.sh OUT photographs-standard photographs-judge
+#     DATA=DIR MINUTES=294 examples/train_bundled.sh OUT photographs-robust
+#     DATA=DIR MINUTES=62 examples/train_bundled.sh OUT photographs-standard
 set -euo pipefail
 
 [ $# -ge 2 ] || { sed -n '2,11s/^# \{0,1\}//p' "$0" >&2; exit 2; }
