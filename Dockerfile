@@ -12,4 +12,4 @@ USER user
 WORKDIR /out
 ENTRYPOINT ["robust-reps"]
 CMD ["invert", "--model", "photographs-robust", "--model", "photographs-standard", \
-     "--targets", "photographs", "--n", "3", "--iterations", "200", "--out", "/out"]
+     "--targets", "photographs", "--n", "3", "--iterations", "1000", "--out", "/out"]

@@ -41,7 +41,7 @@ COMMANDS = (
     Command(("interpolate", "--steps", "10"), 11),
     Command(("visualize", "--coordinates", "random:4"), 8, 200),
     Command(("visualize", "--coordinates", "random:4", "--parameterization", "fourier"), 8, 200),
-    Command(("add-feature", "--coordinate", "3"), 1, 200),
+    Command(("add-feature", "--coordinate", "3"), 1, 800),
 )
 
 

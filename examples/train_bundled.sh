@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Train the networks that come with the package and write them as it ships them: one safetensors
 # file and one card each. Interrupted, the same command goes on. PYTHON chooses the interpreter.
-# critters-robust and critters-standard begin with the bodies of the networks of photographs, which
-# are trained on the folder DATA of Tiny ImageNet; both for MINUTES by the clock.
+# critters-robust and critters-standard begin with the bodies of the bundled networks of photographs
+# (those shipped: with the former ones), which are trained on the folder DATA of Tiny ImageNet; both
+# for MINUTES by the clock.
 #
 #     MINUTES=22 examples/train_bundled.sh OUT critters-robust
 #     MINUTES=6 examples/train_bundled.sh OUT critters-standard

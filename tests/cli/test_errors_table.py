@@ -347,7 +347,8 @@ def usage(message: str) -> str:
 def row(line):
     """What docs/errors.md should say of it."""
     shown = re.sub("|".join((FIXED, PAPER, SCORECARD)), "...", line)
-    return f"| `{shown}` | {_found[line]} | 2 |"
+    said = _found[line].replace("|", r"\|")
+    return f"| `{shown}` | {said} | 2 |"
 
 
 def test_every_command_is_given_bad_input():
