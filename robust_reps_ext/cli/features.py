@@ -11,7 +11,7 @@ from . import console
 from .all_activations import write_pages
 from .common import SHOWN, AllOrN, Experiment, validation_images
 from .labels import class_name, named
-from .options import Steps, composed, option
+from .options import UNTIL, Steps, composed, option
 from .side_by_side import Made, Plan, side_by_side
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ __all__ = ["activations", "add_feature", "visualize"]
 
 FOUR = "random:4"
 NATURAL = 100  # images whose magnitude is averaged
-AUTO = "else 100; auto: until the objective stops changing."
 
 Coordinates = Annotated[
     str,
@@ -49,7 +48,7 @@ class Parameterization(str, Enum):
 
 @composed(
     defaults={"n": 2},
-    helps={"iterations": "Default: 200 by schedule paper; " + AUTO},
+    helps={"iterations": "Default: 200 by schedule paper; " + UNTIL},
 )
 def visualize(
     common: Coordinate,
@@ -170,7 +169,7 @@ def _rows_of(one: Made[Coordinate]) -> dict[int, list[int]]:
 
 @composed(
     helps={
-        "iterations": "Default: 800 by schedule paper; " + AUTO,
+        "iterations": "Default: 800 by schedule paper; " + UNTIL,
         "step_size": "Default: 0.1 at 224 pixels by schedule paper, scaled to the images.",
     }
 )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from . import console
 from .common import Experiment, leave_to_first, tell, tell_page
-from .options import composed, like, option
+from .options import UNTIL, composed, like, option
 
 if TYPE_CHECKING:
     from robustness.attacker import AttackerModel
@@ -37,8 +37,11 @@ class Tested:
 
 
 @composed(
-    defaults={"iterations": 200},
-    helps={"model": "Checkpoint file, or name of a bundled model."},
+    helps={
+        "model": "Checkpoint file, or name of a bundled model.",
+        "iterations": "Default: 200; with --schedule, the schedule's: 10,000 by paper, 24,000 by "
+        "feather, " + UNTIL,
+    },
     without=("name", "paper"),
 )
 def metamers(
@@ -59,13 +62,13 @@ def metamers(
 
     A metamer is a success where it is more like its target, to its layer, than any pair of
     different images, and the network sees the same class in it (Feather et al. 2023; their own way
-    is --schedule feather --iterations 24000).
+    is --schedule feather).
 
     \b
     robust-reps metamers --model critters-robust --dataset critters_fine \\
       --n 4 --pairs 1000 --out out
     """
-    from ..experiments.metamers import chosen_layers, recognition
+    from ..experiments.metamers import DEFAULT, chosen_layers, recognition
     from ..experiments.metamers.unit import keep_metamers
     from ..experiments.paper.units import ORDER
     from ..models.loading import weights_digest
@@ -81,6 +84,8 @@ def metamers(
             "the null distribution is of a data set's validation images: give --dataset"
         )
     pairs = whole("pairs", pairs, 1)
+    if common.schedule is None and common.iterations is None:
+        common = replace(common, iterations=DEFAULT["iterations"])
     targets = common.samples()
     others = {name: common.load(name, common) for name in judges.split(",")} if judges else {}
     named = layers if layers == "all" else layers.split(",")
@@ -105,7 +110,11 @@ def metamers(
                 pictures.append(store.add_figure(f"recognition{one.end}", told.figure()))
                 recognised[one.role] = told
         study = _study(common, dict(zip(networks, (model, against), strict=False)), networks)
-        study["scale"] |= {"pairs": pairs, "layers": each[0].layers}
+        study["scale"] |= {
+            "iterations": common.iterations or runs[0].settings["iterations"],
+            "pairs": pairs,
+            "layers": each[0].layers,
+        }
     keep_metamers(common.out, found, study, recognised=recognised)
     page = write_report(common.out, ORDER, channels=common.channels)
     rows = [
@@ -174,7 +183,6 @@ def _study(
     """How the metamers were made, as the page says it."""
     from ..models.loading import weights_digest
 
-    given = common.given
     return {
         "models": {
             role: {
@@ -186,8 +194,5 @@ def _study(
         },
         "data": {"name": str(common.dataset), "folder": str(common.data or "")},
         "seed": common.seed,
-        "scale": {
-            "images": common.n,
-            **{name: given[name] for name in ("schedule", "iterations")},
-        },
+        "scale": {"images": common.n, "schedule": common.given["schedule"]},
     }

@@ -42,6 +42,7 @@ __all__ = [
 ]
 
 BATCH = 32
+UNTIL = "else 100; auto: until the objective stops changing."
 STEP = (
     "Of the first step; default: 1 at 224 pixels by schedule paper, scaled to the images; by the "
     "others 7% of the width of the box of images."
@@ -160,8 +161,7 @@ class PgdOptions:
     iterations: Annotated[
         Any,
         option(
-            "Default: 10,000 by schedule paper, 24,000 by feather, else 100; auto: until the "
-            "objective stops changing.",
+            "Default: 10,000 by schedule paper, 24,000 by feather, " + UNTIL,
             "N|auto",
             parser=_whole_or_auto,
             callback=_setting,

@@ -56,7 +56,11 @@ def paper(
     full: Annotated[bool, option("As many steps as the paper.")] = False,
     eps: Annotated[
         float | None,
-        like("eps", "L2 radius of the tables' attack; default: the paper's, scaled to the images."),
+        like(
+            "eps",
+            "L2 radius of the tables' attack; default: what the robust network was trained "
+            "against, else the paper's, scaled.",
+        ),
     ] = None,
 ) -> None:
     """Make every figure and table of the paper, and a page that shows them.

@@ -80,3 +80,14 @@ def test_pairs_need_a_data_set(command, tmp_path):
     status, _, err = command("metamers", "--model", model, *given, "--out", tmp_path / "out")
     assert status == 2
     assert "give --dataset" in err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("given", "steps"), [((), 200), (("--schedule", "cosine-momentum"), 100)])
+def test_a_schedule_brings_its_number_of_steps(command, tmp_path, given, steps):
+    few = [*GIVEN[:-2], *given]
+    few[few.index("--n") + 1], few[few.index("--layers") + 1] = 1, "penultimate"
+    assert command(*few, "--out", tmp_path / "out")[0] == 0
+    [folder] = (tmp_path / "out").glob("metamers-*")
+    found = rr.Metamers.load(folder / "found.safetensors")
+    assert found.synthesis.settings["iterations"] == steps

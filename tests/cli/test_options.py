@@ -27,7 +27,7 @@ OWN_WORDS = {
     "n": {"activations", "directions", "generate", "evaluate", "robustify", "scorecard"},
     "eps": {"curve", "evaluate", "paper", "scorecard", *EDITS},
     "step_size": {"add-feature", "curve", "evaluate", "robustify", *EDITS},
-    "iterations": {"add-feature", "robustify", "visualize", *EDITS},
+    "iterations": {"add-feature", "metamers", "robustify", "visualize", *EDITS},
     "schedule": EDITS,
     "images": {"generate", "upscale"},
     "constraint": {"evaluate"},
