@@ -23,12 +23,12 @@ def _halved() -> nn.Module:
 class _Block(nn.Module):
     """Two convolutions beside a shortcut; the last activation is left to the caller."""
 
-    def __init__(self, in_channels: int, out_channels: int) -> None:
+    def __init__(self, in_channels: int, between: int, out_channels: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(out_channels)
+        self.conv1 = nn.Conv2d(in_channels, between, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(between)
         self.act = nn.SiLU()
-        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)
+        self.conv2 = nn.Conv2d(between, out_channels, 3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(out_channels)
         self.shortcut: nn.Module = nn.Identity()
         if in_channels != out_channels:
@@ -48,17 +48,25 @@ class PhotographsResNet(SmallNetwork):
     num_classes
         Number of classes.
     width
-        Channels of the first stage; the last has eight times as many.
+        Channels of the first stage; each stage has twice those of the one before it.
     depth
         Residual blocks in each stage.
     grid
-        The representation has so many windows in a row and in a column: ``8 * width * grid ** 2``
+        The representation has so many windows in a row and in a column: ``maps * grid ** 2``
         coordinates. At 64 pixels the last maps are 4 x 4, and the default takes them as they are:
         averages over fewer windows leave less to say where things were.
+    maps
+        Channels of the representation; by default those of the last stage, ``8 * width``. The last
+        convolution makes them, so that more of them cost little time.
     """
 
     def __init__(
-        self, num_classes: int = 59, width: int = 32, depth: int = 1, grid: int = 4
+        self,
+        num_classes: int = 59,
+        width: int = 32,
+        depth: int = 1,
+        grid: int = 4,
+        maps: int | None = None,
     ) -> None:
         super().__init__()
         self.grid = grid
@@ -75,8 +83,11 @@ class PhotographsResNet(SmallNetwork):
             for block in range(depth):
                 if block:
                     layers.append(nn.SiLU())
-                layers.append(_Block(channels, width * 2**stage))
-                channels = width * 2**stage
+                between = out = width * 2**stage
+                if stage == 3 and block == depth - 1 and maps is not None:
+                    out = maps
+                layers.append(_Block(channels, between, out))
+                channels = out
         self.body = nn.Sequential(*layers)
         self.fc = nn.Linear(grid * grid * channels, num_classes)
 
@@ -86,7 +97,13 @@ def photographs_resnet(num_classes: int = 59) -> PhotographsResNet:
     return PhotographsResNet(num_classes)
 
 
+def photographs_resnet_wide(num_classes: int = 59) -> PhotographsResNet:
+    """2.3 million parameters, a representation of 8192 coordinates."""
+    return PhotographsResNet(num_classes, maps=512)
+
+
 ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
     "photographs_resnet": photographs_resnet,
+    "photographs_resnet_wide": photographs_resnet_wide,
 }
 """Name on the command line (``--arch``) -> network, called with ``num_classes=``."""
