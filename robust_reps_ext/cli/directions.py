@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -63,75 +64,20 @@ def directions(
     robust-reps directions --model critters-robust --dataset critters_fine \\
       --method class --out out
     """
-    from torch.utils.data import DataLoader
-
-    from ..experiments.directions import directions as directions_of
-    from ..experiments.directions import raised
-    from ..models.dictionaries import read_dictionary
-    from ..results.directions import Directions
     from ..results.figures import panel_figure
     from ..results.layouts import along
-    from ..runtime.modules import digest
-    from ..synthesis import noise
 
     if vectors is not None and method is not Method.pca:
         raise InputError(f"--method {method.value} and --vectors exclude each other: give one")
-    word = method.value if vectors is None else vectors.stem
-    known: dict[str, Directions] = {}
-
-    def found_in(one: Coordinate) -> Directions:
-        if one.short_name in known:
-            return known[one.short_name]
-        images, _ = validation_images(one, n, one.seed)
-        with _in_turn(one.short_name) as (look, fit):
-            made = directions_of(
-                one.network,
-                DataLoader(images, one.images_at_once),
-                method=method.value,
-                vectors=vectors,
-                components=components,
-                k=k,
-                names=one.label_names,
-                layer=one.layer,
-                seed=one.seed,
-                progress=look,
-                fitting=fit,
-            )
-        known[one.short_name] = made
-        return made
-
-    def plan(one: Coordinate) -> Plan:
-        def make(part: Part, given: dict[str, Any]) -> tuple[Synthesis, Any]:
-            made = found_in(one)
-            images, positions = validation_images(one, n, one.seed)
-            start = noise(images[0][0][None], seed=one.seed)
-            up = raised(one.network, made.vectors, start=start, **given)
-            return up, _rows(made, one.label_names, positions)
-
-        settings = {"method": word, "k": k, "n": n}
-        if method is Method.pca:
-            settings["components"] = components
-        if vectors is not None:
-            settings["vectors"] = digest({"vectors": read_dictionary(vectors)})[:16]
-        # All of them are one thing: how many there are, the data tell.
-        return Plan(
-            whole="raised", make=make, said=("Raising", "value"), settings=settings, n=1, size=1
-        )
-
-    def kept(one: Made[Coordinate]) -> Directions:
-        path = one.store.path / FILE
-        if one.name in known or not path.is_file():
-            found_in(one.common).save(path)
-        return Directions.load(path)
+    search = _Search(method, vectors, components, k, n)
 
     def shown(one: Made[Coordinate], made: Directions) -> list[Panel]:
         return along(one.run[:SHOWN], made, names=one.common.label_names, title=found.title(one))
 
-    words = [word, f"k{k}", "" if n is None else f"n{n}"]
-    if method is Method.pca:
-        words.insert(1, str(components))
-    with side_by_side(common, "directions", plan, words=words, counted=False) as found:
-        every = [(one, kept(one)) for one in found]
+    with side_by_side(
+        common, "directions", search.plan, words=search.words, counted=False
+    ) as found:
+        every = [(one, search.kept(one)) for one in found]
         found.paths += [one.store.path / FILE for one, _ in every]
         panels = [panel for one, made in every for panel in shown(one, made)]
         found.add("directions", panel_figure(panels, channels=common.channels))
@@ -147,6 +93,89 @@ def directions(
             for row in one.rows
         ),
     )
+
+
+@dataclass(frozen=True)
+class _Search:
+    """What the options of the command ask for, and what was found of each network."""
+
+    method: Method
+    vectors: Path | None
+    components: int
+    k: int
+    n: int | None
+    known: dict[str, Directions] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return self.method.value if self.vectors is None else self.vectors.stem
+
+    @property
+    def words(self) -> list[str]:
+        """Of the name of its folder."""
+        some = [str(self.components)] if self.method is Method.pca else []
+        return [self.name, *some, f"k{self.k}", "" if self.n is None else f"n{self.n}"]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        from ..models.dictionaries import read_dictionary
+        from ..runtime.modules import digest
+
+        told: dict[str, Any] = {"method": self.name, "k": self.k, "n": self.n}
+        if self.method is Method.pca:
+            told["components"] = self.components
+        if self.vectors is not None:
+            told["vectors"] = digest({"vectors": read_dictionary(self.vectors)})[:16]
+        return told
+
+    def of(self, one: Coordinate) -> Directions:
+        """The directions of a network, which are looked for once."""
+        from torch.utils.data import DataLoader
+
+        from ..experiments.directions import directions as directions_of
+
+        if one.short_name not in self.known:
+            images, _ = validation_images(one, self.n, one.seed)
+            with _in_turn(one.short_name) as (look, fit):
+                self.known[one.short_name] = directions_of(
+                    one.network,
+                    DataLoader(images, one.images_at_once),
+                    method=self.method.value,
+                    vectors=self.vectors,
+                    components=self.components,
+                    k=self.k,
+                    names=one.label_names,
+                    layer=one.layer,
+                    seed=one.seed,
+                    progress=look,
+                    fitting=fit,
+                )
+        return self.known[one.short_name]
+
+    def plan(self, one: Coordinate) -> Plan:
+        """Raise each from noise."""
+        from ..experiments.directions import raised
+        from ..synthesis import noise
+
+        def make(part: Part, given: dict[str, Any]) -> tuple[Synthesis, Any]:
+            made = self.of(one)
+            images, positions = validation_images(one, self.n, one.seed)
+            start = noise(images[0][0][None], seed=one.seed)
+            up = raised(one.network, made.vectors, start=start, **given)
+            return up, _rows(made, one.label_names, positions)
+
+        # All of them are one thing: how many there are, the data tell.
+        said = ("Raising", "value")
+        return Plan(whole="raised", make=make, said=said, settings=self.settings, n=1, size=1)
+
+    def kept(self, one: Made[Coordinate]) -> Directions:
+        """Those of a finished run, from its folder."""
+        from ..results.directions import Directions
+
+        path = one.store.path / FILE
+        if one.name in self.known or not path.is_file():
+            self.of(one.common).save(path)
+        return Directions.load(path)
 
 
 @contextmanager
