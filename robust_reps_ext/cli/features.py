@@ -262,9 +262,7 @@ def activations(
     from ..experiments.sweeps import watched
     from ..experiments.visualization import visualize as visualize_coordinates
     from ..results.activations import to_rows
-    from ..results.captions import two_digits
     from ..results.figures import panel_figure
-    from ..results.layouts import extremes
 
     if every:
         if coordinates != FOUR:
@@ -307,34 +305,41 @@ def activations(
             size=len(chosen),
         )
 
-    def shown(one: Made[Coordinate]) -> list[Panel]:
-        images, positions = validation_images(one.common, n, one.common.seed)
-        some = one.rows[:SHOWN]
-        seen = {
-            end: [
-                (images[positions.index(index)][0], f"{two_digits(value, zeros=True)}: {label}")
-                for row in some
-                for label, value, index in zip(
-                    row[end], row[f"{end}_value"], row[f"{end}_index"], strict=True
-                )
-            ]
-            for end in ("most", "least")
-        }
-        return extremes(
-            one.run[: len(some)],
-            [row["coordinate"] for row in some],
-            {end: torch.stack([image for image, _ in seen[end]]) for end in seen},
-            {end: [said for _, said in seen[end]] for end in seen},
-            title=found.title(one),
-        )
-
     words = [coordinates, f"k{k}", "" if n is None else f"n{n}"]
     with side_by_side(common, "activations", plan, words=words, counted=False) as found:
-        panels = [panel for one in found for panel in shown(one)]
+        panels = [panel for one in found for panel in _extremes(one, n, found.title(one))]
         found.add("activations", panel_figure(panels, channels=common.channels))
     found.tell(
         ("coordinate", "most", "least"),
         lambda one: (
             (row["coordinate"], "; ".join(row["most"]), "; ".join(row["least"])) for row in one.rows
         ),
+    )
+
+
+def _extremes(one: Made[Coordinate], n: int | None, title: str) -> list[Panel]:
+    """What raises the first coordinates, beside the images that activate them most and least."""
+    import torch
+
+    from ..results.captions import two_digits
+    from ..results.layouts import extremes
+
+    images, positions = validation_images(one.common, n, one.common.seed)
+    some = one.rows[:SHOWN]
+    seen = {
+        end: [
+            (images[positions.index(index)][0], f"{two_digits(value, zeros=True)}: {label}")
+            for row in some
+            for label, value, index in zip(
+                row[end], row[f"{end}_value"], row[f"{end}_index"], strict=True
+            )
+        ]
+        for end in ("most", "least")
+    }
+    return extremes(
+        one.run[: len(some)],
+        [row["coordinate"] for row in some],
+        {end: torch.stack([image for image, _ in seen[end]]) for end in seen},
+        {end: [said for _, said in seen[end]] for end in seen},
+        title=title,
     )
