@@ -10,9 +10,10 @@
 #     examples/train_bundled.sh OUT critters-vgg
 #     DATA=DIR MINUTES=294 examples/train_bundled.sh OUT photographs-robust
 #     DATA=DIR MINUTES=62 examples/train_bundled.sh OUT photographs-standard
+#     DATA=DIR MINUTES=25 examples/train_bundled.sh OUT photographs-judge
 set -euo pipefail
 
-[ $# -ge 2 ] || { sed -n '2,11s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+[ $# -ge 2 ] || { sed -n '2,/^set /s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 out=$1
 shift
 python=${PYTHON:-python}
