@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -116,7 +117,7 @@ class _Search:
         some = [str(self.components)] if self.method is Method.pca else []
         return [self.name, *some, f"k{self.k}", "" if self.n is None else f"n{self.n}"]
 
-    @property
+    @cached_property
     def settings(self) -> dict[str, Any]:
         from ..models.dictionaries import read_dictionary
         from ..runtime.modules import digest
