@@ -36,7 +36,7 @@ def test_the_body_is_the_source_s_and_the_last_layer_new(photographs, tmp_path, 
     latest = tmp_path / "mine" / "checkpoint.pt.latest"
     steps = torch.load(latest, weights_only=True)["course"]
     model = rr.load_model(latest)
-    assert model.card["arch"] == "photographs_resnet"
+    assert model.card["arch"] == "photographs_resnet_wide"
     assert model.card["attack"]["eps"] == 1.0
     source = dict(rr.load_model("photographs-robust").model.named_parameters())
     for name, value in model.model.named_parameters():

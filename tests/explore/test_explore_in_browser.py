@@ -212,22 +212,22 @@ def test_units_are_walked_and_linked(view, explorer):
     page = view()
     page.click("a[data-view=units]")
     page.wait_for_selector(".unit")
-    assert page.inner_text("#count") == "0 to 11 of 4096"
+    assert page.inner_text("#count") == "0 to 11 of 8192"
     page.keyboard.press("n")
     page.wait_for_selector("#unit-12")
-    page.fill("#unit", "4095")
+    page.fill("#unit", "8191")
     page.keyboard.press("Tab")
-    page.wait_for_selector("#unit-4095")
+    page.wait_for_selector("#unit-8191")
     steps(page, 2)
     page.keyboard.press("Tab")
     page.wait_for_timeout(100)
-    link = page.get_attribute("#unit-4095 a", "href")
-    assert link == "#units/photographs-robust//4095"
+    link = page.get_attribute("#unit-8191 a", "href")
+    assert link == "#units/photographs-robust//8191"
     other = view()
     other.goto(explorer.address + link)
     other.reload()
-    other.wait_for_selector("#unit-4095.chosen", timeout=20_000)
-    wait(other, "document.querySelector('#unit-4095 .made span').textContent.startsWith('step')")
+    other.wait_for_selector("#unit-8191.chosen", timeout=20_000)
+    wait(other, "document.querySelector('#unit-8191 .made span').textContent.startsWith('step')")
 
 
 @pytest.mark.slow

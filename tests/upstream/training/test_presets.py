@@ -62,7 +62,7 @@ def test_with_a_place_for_results_a_preset_leaves_nothing_required(name):
     assert args.eps == "9"
     assert args.dataset in name or (args.dataset, args.arch) == (
         "tiny_imagenet",
-        "photographs_resnet",
+        "photographs_resnet_wide",
     )
     assert bool(args.adv_train) == name.endswith("robust")
 
