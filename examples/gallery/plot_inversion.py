@@ -2,7 +2,7 @@
 ==============================
 
 Starting from noise, find images that a network represents as it does the photographs of the first
-row. Of the robust network they show the same things, of the standard one next to nothing.
+row. Of the robust network they show the same things, of the standard one noise with traces of them.
 """
 
 import robust_reps_ext as rr
