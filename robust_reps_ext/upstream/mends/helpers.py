@@ -14,7 +14,7 @@ from torch import Tensor
 from ..attack.estimation import calc_est_grad
 from ..data import label_maps
 from ..data.prefetcher import DataPrefetcher
-from ..mend import Mend, derive, fails
+from ..mend import Mend, bind, derive, fails
 
 if TYPE_CHECKING:
     from robustness.tools.helpers import AverageMeter as UpstreamMeter
@@ -99,6 +99,25 @@ def _normalize_any_channels(module: ModuleType) -> None:
     module.InputNormalize.__init__ = __init__
 
 
+def _normalized(self: Any, x: Tensor) -> Tensor:
+    """`InputNormalize.forward`: (x - mean) / std, x clamped to [0, 1].
+
+    The gradient is that of x wherever x is in [0, 1], and 0 outside.
+    """
+    outside = (x < 0) | (x > 1)
+    inside = torch.where(outside, x.detach().clamp(0, 1), x)
+    normalized: Tensor = (inside - self.new_mean) / self.new_std
+    return normalized
+
+
+def _stops_at_the_bounds(module: ModuleType) -> bool:
+    with torch.inference_mode(False), torch.enable_grad():
+        black = torch.zeros(1, 1, 1, 1, requires_grad=True)
+        normalizer = module.InputNormalize(torch.zeros(1), torch.ones(1))
+        (gradient,) = torch.autograd.grad(normalizer(black).sum(), black)
+    return not gradient.any()
+
+
 def _miscounts(module: ModuleType) -> bool:
     logits, labels = torch.eye(2), torch.arange(2)
     return (
@@ -129,6 +148,14 @@ MENDS: tuple[Mend, ...] = (
         "normaliser of another shape, which no checkpoint fits.",
         present=lambda module: module.InputNormalize(*torch.ones(2)).new_mean.dim() != 3,
         apply=_normalize_any_channels,
+    ),
+    Mend(
+        name="InputNormalize.forward",
+        where="tools/helpers.py:98",
+        why="Since torch 2.14 clamp has no gradient at its bounds: a pixel that is 0 or 1 never moves "
+        "again.",
+        present=_stops_at_the_bounds,
+        apply=bind("InputNormalize", forward=_normalized),
     ),
     Mend(
         name="AverageMeter.update",

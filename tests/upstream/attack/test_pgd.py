@@ -8,6 +8,7 @@ import pytest
 import torch
 from networks import PLAIN, Convolutional, Linear, wrapped
 from robustness.attacker import AttackerModel
+from robustness.tools import helpers
 from torch import nn
 
 import robust_reps_ext  # noqa: F401
@@ -15,9 +16,15 @@ from robust_reps_ext.runtime.errors import InputError
 
 
 @pytest.fixture
-def without_cuda(monkeypatch):
-    """Upstream calls `.cuda()`; here that is the identity."""
+def as_upstream_ran(monkeypatch, pristine):
+    """Upstream calls `.cuda()`; here that is the identity.
+
+    Its normaliser has the gradient that it had before torch 2.14.
+    """
     monkeypatch.setattr(torch.Tensor, "cuda", lambda self, *_, **__: self)
+    monkeypatch.setattr(
+        pristine.tools.helpers.InputNormalize, "forward", helpers.InputNormalize.forward
+    )
 
 
 def to_latent(model, inp, target):
@@ -44,7 +51,7 @@ CONFIGURATIONS = list(
 
 @pytest.mark.parametrize(("constraint", "targeted", "use_best", "custom"), CONFIGURATIONS)
 def test_iterates_equal_upstreams(
-    pristine, without_cuda, network, images, constraint, targeted, use_best, custom
+    pristine, as_upstream_ran, network, images, constraint, targeted, use_best, custom
 ):
     # Upstream averages the loss over the batch, so its unconstrained steps shrink with the batch.
     step_size = {"2": 0.3, "inf": 0.02, "unconstrained": 5.0}[constraint]
@@ -69,7 +76,7 @@ def test_iterates_equal_upstreams(
 
 @pytest.mark.parametrize("constraint", ["2", "inf"])
 def test_equal_upstream_with_another_origin_and_estimated_gradients(
-    pristine, without_cuda, network, images, constraint
+    pristine, as_upstream_ran, network, images, constraint
 ):
     origin = (images + 0.01).clamp(0, 1)
     options = {"constraint": constraint, "eps": 0.9, "step_size": 0.05, "iterations": 5}
@@ -104,6 +111,32 @@ def test_linear_model_reaches_the_known_worst_case(constraint):
         w / w.norm(dim=1, keepdim=True) if constraint == "2" else w.sign()
     )
     torch.testing.assert_close(found.flatten(1), best, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("schedule", ["paper", "cosine-momentum", "lbfgs", "apgd"])
+@pytest.mark.parametrize("constraint", ["2", "inf", "unconstrained"])
+def test_black_and_white_pixels_move_as_all_others_do(constraint, schedule):
+    """A linear loss around an image of zeros and ones: those whose way in leads uphill take it."""
+    torch.manual_seed(0)
+    model = AttackerModel(Linear(48, 3, bias=False), PLAIN)
+    x, target, eps = torch.rand(2, 3, 4, 4).round(), torch.tensor([0, 1]), 0.1
+
+    def score(network, inp, target):
+        return network(inp)[torch.arange(len(inp)), target], None
+
+    _, found = model(
+        x, target, make_adv=True, constraint=constraint, eps=eps, step_size=eps / 5,
+        iterations=40, custom_loss=score, schedule=schedule,
+    )  # fmt: skip
+    w = model.model.fc.weight[target].detach()
+    inwards = torch.where((x.flatten(1) == 0) == (w > 0), w, 0)
+    moved = (found - x).flatten(1)
+    assert torch.equal(moved != 0, inwards != 0)
+    gained = (moved * w).sum(dim=1)
+    if constraint != "unconstrained":
+        best = eps * inwards.norm(p=2 if constraint == "2" else 1, dim=1)
+        assert (gained > 0.9 * best).all()
+        assert (gained < 1.001 * best).all()
 
 
 @pytest.mark.parametrize("restarts", [2, 4])

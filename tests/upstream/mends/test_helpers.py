@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 from collections import namedtuple
 
 import pytest
+import robustness
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -73,6 +75,19 @@ def test_binary_attributes_keep_upstreams_contract(pristine):
 
 def quadratic(x, y):
     return (x.flatten(1) ** 2).sum(1) * (y + 1)
+
+
+def test_the_normaliser_gives_upstreams_numbers_and_a_gradient_at_its_bounds(pristine):
+    """Black and white pixels can move; outside [0, 1] there is no gradient, as upstream has none."""
+    mean, std = torch.tensor([0.4, 0.5, 0.6]), torch.tensor([0.2, 0.25, 0.5])
+    ours, theirs = (one.tools.helpers.InputNormalize(mean, std) for one in (robustness, pristine))
+    values = torch.tensor([-math.inf, -1.0, 0.0, 0.3, 1.0, 1.5, math.inf, math.nan])
+    x = values.view(1, 1, 2, 4).repeat(2, 3, 1, 1).requires_grad_()
+    torch.testing.assert_close(ours(x), theirs(x), rtol=0, atol=0, equal_nan=True)
+    (gradient,) = torch.autograd.grad(ours(x).sum(), x)
+    passed = torch.tensor([0.0, 0, 1, 1, 1, 0, 0, 1]).view(2, 4)
+    torch.testing.assert_close(gradient, (passed / std.view(3, 1, 1)).expand_as(x))
+    assert ours(x.detach().double()).dtype == torch.float64
 
 
 @pytest.mark.parametrize("queries", [2, 5, 12])

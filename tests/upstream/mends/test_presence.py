@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 
+import torch
+
 from robust_reps_ext.upstream import mend
 
 CODE = """
@@ -25,6 +27,11 @@ print(json.dumps(told))
 """
 
 
+def _clamp_stops_at_its_bounds():
+    x = torch.zeros((), requires_grad=True)
+    return not torch.autograd.grad(x.clamp(0, 1), x)[0]
+
+
 def test_a_mend_sees_its_defect_until_it_is_applied():
     done = subprocess.run(
         [sys.executable, "-c", CODE],
@@ -35,6 +42,8 @@ def test_a_mend_sees_its_defect_until_it_is_applied():
     )
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout.splitlines()[-1])
+    if not _clamp_stops_at_its_bounds():  # torch before 2.14
+        assert told.pop("robustness.tools.helpers: InputNormalize.forward") == [False, False]
     assert {one: seen for one, seen in told.items() if seen != [True, False]} == {}
     assert {one.partition(":")[0] for one in told} == set(mend.MENDED)
     assert len(told) > 60
