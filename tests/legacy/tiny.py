@@ -11,6 +11,7 @@ import sys
 
 import torch
 from robustness.datasets import DATASETS
+from robustness.tools.helpers import InputNormalize
 from torch import nn
 
 import robust_reps_ext  # noqa: F401
@@ -67,6 +68,12 @@ def _tiny(name):
     return Tiny
 
 
+def without_bounds(normalizer, x):
+    """`InputNormalize.forward` by torch 2.14, which made the files: no gradient at 0 and 1."""
+    inside = torch.where((x > 0) & (x < 1), x, x.detach().clamp(0, 1))
+    return (inside - normalizer.new_mean) / normalizer.new_std
+
+
 TINY = {name: _tiny(name) for name in ("critters", "critters_fine")}
 
 
@@ -83,6 +90,7 @@ def main(line):
 
 
 if __name__ == "__main__":
+    InputNormalize.forward = without_bounds
     # Several command lines one after the other, with ";" between them.
     for text in " ".join(sys.argv[1:]).split(";"):
         status = main(text.split())
