@@ -14,6 +14,7 @@ import torch
 from robustness.attacker import AttackerModel
 from robustness.datasets import DataSet
 from torch import Tensor
+from tqdm import tqdm
 
 from ...datasets.critters import coarse_labels
 from ...datasets.samples import validation_samples, validation_set
@@ -21,6 +22,7 @@ from ...models.cards import card_of
 from ...models.loading import Model, as_model, weights_digest
 from ...results.records import plain
 from ...runtime.errors import InputError
+from ...runtime.numbers import check_progress
 from ...runtime.signatures import keywords
 from ..resemblance import measure_names
 from ..threat import attack_of
@@ -52,7 +54,7 @@ def scorecard(
     names: Mapping[str, str] | None = None,
     trials: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
-    progress: Callable[[int, int], Any] | None = None,
+    progress: bool | Callable[[int, int], Any] | None = False,
     **changes: Any,
 ) -> Scorecard:
     """Test the paper's claims on a robust and a standard model.
@@ -88,8 +90,8 @@ def scorecard(
     overwrite
         Begin anew where `trials` holds those of other settings, instead of an error.
     progress
-        ``progress(parts_done, parts_in_all)``; where it returns True, the scorecard of the seeds
-        that are finished is the result, if they are 3 or more.
+        True for a bar, or ``progress(parts_done, parts_in_all)``; where it returns True, the
+        scorecard of the seeds that are finished is the result, if they are 3 or more.
     **changes
         Fields of `Amounts` to replace: ``images=36``.
 
@@ -114,6 +116,7 @@ def scorecard(
     'separates'
     """
     _check(seeds, names or {})
+    check_progress(progress)
     amounts = replace(amounts or Amounts(), **changes)
     there = len(validation_set(data_set))
     amounts.check(there)
@@ -214,18 +217,21 @@ def _values(
     one_trial: Callable[[str, int, Callable[[], None]], Measured],
     seeds: range,
     kept: Trials | None,
-    progress: Callable[[int, int], Any] | None,
+    progress: bool | Callable[[int, int], Any] | None,
 ) -> tuple[dict[str, dict[str, Any]], range]:
     """Role -> measure -> (seeds, N), from the disk where it is there; and of which seeds.
 
     They are all, or the first that were finished when `progress` ended the run.
     """
     parts, stopped = 0, False
+    in_all = PARTS * len(seeds) * len(PAIR)
+    bar = tqdm(total=in_all, unit="part", disable=progress is not True)
 
     def done(n: int = 1) -> None:
         nonlocal parts, stopped
         parts += n
-        if progress is not None and progress(parts, PARTS * len(seeds) * len(PAIR)) is True:
+        bar.update(n)
+        if callable(progress) and progress(parts, in_all) is True:
             stopped = True
         if stopped and parts % PARTS:
             raise _Stopped
@@ -241,7 +247,7 @@ def _values(
                 done(PARTS)
 
     read()
-    with suppress(_Stopped), closing(_shared(trials, kept)) as free:
+    with bar, suppress(_Stopped), closing(_shared(trials, kept)) as free:
         for role, k in free:
             if stopped:
                 break

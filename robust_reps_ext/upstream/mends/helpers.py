@@ -152,8 +152,8 @@ MENDS: tuple[Mend, ...] = (
     Mend(
         name="InputNormalize.forward",
         where="tools/helpers.py:98",
-        why="Since torch 2.14 clamp has no gradient at its bounds: a pixel that is 0 or 1 never moves "
-        "again.",
+        why="Since torch 2.14 clamp has no gradient at its bounds: a pixel that is 0 or 1 never "
+        "moves again.",
         present=_stops_at_the_bounds,
         apply=bind("InputNormalize", forward=_normalized),
     ),

@@ -227,6 +227,16 @@ def test_progress_that_returns_true_ends_the_run_and_keeps_the_seeds_that_are_th
         scorecard(*three[:2], fine, judge=three[2], amounts=TINY, progress=lambda *_: True)
 
 
+def test_progress_is_a_bar_or_nothing_as_in_every_call(resumed, fine, three, capsys):
+    card, given = resumed[:2]
+    for shown in (False, None, True):
+        assert capsys.readouterr().err.count("part") == 0
+        assert scorecard(*three[:2], fine, progress=shown, **given).claims == card.claims
+    assert f"{6 * PARTS}/{6 * PARTS}" in capsys.readouterr().err
+    with pytest.raises(rr.InputError, match="progress='yes': give True for a bar"):
+        scorecard(*three[:2], fine, progress="yes", **given)
+
+
 def test_a_name_for_no_model_is_told(fine, three):
     with pytest.raises(rr.InputError, match="names has 'robst': give names for robust, standard"):
         scorecard(*three[:2], fine, names={"robst": "mine"})

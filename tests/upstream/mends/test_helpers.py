@@ -78,7 +78,7 @@ def quadratic(x, y):
 
 
 def test_the_normaliser_gives_upstreams_numbers_and_a_gradient_at_its_bounds(pristine):
-    """Black and white pixels can move; outside [0, 1] there is no gradient, as upstream has none."""
+    """Black and white pixels can move; outside [0, 1] nothing does, as upstream has it."""
     mean, std = torch.tensor([0.4, 0.5, 0.6]), torch.tensor([0.2, 0.25, 0.5])
     ours, theirs = (one.tools.helpers.InputNormalize(mean, std) for one in (robustness, pristine))
     values = torch.tensor([-math.inf, -1.0, 0.0, 0.3, 1.0, 1.5, math.inf, math.nan])
