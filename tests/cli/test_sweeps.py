@@ -18,7 +18,7 @@ from robust_reps_ext.results.reader import read_results
 from robust_reps_ext.results.records import read_records
 from robust_reps_ext.results.synthesis import Synthesis
 
-N = 8
+N = 12
 COMMAND = (
     "robust_reps_ext invert --model critters-robust --dataset critters_fine --batch-size 1 "
     "--step-size 1 --save-interval 0"

@@ -210,7 +210,7 @@ def test_where_nothing_can_be_written_is_one_line(tmp_path):
     ],
 )
 def test_a_script_makes_again_what_no_command_does(page, wanted, row):
-    run = page.begin((1,), iterations=3, **wanted)
+    run = page.begin((1,), iterations=6, **wanted)
     assert page.end(run, (1,))[-1]["state"] == "done"
     said, [experiment] = kept(page, run)
     assert said["commands"] == [f"python {experiment.path / 'again.py'}"]
