@@ -71,6 +71,15 @@ def pristine():
 
 
 @pytest.fixture
+def gradient_at_bounds(monkeypatch, pristine):
+    """Upstream's normaliser has the gradient that it had before torch 2.14."""
+    from robustness.tools.helpers import InputNormalize
+
+    normalizer = pristine.tools.helpers.InputNormalize
+    monkeypatch.setattr(normalizer, "forward", InputNormalize.forward)
+
+
+@pytest.fixture
 def command(monkeypatch, capsys):
     """Call `robust-reps` in this process; its status, what it prints, and what stderr gets."""
 

@@ -110,6 +110,7 @@ def test_evaluation_gives_the_same_either_way():
 def test_without_a_copy_the_network_itself_is_attacked_and_that_is_said_once(
     kind, tmp_path, caplog
 ):
+    torch.manual_seed(5)
     network, changed = CrittersResNet(9, width=4), {}
     if kind == "locked":
         network.lock = threading.Lock()  # cannot be copied
@@ -140,7 +141,7 @@ def test_without_a_copy_the_network_itself_is_attacked_and_that_is_said_once(
     network = CrittersResNet(9, width=4)
     network.load_state_dict(state)
     _, plain, _ = trained(tmp_path / "plain", network, fast=0, **changed)
-    assert losses == pytest.approx(plain, rel=3e-2)
+    assert losses == pytest.approx(plain, rel=1e-2)
 
 
 def test_an_attacker_of_ones_own_gets_what_it_always_got(tmp_path):

@@ -8,7 +8,6 @@ import pytest
 import torch
 from networks import PLAIN, Convolutional, Linear, wrapped
 from robustness.attacker import AttackerModel
-from robustness.tools import helpers
 from torch import nn
 
 import robust_reps_ext  # noqa: F401
@@ -16,15 +15,9 @@ from robust_reps_ext.runtime.errors import InputError
 
 
 @pytest.fixture
-def as_upstream_ran(monkeypatch, pristine):
-    """Upstream calls `.cuda()`; here that is the identity.
-
-    Its normaliser has the gradient that it had before torch 2.14.
-    """
+def without_cuda(monkeypatch):
+    """Upstream calls `.cuda()`; here that is the identity."""
     monkeypatch.setattr(torch.Tensor, "cuda", lambda self, *_, **__: self)
-    monkeypatch.setattr(
-        pristine.tools.helpers.InputNormalize, "forward", helpers.InputNormalize.forward
-    )
 
 
 def to_latent(model, inp, target):
@@ -51,7 +44,15 @@ CONFIGURATIONS = list(
 
 @pytest.mark.parametrize(("constraint", "targeted", "use_best", "custom"), CONFIGURATIONS)
 def test_iterates_equal_upstreams(
-    pristine, as_upstream_ran, network, images, constraint, targeted, use_best, custom
+    pristine,
+    without_cuda,
+    gradient_at_bounds,
+    network,
+    images,
+    constraint,
+    targeted,
+    use_best,
+    custom,
 ):
     # Upstream averages the loss over the batch, so its unconstrained steps shrink with the batch.
     step_size = {"2": 0.3, "inf": 0.02, "unconstrained": 5.0}[constraint]
@@ -76,7 +77,7 @@ def test_iterates_equal_upstreams(
 
 @pytest.mark.parametrize("constraint", ["2", "inf"])
 def test_equal_upstream_with_another_origin_and_estimated_gradients(
-    pristine, as_upstream_ran, network, images, constraint
+    pristine, without_cuda, gradient_at_bounds, network, images, constraint
 ):
     origin = (images + 0.01).clamp(0, 1)
     options = {"constraint": constraint, "eps": 0.9, "step_size": 0.05, "iterations": 5}

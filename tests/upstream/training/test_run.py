@@ -21,7 +21,6 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # upstream's word about apex
     from robustness import train
     from robustness.loaders import make_loaders
-    from robustness.tools import helpers
 from tiny_training import (
     IMAGES,
     LABELS,
@@ -89,7 +88,9 @@ def test_standard_training_is_sgd_on_cross_entropy(tmp_path):
         {"custom_lr_multiplier": "[(0, 1), (2, 0)]", "lr_interpolation": "linear"},
     ],
 )
-def test_weights_and_logs_are_upstreams(pristine, changed, tmp_path, monkeypatch):
+def test_weights_and_logs_are_upstreams(
+    pristine, gradient_at_bounds, changed, tmp_path, monkeypatch
+):
     logs = {"ours": [], "theirs": []}
 
     def arguments(whose):
@@ -110,10 +111,6 @@ def test_weights_and_logs_are_upstreams(pristine, changed, tmp_path, monkeypatch
     ours = train.train_model(arguments("ours"), new_model(), loaders())
     monkeypatch.setattr(torch.Tensor, "cuda", lambda self, *a, **k: self)
     monkeypatch.setattr(nn.Module, "cuda", lambda self, *a, **k: self)
-    # With the gradient that it had before torch 2.14.
-    monkeypatch.setattr(
-        pristine.tools.helpers.InputNormalize, "forward", helpers.InputNormalize.forward
-    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         theirs = pristine.train.train_model(
