@@ -11,7 +11,7 @@ import torch
 from robustness.attacker import AttackerModel
 from torch import Tensor, nn
 
-from ..runtime.modules import OwnModule, evaluating
+from ..runtime.modules import OwnModule, evaluating, modes_of, restore_modes
 from ..runtime.randomness import own_generators
 from .hooks import (
     ReplacedReLU,
@@ -40,8 +40,11 @@ def at_layer(model: AttackerModel, layer: Layer | None) -> AttackerModel:
     normalizer = model.normalizer
     statistics = SimpleNamespace(mean=normalizer.new_mean[:, 0, 0], std=normalizer.new_std[:, 0, 0])
     output = getattr(model.model, "output", None) if inner is not model.model else None
+    modes = modes_of(inner)
     moved = AttackerModel(RepresentationModel(inner, layer=layer, output=output), statistics)
-    return moved.train(model.training)
+    moved.train(model.training)
+    restore_modes(modes)
+    return moved
 
 
 def unwrapped(network: Any) -> Any:
@@ -81,11 +84,13 @@ class RepresentationModel(OwnModule):
     ) -> None:
         super().__init__()
         self.module = module
+        if isinstance(layer, nn.Module):  # held as a part, it would stand in the state dict twice
+            layer = submodule(module, layer)[0] or layer
         self.layer = layer
         self._site: Site | None = None
         self._said_no_relu = False
         self.output = output
-        name, _ = split_pool(layer)
+        name, _ = split_pool(self.layer)
         if name is not None:
             submodule(module, name)
 

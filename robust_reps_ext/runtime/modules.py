@@ -25,6 +25,7 @@ __all__ = [
     "is_mask",
     "modes_of",
     "own_device",
+    "restore_modes",
 ]
 
 logger = logging.getLogger("robust_reps_ext")
@@ -56,8 +57,13 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     try:
         yield
     finally:
-        for module, training in modes.items():
-            module.training = training
+        restore_modes(modes)
+
+
+def restore_modes(modes: dict[nn.Module, bool]) -> None:
+    """Each module in the mode that `modes_of` told."""
+    for module, training in modes.items():
+        module.training = training
 
 
 def modes_of(model: nn.Module) -> dict[nn.Module, bool]:

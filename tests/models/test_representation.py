@@ -12,11 +12,14 @@ from torch import nn
 
 import robust_reps_ext as rr
 from robust_reps_ext.datasets.critters.networks import ARCHITECTURES
+from robust_reps_ext.models.loading import weights_digest
 from robust_reps_ext.models.representation import (
     RepresentationModel,
     at_layer,
     shuffled_coordinates,
 )
+
+STATISTICS = ([0.5] * 3, [0.25] * 3)
 
 
 def read_at(module, layer=None):
@@ -132,6 +135,31 @@ def test_any_layer_can_be_the_representation():
     assert at_layer(model, "layer3").model.module is module
     with pytest.raises(rr.InputError, match=r"layer 'layr3' is not in ResNet: try layer3"):
         rr.representation(model, x, layer="layr3")
+
+
+@pytest.mark.parametrize("layer", ["body.2", "body.4:mean"])
+def test_a_layer_leaves_every_mode_as_it_was(layer):
+    model = wrapped(ARCHITECTURES["critters_resnet"]()).train()
+    frozen = model.model.body[1].eval()
+    modes = [module.training for module in model.modules()]
+    assert not frozen.training
+    assert any(modes)
+    x = torch.rand(2, 3, 32, 32)
+    for given in (model, model.model):
+        rr.representation(given, x, layer=layer, normalize=None if given is model else STATISTICS)
+        rr.invert(model, x, layer=layer, iterations=1)
+    assert [module.training for module in model.modules()] == modes
+
+
+def test_a_layer_given_as_a_module_is_its_name():
+    network = ARCHITECTURES["critters_resnet"]()
+    by_module, by_name = (
+        RepresentationModel(network, layer=one) for one in (network.body[2], "body.2")
+    )
+    assert by_module.state_dict().keys() == by_name.state_dict().keys()
+    assert weights_digest(by_module) == weights_digest(network)
+    x = torch.rand(2, 3, 32, 32)
+    assert torch.equal(by_module(x, with_latent=True)[1], by_name(x, with_latent=True)[1])
 
 
 def test_the_seed_fixes_the_order_of_all_coordinates():
