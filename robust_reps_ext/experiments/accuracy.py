@@ -62,7 +62,7 @@ def evaluate(
         stays as it is, its mode included.
     loader
         Batches ``(images, labels)``, images (B, C, H, W) in [0, 1] and integer labels (B,) or
-        (B, 1); dicts of such, or a data set, see `robust_reps_ext.runtime.images.batches`.
+        (B, 1); dicts of such, or a data set, see `robust_reps_ext.runtime.batches.batches`.
     eps
         Radius of the ball. By default that which the network was trained against, where its
         checkpoint or card tells it; else the paper's 3 at 224 pixels, brought to the size of the

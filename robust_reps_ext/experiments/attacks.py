@@ -17,6 +17,7 @@ from ..runtime.modules import device_of
 from ..runtime.numbers import ascending, real, shown, whole
 from ..runtime.precision import amp_dtype, full_precision, reduced
 from ..runtime.randomness import ATTACK, normal
+from ..synthesis.settings import CONSTRAINTS
 from ..upstream.attack.steps import norms
 
 __all__ = [
@@ -268,7 +269,9 @@ def attacked_network(
 ) -> nn.Module:
     """The copy of the network that the attack runs on."""
     device = device_of(model)
-    inp, target = model.normalizer(images[:1].to(device)), labels[:1].to(device)
+    with torch.inference_mode(False):
+        inp = model.normalizer(images[:1].to(device).clone()).detach().requires_grad_()
+        target = labels[:1].to(device).clone()
     loss = partial(_cross_entropy, inp=inp, target=target, members=members)
     return fast_network(model.model, inp, loss, dtype=dtype)
 
@@ -322,7 +325,11 @@ def check_attack(
     constraint = "2" if constraint is None else constraint
     if not isinstance(constraint, (str, int)):
         raise InputError(f"constraint={shown(constraint)}: give '2', or 'inf' with eps")
-    if attack != "pgd" and str(constraint) not in ("2", "inf"):
-        raise InputError(f"constraint={shown(constraint)}: {attack!r} is for '2' and 'inf'")
-    constraint = str(constraint) if attack != "pgd" else constraint
+    constraint = str(constraint)
+    if attack != "pgd" and constraint not in ("2", "inf"):
+        raise InputError(f"constraint={constraint!r}: {attack!r} is for '2' and 'inf'")
+    if constraint not in CONSTRAINTS:
+        raise InputError(
+            f"constraint={constraint!r} is not known: choose one of {', '.join(CONSTRAINTS)}"
+        )
     return Attack(attack, steps, lengths, constraint, step_size, **more)

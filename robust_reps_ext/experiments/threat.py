@@ -58,6 +58,8 @@ def attack_of(
     >>> attack_of({"robust": robust}, torch.empty(3, 64, 64))
     ThreatModel(constraint='2', eps=4.0, step_size=0.5, why='what robust was trained against')
     """
+    if isinstance(constraint, int):
+        constraint = str(constraint)
     if eps is not None:
         return _attack(L2 if constraint is None else constraint, eps, step_size, "given")
     if constraint is not None and not isinstance(constraint, str):

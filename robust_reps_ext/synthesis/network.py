@@ -63,10 +63,10 @@ class Network:
     def prepare(self, begin: Tensor) -> None:
         """Make the copy; `begin` is where PGD will begin, (N, C, H, W)."""
         self.begin = begin
-        images = begin[:2].to(self.device)
+        images = begin[:2].to(self.device).clone().requires_grad_()
         self.copy = fast_network(
             self.model.model,
-            self.model.normalizer(images),
+            self.model.normalizer(images).detach(),
             lambda network: self._objective(network, images, slice(2)),
             dtype=amp_dtype(self.device) if self.reduced else None,
         )

@@ -71,6 +71,18 @@ def test_evaluate_attacks_with_it_and_says_so(tmp_path):
     assert rr.evaluate(BOX, DATA, attack_steps=[]).attack is None
 
 
+def test_a_number_for_a_constraint_is_its_name(tmp_path):
+    found = rr.evaluate(BOX, DATA, attack_steps=[1], eps=0.5, constraint=2)
+    assert str(found.attack) == "L2 eps 0.5"
+    assert Accuracies.load(found.save(tmp_path / "kept")).attack == found.attack
+
+
+@pytest.mark.parametrize("constraint", ["fourier", "l2", True])
+def test_what_is_no_set_of_images_is_refused(constraint):
+    with pytest.raises(rr.InputError, match="is not known: choose one of 2, inf"):
+        rr.evaluate(BOX, DATA, attack_steps=[1], eps=0.5, constraint=constraint)
+
+
 def test_training_keeps_it_in_the_checkpoint_and_conversion_too(tmp_path):
     attack = {"constraint": "2", "eps": 0.5, "step_size": 0.25, "iterations": 2}
     for adversarial in (1, 0):

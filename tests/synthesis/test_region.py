@@ -165,7 +165,7 @@ def test_lengths_in_an_l_inf_ball_are_those_of_a_pixel():
         ({"mask": torch.ones(3, 3)}, "mask is 1 of 3 x 3 pixels, for 2 images of 6 x 6"),
         ({"mask": torch.ones(3, 1, SIDE, SIDE)}, "mask is 3 of 6 x 6 pixels, for 2 images"),
         ({"constraint": lambda x, o, e: x[:1, :1]}, "give a function .images, origin, eps."),
-        ({"constraint": "fourier", "mask": MASK}, "moves all pixels together"),
+        ({"constraint": "fourier"}, "constraint='fourier' is not known"),
     ],
 )
 def test_what_cannot_be_kept_to_is_said(curved, options, message):

@@ -157,7 +157,8 @@ def checked_copy(
         Some normalised images, (N, C, H, W).
     loss
         ``loss(network) -> (values, output)``, computed on the copy and on the network; the copy
-        counts only if both agree, so that an objective may look at whatever it likes.
+        counts only if both agree, so that an objective may look at whatever it likes. On images
+        that require a gradient: an attack's do, and the copy has operations of its own for them.
     dtype
         Hold weights in this type, see `FastCopy.reduce`.
 
@@ -209,11 +210,11 @@ def _agrees(loss: Loss, network: nn.Module, expected: tuple[Tensor, Any]) -> boo
 def _value(loss: Loss, network: nn.Module) -> tuple[Tensor, Any]:
     """The loss without effect on the random state, and with the same random numbers each time."""
     device = device_of(network)
-    with own_generators(device), torch.inference_mode(False), torch.no_grad():
+    with own_generators(device), torch.inference_mode(False), torch.enable_grad():
         seed_generators(0, device)
         with evaluating(network), full_precision(device):
             values, output = loss(network)
-    return values, output
+    return values.detach(), output.detach() if isinstance(output, Tensor) else output
 
 
 def _close(found: Any, expected: Any) -> bool:

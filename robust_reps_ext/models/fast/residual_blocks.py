@@ -42,6 +42,7 @@ def whole_block(module: nn.Module) -> type[nn.Module] | None:
     chain = {id(convolution) for convolution in _chain(module)}
     fits = chain <= {id(convolution) for convolution in convolutions}
     fits = fits and len(convolutions) <= len(chain) + 1
+    fits = fits and type(getattr(module, "relu", None)) in (nn.ReLU, type(None))
     return kind if fits and all(type(other) in _NOTHING_ELSE for other in others) else None
 
 

@@ -6,6 +6,7 @@ import logging
 from typing import Any
 from weakref import WeakSet
 
+import torch
 from robustness.attacker import Attacker
 from torch import Tensor, nn
 
@@ -58,7 +59,9 @@ class AttackCopy:
         return {} if self._copy is None else {"network": self._copy.chosen}
 
     def _make(self, inp: Tensor, target: Any, custom_loss: Any) -> None:
-        some, aim = self.bare.normalizer(inp[:2]), target[:2]
+        with torch.inference_mode(False):
+            some = self.bare.normalizer(inp[:2].clone()).detach().requires_grad_()
+            aim = target[:2].clone()
 
         def loss(network: nn.Module) -> tuple[Tensor, Any]:
             if custom_loss is not None:

@@ -212,6 +212,20 @@ def without_copies(monkeypatch):
     )
 
 
+def test_a_copy_whose_operations_for_gradients_differ_is_refused(caplog, monkeypatch):
+    """It is compared as an attack runs it: with a gradient."""
+
+    class Signed(nn.Module):
+        def forward(self, x):
+            return x if not x.requires_grad or self is kept else x.clamp_min(0)
+
+    kept = Signed()
+    network = nn.Sequential(nn.Conv2d(3, 4, 1), kept, nn.Flatten(), nn.Linear(4 * 16, 3))
+    x = torch.rand(2, 3, 4, 4, requires_grad=True)
+    assert fast_network(network, x, lambda net: (net(x)[:, 0], None)) is network
+    assert "the objective's value is another" in caplog.text
+
+
 @pytest.mark.parametrize("layer", [None, "body.5", "body.5:mean"])
 def test_inversions_on_the_copy_have_the_same_iterates(small, layer, monkeypatch):
     targets = torch.rand(3, 3, 32, 32)

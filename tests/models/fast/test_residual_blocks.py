@@ -229,6 +229,12 @@ def test_other_blocks_stay_as_they_are():
     assert not isinstance(fast, Row)
     same(gradient(fast, x), gradient(leaky, x))
 
+    signed = row()
+    signed[2].relu = nn.Identity()
+    fast = FastCopy(signed, x).network
+    assert [isinstance(block, Block) for block in fast] == [True, True, False]
+    same(gradient(fast, x), gradient(signed, x))
+
     grouped = trained(torchvision_resnet.Bottleneck(256, 64, groups=2))
     assert not isinstance(FastCopy(grouped, torch.randn(2, 256, 5, 5)).network, Block)
 
