@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeGuard
 
 import torch
+from robustness.attacker import AttackerModel
 from torch import Tensor
 from typing_extensions import Unpack
 
-from ..models.inputs import images_for
+from ..models.inputs import images_for, reading_of
 from ..models.loading import Model, Normalize, as_model
 from ..models.representation import representation
 from ..results.synthesis import Synthesis
 from ..runtime.errors import InputError
 from ..runtime.image_files import names_images
-from ..runtime.images import Images, as_images, side_of
+from ..runtime.images import Images, read_images, side_of
 from ..runtime.signatures import keywords
 from ..synthesis import Progress, noise, optimize
 from ..synthesis.objectives import RepresentationMatching
@@ -95,7 +97,7 @@ def invert(
         model,
         RepresentationMatching(fake_relu=settings.fake_relu),
         target=representation(model, targets, layer=settings.layer),
-        start=sources(start, targets, seed=seed, first=settings.first),
+        start=sources(model, start, targets, seed=seed, first=settings.first),
         settings=settings,
         stop_when=near_enough(settings, options),
         target_images=targets,
@@ -120,10 +122,12 @@ def _near(distance: Tensor, representation: Any) -> Tensor:
     return distance < NEAR
 
 
-def sources(start: str | Images, targets: Tensor, *, seed: int, first: int = 0) -> Tensor:
+def sources(
+    model: AttackerModel, start: str | Images, targets: Tensor, *, seed: int, first: int = 0
+) -> Tensor:
     """The images x1 that an inversion starts from."""
     if not is_word(start):
-        start = as_images("start", start, targets.shape[1], size=side_of(targets))
+        start = read_images("start", start, replace(reading_of(model), size=side_of(targets)))
         if start.shape != targets.shape:
             raise InputError(
                 f"start has shape {tuple(start.shape)}, targets {tuple(targets.shape)}: "

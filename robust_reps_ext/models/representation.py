@@ -72,8 +72,9 @@ def representation(
     torch.Size([2, 512])
     """
     batch_size = whole("batch_size", batch_size, 1)
-    model = at_layer(as_model(model, normalize), layer)
+    model = as_model(model, normalize)
     images = images_for(model, "images", images)
+    model = at_layer(model, layer)
     with evaluating(model), torch.no_grad(), full_precision(device_of(model)):
         latents = in_batches(
             len(images), batch_size, lambda rows: model(images[rows], with_latent=True)[0][1]

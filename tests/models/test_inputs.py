@@ -159,3 +159,19 @@ def test_data_sets_of_no_one_size_tell_none():
     del data.size
     data.ds_name = "a data set of one's own"
     assert size_of(rr.load_model(network(9), dataset=data)) is None
+
+
+def test_files_are_read_alike_at_every_layer(files):
+    model = rr.load_model("critters-robust")
+    images = images_for(model, "images", files)
+    for layer in ("body.4", "body.4:mean"):
+        found = rr.representation(model, files, layer=layer)
+        assert torch.equal(found, rr.representation(model, images, layer=layer))
+
+
+def test_files_to_start_from_are_read_as_the_targets_are(files):
+    model = rr.load_model(network(9), normalize=STATISTICS)
+    model.card["data_set"] = {"name": "folder", "size": 32, "fit": "stretch"}
+    found = rr.invert(model, files, start=files, iterations=1)
+    assert found.images.shape == (2, 3, 32, 32)
+    assert torch.equal(found.start, found.target_images)
