@@ -39,6 +39,7 @@ __all__ = ["optimize"]
 SIZE = 32
 
 
+@torch.inference_mode(False)
 def optimize(
     model: AttackerModel,
     objective: Objective,
@@ -54,7 +55,8 @@ def optimize(
     progress: bool | Progress = False,
 ) -> Synthesis:
     """As `robust_reps_ext.synthesis.synthesize`, of images that have been checked."""
-    origin = start if origin is None else origin
+    start, target = _differentiable(start), _differentiable(target)
+    origin = start if origin is None else _differentiable(origin)
     _check_fit(start, target, origin, settings)
     if settings.mask is not None:
         start = torch.where(settings.mask.to(start.device), start, origin)
@@ -112,6 +114,13 @@ def optimize(
         frames=torch.cat(recorder.frames, dim=1) if recorder.frames else None,
         frame_steps=torch.tensor(recorder.frame_steps) if recorder.frames else None,
     )
+
+
+def _differentiable(value: Any) -> Any:
+    """Tensors that a graph may hold: of those made under `inference_mode`, copies."""
+    if isinstance(value, tuple):
+        return tuple(map(_differentiable, value))
+    return value.clone() if isinstance(value, Tensor) and value.is_inference() else value
 
 
 def _check_fit(start: Tensor, target: Any, origin: Tensor, settings: Settings) -> None:

@@ -38,8 +38,8 @@ PERIOD = 100
 WIDTHS = 3.5
 LONGEST = 0.07
 
-CONSTRAINTS = ("2", "inf", "unconstrained", "fourier", "random_smooth")
-"""Upstream's sets, by upstream's names."""
+CONSTRAINTS = ("2", "inf", "unconstrained", "random_smooth")
+"""Upstream's sets of images, by upstream's names."""
 
 FASTEST = "lbfgs"
 """The schedule that comes nearest in the same time on every network of docs/benchmarks.md."""
@@ -294,6 +294,11 @@ class Settings:
             kept["frames"] = whole("frames", self.frames, 2, wanted=wanted)
         if self.patience is not None:
             kept["patience"] = whole("patience", self.patience, 1)
+            if self.schedule == "feather":
+                raise InputError(
+                    'schedule="feather" has eight rounds of equal length, so that it has to know '
+                    f"its steps: give a number of iterations, by default {FEATHER_STEPS}"
+                )
         if not callable(self.constraint) and str(self.constraint) not in CONSTRAINTS:
             raise InputError(
                 f"constraint={shown(self.constraint)} is not known: choose one of "

@@ -45,6 +45,23 @@ def test_the_inverse_of_the_identity_is_the_target(identity, targets, start):
     assert torch.equal(result.target_images, targets)
 
 
+def test_it_goes_on_under_inference_mode(model):
+    """What the caller turned off is on inside of the search alone."""
+    targets = torch.rand(2, 3, 32, 32)
+    plain = rr.invert(model, targets, iterations=2)
+    for context in (torch.no_grad(), torch.inference_mode()):
+        with context:
+            assert not torch.is_grad_enabled()
+            again = rr.invert(model, targets.clone(), start=plain.start.clone(), iterations=2)
+            assert not torch.is_grad_enabled()
+        assert torch.equal(again.images, plain.images)
+
+
+def test_feather_has_to_know_its_steps(model, targets):
+    with pytest.raises(rr.InputError, match="give a number of iterations"):
+        rr.invert(model, targets, schedule="feather", iterations="auto")
+
+
 def test_a_small_radius_leaves_the_rest_of_the_way(identity, targets):
     """Within a ball around x1 the nearest point to x2 lies on the line between them."""
     sources = (targets + 0.05).clamp(0, 1)
