@@ -14,6 +14,7 @@ from torch import nn
 from ..runtime.errors import InputError
 from ..runtime.files import writing
 from .checkpoints.containers import CARD
+from .inputs import size_of
 from .layers import unwrapped
 from .loading import load_model
 
@@ -32,9 +33,10 @@ def convert(
 ) -> dict[str, Any]:
     """Write the weights of `source` under plain names, once, without anything that could run.
 
-    The normaliser, epoch, accuracies and attack go into a card: JSON in the file's header, which
-    `load_model` reads, and beside the file as ``.json``, for people. Networks that torchvision
-    has too get torchvision's names: ``network.load_state_dict(load_file(out))`` takes the file.
+    The normaliser, epoch, accuracies, attack, and what is known of the images go into a card: JSON
+    in the file's header, which `load_model` reads, and beside the file as ``.json``, for people.
+    Networks that torchvision has too get torchvision's names:
+    ``network.load_state_dict(load_file(out))`` takes the file.
 
     Parameters
     ----------
@@ -73,7 +75,9 @@ def convert(
         raise InputError(f"there is no folder {out.parent}: make it, or name another file")
     model = load_model(source, arch=arch, dataset=dataset, trust=trust)
     card = {name: model.card[name] for name in _KEPT}
-    card |= {"attack": model.card["attack"]} if "attack" in model.card else {}
+    card |= {name: model.card[name] for name in ("attack", "data_set") if name in model.card}
+    if size := size_of(model):
+        card["size"] = size
     card["normalizer"] = {name: card["normalizer"][name] for name in ("mean", "std")}
     card["source"] = {"name": Path(source).name, "sha256": card.pop("sha256")}
     weights = {

@@ -24,7 +24,7 @@ from .architectures import TIMM
 from .architectures.fitting import check_classes, classes_of, fitted, kind
 from .cards import card_of
 from .checkpoints import read_checkpoint
-from .checkpoints.data_facts import attack_facts, data_facts
+from .checkpoints.data_facts import attack_facts, data_facts, size_fact
 from .checkpoints.state_names import Normalizer, bare_name
 from .inputs import OF_IMAGENET, size_of
 from .layers import Layer, RepresentationModel, at_layer, unwrapped
@@ -80,8 +80,8 @@ def load_model(
         paper's R (section 2).
     normalize
         (mean, std) of each channel for images in [0, 1]; wins over every other normaliser. By
-        default the checkpoint's or that published with it, else the data set's, else timm's for
-        its networks, else ImageNet's where there are 1000 classes.
+        default the checkpoint's or that published with it (timm's with its weights), else the data
+        set's, else timm's for its networks, else ImageNet's where there are 1000 classes.
     trust
         Run whatever code the file holds. Default False: nothing in a file runs.
     device
@@ -134,6 +134,8 @@ def load_model(
     if isinstance(source, AttackerModel):
         if given is not None:
             raise InputError("normalize= is for networks; the source has a normaliser already")
+        if output is not None:
+            raise InputError("output= is for networks; the source has logits already")
         check_classes(classes_of(source.model), data, source.model.state_dict())
         model = at_layer(source, layer)
         model.card = card_of(source) or _card(source, "the model")
@@ -284,7 +286,7 @@ def _from_file(
         "epoch": facts.get("epoch") if checkpoint.epoch is None else checkpoint.epoch,
         "accuracies": checkpoint.accuracies or facts.get("accuracies", {}),
     }
-    model.image_size = facts.get("size")
+    model.image_size = facts.get("size") or size_fact(checkpoint.raw)
     known_data = data_facts(checkpoint.raw) or facts.get("data_set")
     if known_data:
         model.card["data_set"] = known_data
@@ -314,7 +316,13 @@ def _from_network(
     classes = classes_of(network)
     check_classes(classes, data, network.state_dict())
     normalizer, origin = normalizers.chosen(
-        kind(network), given=given, stored=None, data=data, classes=classes, network=network
+        kind(network),
+        given=given,
+        stored=None,
+        data=data,
+        classes=classes,
+        published=None if facts is None else normalizers.of_timm(network),
+        network=network,
     )
     model = _attackable(network, layer, normalizer, output)
     model.card = _card(model, origin) | dict(facts or {})

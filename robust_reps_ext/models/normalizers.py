@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ..runtime.errors import InputError
 from .checkpoints.state_names import Normalizer
 
-__all__ = ["Statistics", "check_channels", "chosen", "described", "from_argument"]
+__all__ = ["Statistics", "check_channels", "chosen", "described", "from_argument", "of_timm"]
 
 logger = logging.getLogger("robust_reps_ext")
 
@@ -49,9 +49,9 @@ def chosen(
         published or (None, ""),
         (of_data, f"data set {getattr(data, 'ds_name', '')}"),
     ]
+    if given is None and stored is None and published is None:
+        known.append(of_timm(network) or (None, ""))
     found = [(normalizer, origin) for normalizer, origin in known if normalizer is not None]
-    if not found and (noted := _of_timm(network)) is not None:
-        return noted, "timm's pretrained_cfg"
     if not found and classes == _IMAGENET_CLASSES:
         return _IMAGENET, "ImageNet, for its 1000 classes"
     if not found:
@@ -77,12 +77,12 @@ def same(one: Normalizer, other: Normalizer) -> bool:
     )
 
 
-def _of_timm(network: Any) -> Normalizer | None:
-    """What timm says of images for one of its networks."""
+def of_timm(network: Any) -> tuple[Normalizer, str] | None:
+    """What timm says of images for one of its networks, and the name of the place."""
     noted = getattr(network, "pretrained_cfg", None)
     if not isinstance(noted, dict) or not noted.get("mean"):
         return None
-    return torch.tensor(noted["mean"]), torch.tensor(noted["std"])
+    return (torch.tensor(noted["mean"]), torch.tensor(noted["std"])), "timm's pretrained_cfg"
 
 
 def from_argument(normalize: tuple[Statistics, Statistics] | None) -> Normalizer | None:

@@ -12,7 +12,9 @@ from robustness.datasets import CIFAR
 from safetensors.torch import load_file
 
 import robust_reps_ext as rr
+from robust_reps_ext.models.checkpoints.data_facts import size_fact
 from robust_reps_ext.models.converting import convert
+from robust_reps_ext.models.inputs import size_of
 from robust_reps_ext.models.loading import weights_digest
 from robust_reps_ext.runtime.errors import InputError
 
@@ -50,6 +52,29 @@ def test_torchvision_takes_the_file(tmp_path):
     other.load_state_dict(load_file(tmp_path / "plain.safetensors"))
     x = torch.rand(1, 3, 64, 64)
     assert torch.equal(other(x), network(x))
+
+
+def test_what_is_known_of_the_images_stays_known(tmp_path):
+    convert("critters-robust", tmp_path / "bundled.safetensors")
+    assert size_of(rr.load_model(tmp_path / "bundled.safetensors")) == 64
+    folder = {
+        "name": "folder", "size": 48, "fit": "stretch", "classes": list("abcdefghi"),
+        "mean": [0.5] * 3, "std": [0.25] * 3, "split_seed": 0,
+    }  # fmt: skip
+    state = torchvision.models.resnet18(num_classes=9).state_dict()
+    normalizer = {"mean": [0.5] * 3, "std": [0.25] * 3}
+    kept = {"state_dict": state, "data_set": folder, "normalizer": normalizer}
+    torch.save(kept, tmp_path / "folder.pth")
+    before = rr.load_model(tmp_path / "folder.pth")
+    assert before.card["data_set"] == folder
+    convert(tmp_path / "folder.pth", tmp_path / "folder.safetensors")
+    after = rr.load_model(tmp_path / "folder.safetensors")
+    assert (after.card["data_set"], size_of(after)) == (folder, size_of(before))
+
+
+@pytest.mark.parametrize("size", ["64", 4, 10**9, 64.0, None])
+def test_a_size_that_is_none_is_left_out(size):
+    assert size_fact({"size": size}) is None
 
 
 @pytest.mark.parametrize(

@@ -344,6 +344,7 @@ def test_an_attacker_model_is_returned_itself(trained, images):
     assert moved is not model
     assert weights_digest(moved) == weights_digest(model)
     assert "normaliser already" in message(model, normalize=HALF)
+    assert "logits already" in message(model, output=lambda found: found)
     assert "arch= names" in message(model, arch="resnet18")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from ...runtime.image_files import FITS
 
-__all__ = ["attack_facts", "data_facts"]
+__all__ = ["attack_facts", "data_facts", "size_fact"]
 
 _LARGEST = 10_000
 _MOST_CLASSES = 100_000
@@ -39,8 +39,7 @@ def data_facts(raw: Mapping[str, Any]) -> dict[str, Any]:
     size, seed, classes = (found.get(name) for name in ("size", "split_seed", "classes"))
     right = (
         found.get("name") == "folder"
-        and type(size) is int
-        and 8 <= size <= _LARGEST
+        and _is_size(size)
         and type(seed) is int
         and seed >= 0
         and found.get("fit") in FITS
@@ -88,6 +87,16 @@ def attack_facts(raw: Mapping[str, Any]) -> dict[str, Any]:
     if type(steps) is int and steps >= 1:
         told["iterations"] = steps
     return told
+
+
+def size_fact(raw: Mapping[str, Any]) -> int | None:
+    """Height and width of the images, which the card of a converted checkpoint tells."""
+    found = raw.get("size")
+    return found if _is_size(found) else None
+
+
+def _is_size(value: Any) -> bool:
+    return type(value) is int and 8 <= value <= _LARGEST
 
 
 def _length(value: Any) -> bool:

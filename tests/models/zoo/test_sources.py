@@ -131,6 +131,24 @@ def test_timms_own_normaliser_is_used_where_nothing_else_is_known(tmp_path):
     assert rr.load_model(tmp_path / "named.pth", check=False).card["arch"] == model.card["arch"]
 
 
+@pytest.mark.parametrize("by_name", [True, False])
+def test_weights_of_timm_are_normalised_as_timm_says(by_name, monkeypatch, caplog):
+    """A data set's normaliser is for what was trained on it, which weights of timm are not."""
+    import timm
+
+    network = timm.create_model("resnet10t", num_classes=1000).eval()
+    network.pretrained_cfg = {"mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25)}
+    create = monkeypatch.setattr
+    create(timm, "create_model", lambda *_, **__: network)
+    with caplog.at_level("WARNING", "robust_reps_ext"):
+        given = "timm:resnet10t.c3_in1k" if by_name else network
+        model = rr.load_model(given, dataset="imagenet", check=False)
+    kept = model.card["normalizer"]
+    assert kept["from"] == ("timm's pretrained_cfg" if by_name else "data set imagenet")
+    assert kept["mean"] == ([0.5] * 3 if by_name else [0.485, 0.456, 0.406])
+    assert "differs" in caplog.text
+
+
 def test_bundled_models_tell_what_their_cards_say():
     card = rr.load_model("critters-robust", check=False).card
     assert card["epoch"] is not None
