@@ -33,6 +33,7 @@ from ..results.folder import WorkFolder, digest_of, read_json, remove, write_jso
 from ..results.records import plain
 from ..runtime.errors import InputError
 from ..runtime.files import remove_unfinished
+from ..runtime.numbers import whole
 from ..runtime.randomness import another, check_seed, shuffled
 from ..runtime.signatures import keywords
 from ..synthesis import Progress, noise, synthesize
@@ -148,7 +149,8 @@ def robustify(
     >>> made.images, [shard.name for shard in made.shards]
     (18, ['shard-000000.tar', 'shard-000001.tar'])
     """
-    _check(kind, start, shard_size, options)
+    shard_size = whole("shard_size", shard_size, 1)
+    _check(kind, start, options)
     seed, model = check_seed(seed), as_model(model, normalize, data_set)
     images = training_set(data_set)
     chosen = _chosen(len(images), n, seed, start)
@@ -251,7 +253,7 @@ class _Inversion:
         return image_and_label(self.images[other])[0], other
 
 
-def _check(kind: str, start: str, shard_size: int, options: Options) -> None:
+def _check(kind: str, start: str, options: Options) -> None:
     if kind not in KINDS:
         raise InputError(f"kind={kind!r} is not known: give {' or '.join(KINDS)}")
     if start not in STARTS:
@@ -262,8 +264,6 @@ def _check(kind: str, start: str, shard_size: int, options: Options) -> None:
             f"{what} is of no use with kind={kind!r}, which moves images towards classes: leave it "
             "out"
         )
-    if shard_size < 1:
-        raise InputError(f"shard_size={shard_size}: give 1 or more images")
     for name in ("frames", "first", "snapshot"):
         if options.get(name) is not None:
             raise InputError(f"{name}= is of no use in a robust data set: leave it out")

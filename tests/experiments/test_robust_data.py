@@ -320,7 +320,7 @@ def test_validation_images_that_have_moved_are_missed_with_the_way_out(shards, t
     ("options", "reason"),
     [
         ({"start": "grey"}, "start='grey' is not known: give images or noise"),
-        ({"shard_size": 0}, "shard_size=0: give 1 or more"),
+        ({"shard_size": 0}, "shard_size=0: give a whole number, 1 or more"),
         ({"n": 0}, "n=0: there are 18 training images"),
         ({"n": 19}, "n=19: there are 18 training images"),
         ({"iterations": 0}, "iterations=0"),

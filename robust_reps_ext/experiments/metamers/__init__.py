@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -97,7 +97,8 @@ def metamers(
     path
         A file that keeps the null distribution, see `null_distribution`.
     labels
-        (N,), the classes that the network has to see; default: those that it sees in the targets.
+        (N,), the classes that the network has to see, in its own numbers, also where there is a
+        `group`; default: those that it sees in the targets.
     group
         Coarse label of each class, (num_classes,) of int64, see `evaluate`: the class is kept where
         the coarse label is. Feather et al. have 16.
@@ -132,7 +133,8 @@ def metamers(
     """
     model = as_model(model, normalize)
     targets = images_for(model, "images", images)
-    if "layer" in options:
+    told = cast(Options, {name: one for name, one in options.items() if one is not None})
+    if "layer" in told:
         raise InputError("metamers are made at several layers: give layers=[...]")
     for name in options.keys() - Options.__annotations__.keys():
         raise OptionError(name, {*Options.__annotations__, "layers", "seed", "progress"})
@@ -144,12 +146,13 @@ def metamers(
             pairs=pairs if data is not None else min(pairs, len(targets) * (len(targets) - 1)),
         )  # fmt: skip
     _check_null(model, null, names)
-    told: Options = options if options.get("schedule") else {**DEFAULT, **options}
+    if "schedule" not in told:
+        told = {**DEFAULT, **told}
     found = []
     for name in names:
         each: Options = {**told, "layer": layer_of(name)}
         found.append(invert(model, targets, start=start, seed=seed, progress=progress, **each))
-    size = options.get("batch_size")
+    size = told.get("batch_size")
     return measured(
         *(model, Synthesis.joined(found), names, null),
         labels=given,
@@ -211,8 +214,8 @@ def measured(
             ]
         ),
         null=null,
-        classes=torch.stack([_classes(one, group) for one, _ in made]),
-        wanted=_classes(scores, group) if labels is None else as_labels(labels, n),
+        classes=torch.stack([_grouped(one.argmax(dim=1), group) for one, _ in made]),
+        wanted=_grouped(scores.argmax(dim=1) if labels is None else as_labels(labels, n), group),
     )
 
 
@@ -257,6 +260,5 @@ def _seen(
     return every, [torch.cat(some) for some in zip(*rows, strict=True)]
 
 
-def _classes(scores: Tensor, group: Tensor | None) -> Tensor:
-    classes = scores.argmax(dim=1)
+def _grouped(classes: Tensor, group: Tensor | None) -> Tensor:
     return classes if group is None else group[classes]

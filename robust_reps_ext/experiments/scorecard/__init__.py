@@ -22,7 +22,7 @@ from ...models.cards import card_of
 from ...models.loading import Model, as_model, weights_digest
 from ...results.records import plain
 from ...runtime.errors import InputError
-from ...runtime.numbers import check_progress
+from ...runtime.numbers import check_progress, whole
 from ...runtime.signatures import keywords
 from ..resemblance import measure_names
 from ..threat import attack_of
@@ -115,20 +115,21 @@ def scorecard(
     >>> card.verdicts()["class recovered"]  # doctest: +SKIP
     'separates'
     """
+    seeds = whole("seeds", seeds)
     _check(seeds, names or {})
     check_progress(progress)
     amounts = replace(amounts or Amounts(), **changes)
     there = len(validation_set(data_set))
     amounts.check(there)
     images = validation_samples(data_set, 1).images
-    if eps is None:
-        eps = attack_of({"robust": robust}, images, constraint="2").eps
-    if eps <= 0:
-        raise InputError(f"eps={eps}: give the radius that the robust model was trained against")
     models = {
         role: as_model(one, dataset=data_set)
         for role, one in (("robust", robust), ("standard", standard))
     }
+    if eps is None:
+        eps = attack_of({"robust": models["robust"]}, images, constraint="2").eps
+    if eps <= 0:
+        raise InputError(f"eps={eps}: give the radius that the robust model was trained against")
     third = None if judge is None else _third(as_model(judge, dataset=data_set), models)
     factors = known_factors(data_set)
     if group is None and factors is not None:

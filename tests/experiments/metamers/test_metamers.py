@@ -83,6 +83,21 @@ def test_the_class_counts(model, images):
     assert not other.success.any()
     coarse = rr.metamers(model, images, group=torch.zeros(4, dtype=torch.long), **given)
     assert coarse.success.all()
+    group = torch.tensor([2, 0, 1, 1])
+    told, own = (
+        rr.metamers(model, images, group=group, labels=labels, **given) for labels in (seen, None)
+    )
+    assert torch.equal(told.wanted, own.wanted)
+    assert told.success.all()
+
+
+def test_an_option_of_none_is_its_default(model, images):
+    left_out = rr.metamers(model, images, layers=["averages"])
+    assert left_out.synthesis.settings["iterations"] == 200
+    nothing = {"iterations": None, "schedule": None, "layer": None, "batch_size": None}
+    none = rr.metamers(model, images, layers=["averages"], **nothing)
+    assert none.synthesis.settings == left_out.synthesis.settings
+    assert torch.equal(none.synthesis.images, left_out.synthesis.images)
 
 
 def test_tables_and_figures(made, tmp_path):

@@ -298,6 +298,7 @@ def test_it_is_kept_as_json_and_as_a_page(card, tmp_path):
         ({"gallery": 1000}, "takes 1000 validation images, there are 24: give a smaller gallery"),
         ({"images": 20, "gallery": 20}, "takes 40 validation images"),
         ({"eps": 0.0}, "eps=0.0"),
+        ({"seeds": "3"}, "give the number, seeds=3"),
     ],
 )
 def test_bad_input_is_named(fine, three, changes, said):
