@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from markupsafe import Markup
 from torch import Tensor
 
 from ..results.reader import StoredExperiment, read_results
 from ..results.synthesis import Synthesis
+from ..results.units import MANIFEST
 from ..runtime.errors import InputError
 from ..runtime.files import writing
 from ..runtime.numbers import whole
@@ -173,10 +175,12 @@ def trials_of(
     if kind not in ("classes", "pairs"):
         raise InputError(f"kind={kind!r} is not known: choose classes or pairs")
     found = [one for one in read_results(out) if "tensors" in one.results]
+    # Of a command that makes a section of the page, too, the section has the same images again.
+    found = [one for one in found if not (one.path / MANIFEST).exists()] or found
     names = list(choices or ())
     if kind == "classes":
-        found = [one for one in found if "label" in one.results]
-        labels = sorted({str(label) for one in found for label in one.results["label"]})
+        found = [one for one in found if _asked(one) is not None]
+        labels = sorted({str(label) for one in found for label in one.results[_asked(one)]})
         names = names or labels
         if choices is None and len(labels) > WAYS:
             raise InputError(
@@ -187,6 +191,11 @@ def trials_of(
     if not made:
         raise InputError(f"{out} holds no results that can be asked about as {kind}")
     return made
+
+
+def _asked(one: StoredExperiment) -> str | None:
+    """The column of the class that an image shows: what it was moved towards, or its label."""
+    return next((name for name in ("class", "label") if name in one.results), None)
 
 
 def _of_experiment(
@@ -200,21 +209,26 @@ def _of_experiment(
         run, i = runs[row["tensors"]], seen[row["tensors"]]
         seen[row["tensors"]] += 1
         where = [row["layer"]] if "layer" in row else []
+        where += [f"radius {row['radius']:.4g}"] if "radius" in row else []
         name = " ".join(str(row[key]) for key in ("label", "left", "right", "index") if key in row)
         choices: Sequence[Any] = ()
         truth: int | None = None
         if kind == "classes":
-            if str(row["label"]) in names:
-                choices, truth = names, names.index(str(row["label"]))
+            if (right := str(row[_asked(one)])) in names:
+                choices, truth = names, names.index(right)
         elif "lambda" in row:
             steps = int(one.metadata["steps"])
             begin = i - round(row["lambda"] * steps)
             choices = run.images[begin], run.images[begin + steps]
             where.append(f"lambda {row['lambda']:.3g}")
         elif run.target_images is not None and len(run) > 1:
-            other = next(k for k in shuffled(len(run), seed=seed + i) if k != i)
-            truth = shuffled(2, seed=seed + i)[0]
-            choices = [run.target_images[k] for k in ((i, other) if not truth else (other, i))]
+            target, order = run.target_images[i], shuffled(len(run), seed=seed + i)
+            others = (run.target_images[k] for k in order)
+            # The same target stands there again, at another layer or radius.
+            other = next((one for one in others if not torch.equal(one, target)), None)
+            if other is not None:
+                truth = shuffled(2, seed=seed + i)[0]
+                choices = [other, target] if truth else [target, other]
         if len(choices):
             condition = ", ".join([f"{experiment} {model}".strip(), *map(str, where)])
             trials.append(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ import torch
 from robust_reps_ext.report.study import Trial, trials_of, write_study
 from robust_reps_ext.results.store import ExperimentStore
 from robust_reps_ext.results.synthesis import Synthesis
+from robust_reps_ext.results.units import Found, Heading, keep
 from robust_reps_ext.runtime.errors import InputError
 
 NAMES = ("dog", "cat", "frog")
@@ -60,6 +62,44 @@ def test_pairs(out):
         assert torch.equal(trial.choices[trial.truth], trial.image)
         assert not torch.equal(trial.choices[1 - trial.truth], trial.image)
     assert {trial.truth for trial in trials_of(out, kind="pairs", seed=3)} == {0, 1}
+
+
+def test_the_same_target_is_not_offered_twice(tmp_path):
+    """Of several layers or radii, each has the targets again."""
+    run = made(4)
+    run = replace(run, target_images=run.target_images[[0, 1, 0, 1]])
+    with ExperimentStore.create(tmp_path, experiment="curve", settings={}) as store:
+        rows = [{"radius": radius, "left": i, "right": i} for radius in (1.0, 2.5) for i in (0, 1)]
+        store.add("a", run, rows=rows)
+    trials = trials_of(tmp_path, kind="pairs")
+    assert [trial.condition for trial in trials] == ["curve, radius 1"] * 2 + [
+        "curve, radius 2.5"
+    ] * 2
+    for trial, target in zip(trials, run.target_images, strict=True):
+        assert torch.equal(trial.choices[trial.truth], target)
+        assert not torch.equal(*trial.choices)
+    with ExperimentStore.create(tmp_path / "alike", experiment="invert", settings={}) as store:
+        alike = replace(run, target_images=run.target_images[[0, 0, 0, 0]])
+        store.add("a", alike, rows=[{"index": i} for i in range(4)])
+    with pytest.raises(InputError, match="no results that can be asked about"):
+        trials_of(tmp_path / "alike", kind="pairs")
+
+
+def test_the_truth_of_an_edited_image_is_the_class_it_went_to(tmp_path):
+    with ExperimentStore.create(tmp_path, experiment="translate", settings={}) as store:
+        rows = [{"label": "dog", "class": NAMES[i], "index": i} for i in range(3)]
+        store.add("a", made(3), rows=rows)
+    trials = trials_of(tmp_path)
+    assert [trial.choices[trial.truth] for trial in trials] == list(NAMES)
+
+
+def test_a_section_of_the_page_is_not_asked_about_again(out):
+    heading = Heading("inversion", "grid", "", "")
+    keep(out, heading, Found({"robust": made(6)}), {"digest": "d", "study": {}})
+    assert len(trials_of(out, kind="pairs")) == 6
+    only = out / "only"
+    keep(only, heading, Found({"robust": made(6)}), {"digest": "d", "study": {}})
+    assert len(trials_of(only, kind="pairs")) == 6
 
 
 def test_interpolations_are_placed_between_their_ends(tmp_path):
