@@ -34,7 +34,8 @@ def write_section(
     from ..models.loading import weights_digest
     from ..report.page import write_report
     from ..results.folder import digest_of
-    from ..results.units import Found, Heading, finished_units, keep
+    from ..results.units import Found, Heading, keep_newest
+    from ..runtime.modules import digest
 
     common = found.made[0].common
     name, paper, title = TITLES[command]
@@ -53,11 +54,10 @@ def write_section(
     }
     metadata = {**about(found, judged), "told": told(judged, near)}
     runs = found.runs(lambda one: one.run[:SHOWN])
-    digest = digest_of({**study, **metadata})
-    if not finished_units(common.out, [name], digest=digest):
-        made_with = {"digest": digest, "study": study}
-        heading = Heading(name, "edits", paper, title)
-        keep(common.out, heading, Found(runs=runs, metadata=metadata), made_with, common.printing)
+    images = digest({role: run.images for role, run in runs.items()})
+    made_with = {"digest": digest_of({**study, **metadata, "images": images}), "study": study}
+    heading, unit = Heading(name, "edits", paper, title), Found(runs=runs, metadata=metadata)
+    keep_newest(common.out, heading, unit, made_with, common.printing)
     return write_report(common.out, ORDER, channels=common.channels)
 
 

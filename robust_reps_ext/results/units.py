@@ -14,14 +14,14 @@ from torch import Tensor
 from ..runtime.errors import InputError
 from ..runtime.files import writing
 from .figures import panel_figure
-from .folder import write_json
+from .folder import remove, write_json
 from .layouts import panels
 from .printing import Printing
 from .records import check_name, plain
 from .store import ExperimentStore
 from .synthesis import Synthesis
 
-__all__ = ["MANIFEST", "FinishedUnit", "Found", "Heading", "finished_units", "keep"]
+__all__ = ["MANIFEST", "FinishedUnit", "Found", "Heading", "finished_units", "keep", "keep_newest"]
 
 MANIFEST = "unit.json"
 _FORMAT = 3
@@ -119,6 +119,22 @@ def finished_units(
         if digest in (None, unit.manifest["digest"]):
             newest[unit.manifest["id"]] = unit
     return [newest[unit] for unit in (newest if order is None else order) if unit in newest]
+
+
+def keep_newest(
+    out: str | Path,
+    unit: Heading,
+    found: Found,
+    made_with: Mapping[str, Any],
+    printing: Printing | None = None,
+) -> FinishedUnit:
+    """Write a unit, as `keep` does, unless the newest of its id is the same already."""
+    newest = finished_units(out, [unit.id])
+    if newest and newest[0].manifest["digest"] == made_with["digest"]:
+        return newest[0]
+    older = finished_units(out, [unit.id], digest=made_with["digest"])
+    remove(Path(out), [one.path for one in older])
+    return keep(out, unit, found, made_with, printing)
 
 
 def _read(out: Path) -> Iterator[FinishedUnit]:

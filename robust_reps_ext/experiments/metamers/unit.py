@@ -12,7 +12,8 @@ from torch import Tensor
 from ...results.accuracies import Accuracy, line_of
 from ...results.folder import digest_of
 from ...results.plots import shares_figure
-from ...results.units import FinishedUnit, Found, Heading, finished_units, keep
+from ...results.units import FinishedUnit, Found, Heading, keep_newest
+from ...runtime.modules import digest
 from .likeness import MEASURES
 from .recognition import Recognition
 from .result import Metamers
@@ -72,9 +73,10 @@ def keep_metamers(
         plot=plot,
         images_as="images",
     )
-    digest = digest_of({**study, "judges": {role: one.judges for role, one in seen.items()}})
-    there = finished_units(out, [HEADING.id], digest=digest)
-    return there[0] if there else keep(out, HEADING, unit, {"digest": digest, "study": dict(study)})
+    judges = {role: one.judges for role, one in seen.items()}
+    images = digest({role: one.synthesis.images for role, one in found.items()})
+    made_with = {"digest": digest_of({**study, "judges": judges, "images": images})}
+    return keep_newest(out, HEADING, unit, {**made_with, "study": dict(study)})
 
 
 def _told(one: Metamers, seen: Recognition | None) -> dict[str, Any]:
