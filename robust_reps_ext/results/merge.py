@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ..runtime.errors import InputError
 from ..runtime.files import writing
 from .cox_export import bring_up_to_date
-from .records import FOLDER, Record, read_records, record_path
+from .records import FOLDER, METADATA, Record, difference, read_records, record_path
 
 __all__ = ["experiments_in", "merge"]
+
+PLACES = ("created", "data", "origin")
+"""Of what an experiment tells of itself, what may differ from machine to machine."""
 
 
 def experiments_in(out: Path) -> list[Path]:
@@ -33,10 +37,10 @@ def experiments_in(out: Path) -> list[Path]:
 def merge(sources: Sequence[Path], out: Path) -> list[Path]:
     """Copy what is finished in `sources` into `out`, experiment by experiment.
 
-    Of a part that several have, the first is taken: experiments of one name were made with the
-    same settings. What is in `out` already is not copied again, so that an interrupted merge goes
-    on. Pictures are left out: the command that made the parts makes those of the whole, given
-    ``--out out``.
+    Of a part that several have, the first is taken. Experiments of one name must have been made
+    with the same settings; data and checkpoints may have been in other places. What is in `out`
+    already is not copied again, so that an interrupted merge goes on. Pictures are left out: the
+    command that made the parts makes those of the whole, given ``--out out``.
 
     Parameters
     ----------
@@ -53,8 +57,8 @@ def merge(sources: Sequence[Path], out: Path) -> list[Path]:
     Raises
     ------
     InputError
-        If a source holds no experiment or a damaged record, or lacks a file that a record names.
-        What was copied before stays.
+        If a source holds no experiment or a damaged record, lacks a file that a record names, or
+        was made with other settings; or if `out` cannot be written. What was copied before stays.
 
     Examples
     --------
@@ -63,16 +67,41 @@ def merge(sources: Sequence[Path], out: Path) -> list[Path]:
     merged: dict[Path, None] = {}
     for source in sources:
         for experiment in experiments_in(source):
-            target = out / experiment.name
-            target.joinpath(FOLDER).mkdir(parents=True, exist_ok=True)
-            there = {one.name for one in read_records(target)}
-            for record in read_records(experiment):
+            target, records = out / experiment.name, read_records(experiment)
+            made = read_records(target)
+            _check_alike(experiment, _settings(records), target, _settings(made))
+            try:
+                target.joinpath(FOLDER).mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise InputError(
+                    f"cannot make {target}: {error.strerror}; choose another place"
+                ) from error
+            there = {one.name for one in made}
+            for record in records:
                 if record.name not in there:
                     _copy(record, experiment, target)
             merged[target] = None
     for target in merged:
         bring_up_to_date(target)
     return list(merged)
+
+
+def _settings(records: Sequence[Record]) -> dict[str, Any]:
+    """What an experiment was made with, but for where and when; empty where it has not begun."""
+    for one in records:
+        if one.name == METADATA:
+            return {name: value for name, value in one.rows[0].items() if name not in PLACES}
+    return {}
+
+
+def _check_alike(
+    source: Path, here: Mapping[str, Any], target: Path, there: Mapping[str, Any]
+) -> None:
+    if there and here and there != here:
+        raise InputError(
+            f"{target} was made with {difference(there, here)} in {source}: merge what was made "
+            "with the same settings, or give another folder"
+        )
 
 
 def _copy(record: Record, source: Path, target: Path) -> None:

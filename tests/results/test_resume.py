@@ -213,6 +213,13 @@ def test_results_of_several_machines_are_merged(tmp_path):
     (tmp_path / "b" / target.name / "whole-0000004.safetensors").unlink()
     with pytest.raises(InputError, match=r"whole-0000004\.safetensors is missing"):
         merge([tmp_path / "b"], tmp_path / "other")
+    with resume(tmp_path / "c", settings={**SETTINGS, "eps": 1.5}) as store:
+        finish(store)
+    store.path.rename(tmp_path / "c" / target.name)
+    with pytest.raises(InputError, match=r"was made with eps=.* \(now 1.5\) in .*same settings"):
+        merge([tmp_path / "c"], tmp_path / "all")
+    with pytest.raises(InputError, match=r"cannot make .*choose another place"):
+        merge([tmp_path / "c"], tmp_path / "c" / target.name / "store.h5")
     with pytest.raises(InputError, match="no folder"):
         merge([tmp_path / "nowhere"], tmp_path / "all")
     (tmp_path / "empty").mkdir()
