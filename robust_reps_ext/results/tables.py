@@ -159,6 +159,7 @@ def _frame(one: StoredExperiment, unit: Mapping[str, Any] | None) -> pandas.Data
             for role in ("robust", "standard")
         )
     if len(frame):
-        roles = frame["name"].str.partition("-")[0]
-        frame.insert(0, "model", roles.map(lambda role: names.get(role, role)))
+        # A role with what it is of, robust-noise; or a network's own name, which may have a dash.
+        roles = (name if name in names else name.partition("-")[0] for name in frame["name"])
+        frame.insert(0, "model", [names.get(role, role) for role in roles])
     return frame

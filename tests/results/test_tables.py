@@ -66,3 +66,13 @@ def test_what_is_not_there_is_one_line(out, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(rr.InputError, match="holds no results"):
         rr.results(tmp_path / "empty")
+
+
+def test_a_network_s_name_may_have_a_dash(tmp_path):
+    names = ("critters-robust", "critters-standard")
+    study = {"models": {name: {"name": name} for name in names}}
+    runs = {name: synthesis([i]) for i, name in enumerate(names)}
+    heading, made_with = Heading("translation", "edits", "", ""), {"digest": "d", "study": study}
+    keep(tmp_path, heading, Found(runs, {}), made_with)
+    frame = rr.results(tmp_path)["translation"]
+    assert frame.set_index("model")["objective"].to_dict() == dict(zip(names, (0, 1), strict=True))
