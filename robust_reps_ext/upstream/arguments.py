@@ -225,7 +225,9 @@ _UNARY: dict[type[ast.unaryop], Callable[[float], float]] = {
 }
 
 
-def number(value: Any, option: str, *, at_least: float | None = None) -> float:
+def number(
+    value: Any, option: str, *, at_least: float | None = None, at_most: float | None = None
+) -> float:
     """The number that `value` stands for.
 
     Parameters
@@ -234,13 +236,13 @@ def number(value: Any, option: str, *, at_least: float | None = None) -> float:
         A number, or an arithmetic expression of numbers with ``+ - * / **`` and parentheses.
     option
         What the value was given for, named in the error, for example ``"--eps"``.
-    at_least
-        The lowest value allowed; without it, any finite number is.
+    at_least, at_most
+        The lowest and the highest value allowed; without them, any finite number is.
 
     Raises
     ------
     InputError
-        If `value` is anything else, is not finite, or is below `at_least`.
+        If `value` is anything else, is not finite, below `at_least` or above `at_most`.
 
     Examples
     --------
@@ -259,6 +261,8 @@ def number(value: Any, option: str, *, at_least: float | None = None) -> float:
         raise InputError(f"{option}={value!r} is not finite: give a finite number")
     if at_least is not None and result < at_least:
         raise InputError(f"{option}={value!r} is below {at_least:g}: give {at_least:g} or more")
+    if at_most is not None and result > at_most:
+        raise InputError(f"{option}={value!r} is above {at_most:g}: give {at_most:g} or less")
     return result
 
 

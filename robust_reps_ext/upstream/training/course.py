@@ -15,7 +15,7 @@ from ...runtime.errors import InputError
 from .. import distributed
 from ..arguments import given, number, option, ours, pairs, whole_number
 
-__all__ = ["ONE_CYCLE", "Course", "image_sizes"]
+__all__ = ["ONE_CYCLE", "Course", "image_sizes", "minutes_of", "share_of"]
 
 ONE_CYCLE = "one-cycle"
 _RISING = 0.1  # of the run, until the learning rate is at its highest
@@ -42,17 +42,16 @@ class Course:
     """
 
     def __init__(self, args: Any, steps: int | None, begun: dict[str, Any] | None = None) -> None:
-        def share(name: str, default: float | None) -> Any:
-            read = partial(number, given(args, name), option(name), at_least=0)
-            return ours(args, name, default, read)
+        def share(name: str) -> Any:
+            return ours(args, name, 0.0, partial(share_of, args, name))
 
-        minutes = share("minutes", None)
+        minutes = ours(args, "minutes", None, partial(minutes_of, args))
         self.seconds = None if minutes is None else 60 * minutes
         self.epochs = whole_number(args, "epochs", None, at_least=0)
         self.steps = steps
         self.one_cycle = given(args, "custom_lr_multiplier") == ONE_CYCLE
-        self.warmup = share("eps_warmup", 0.0)
-        self.smoothing = share("label_smoothing", 0.0)
+        self.warmup = share("eps_warmup")
+        self.smoothing = share("label_smoothing")
         sizes = partial(image_sizes, given(args, "image_sizes"))
         self.sizes: list[tuple[float, int]] = ours(args, "image_sizes", [], sizes)
         self.spent = float((begun or {}).get("seconds", 0.0))
@@ -140,6 +139,19 @@ def _cycle(share: float) -> float:
     if share < _RISING:
         return share / _RISING
     return 0.5 + 0.5 * math.cos(math.pi * (share - _RISING) / (1 - _RISING))
+
+
+def share_of(args: Any, name: str) -> float:
+    """An argument that is a share, from 0 (the default) to 1; `InputError` for another."""
+    return number(given(args, name, 0), option(name), at_least=0, at_most=1)
+
+
+def minutes_of(args: Any) -> float | None:
+    """How long to train, None where nothing says it; `InputError` for what leaves no time."""
+    minutes = given(args, "minutes")
+    if minutes is not None and (minutes := number(minutes, "--minutes", at_least=0)) == 0:
+        raise InputError("--minutes=0 leaves no time to train: give more, or leave it out")
+    return minutes
 
 
 def image_sizes(value: Any) -> list[tuple[float, int]]:

@@ -147,9 +147,9 @@ class TrainingRecord:
         if not self._writes:
             return
         names = [helpers.ckpt_at_epoch(epoch)] if numbered else []
-        names.append(constants.CKPT_NAME_LATEST)
         if best:
             names.append(constants.CKPT_NAME_BEST)
+        names.append(constants.CKPT_NAME_LATEST)  # the last: a run goes on from what it says
         accuracies = {
             kind: info[kind]
             for kind in ("nat_prec1", "adv_prec1")

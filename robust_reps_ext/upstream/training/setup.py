@@ -20,7 +20,7 @@ from ..arguments import (
     whole_number,
 )
 from .averaging import decay_of
-from .course import image_sizes
+from .course import image_sizes, minutes_of, share_of
 from .options import GROUPS, entries
 from .resume import resolve_resume, resume_after_restart
 from .run import SAVE_INTERVAL
@@ -118,8 +118,9 @@ def _check_values(args: Any, eval_only: bool) -> None:
             setattr(args, name, number(getattr(args, name), option(name), at_least=0))
         lr_multiplier(args)
         eps_multiplier(args)
-        for name in ("label_smoothing", "eps_warmup", "minutes"):
-            number(given(args, name, 0), option(name), at_least=0)
+        for name in ("label_smoothing", "eps_warmup"):
+            share_of(args, name)
+        minutes_of(args)
         decay_of(given(args, "ema", 0))
         image_sizes(given(args, "image_sizes", ()))
 

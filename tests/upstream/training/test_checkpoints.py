@@ -78,6 +78,26 @@ def test_best_survives_a_resume(tmp_path):
     assert load(tmp_path / LATEST)["best_prec1"] == 80.0
 
 
+def test_best_is_there_once_latest_says_so(tmp_path, monkeypatch):
+    """Whatever ends the run between the two files, the better network is not lost."""
+    write, written = checkpoints.write, []
+
+    def killed_after_one(path, content):
+        if path.name in (BEST, LATEST):
+            written.append(path.name)
+            if len(written) == 2:
+                raise KeyboardInterrupt
+        write(path, content)
+
+    monkeypatch.setattr(checkpoints, "write", killed_after_one)
+    with pytest.raises(KeyboardInterrupt):
+        train.train_model(
+            options(tmp_path, save_ckpt_iters=-1, **scripted([80.0])), new_model(), loaders()
+        )
+    assert written == [BEST, LATEST]
+    assert load(tmp_path / BEST)["nat_prec1"] == 80.0
+
+
 def test_latest_is_written_every_epoch_and_every_hook_gets_its_own_log(tmp_path):
     seen = []
 
