@@ -244,7 +244,7 @@ def read_members(path: Path, *, metadata: bool = False) -> Members:
         with tarfile.open(path, "r:") as tar:
             samples = _samples(tar, metadata)
             end = path.stat().st_size
-    except (OSError, tarfile.TarError, ValueError, EOFError) as error:
+    except (OSError, tarfile.TarError, ValueError, EOFError, RecursionError) as error:
         raise damaged(path, first_line(error)) from error
     for key, sample in samples.items():
         missing = {"png", "cls", *(["json"] if metadata else [])} - sample.keys()

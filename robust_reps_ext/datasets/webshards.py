@@ -19,7 +19,7 @@ from ..runtime.errors import InputError, first_line
 from ..runtime.image_files import BadImageError
 from ..upstream.data.bad_images import record_of
 from ..upstream.registry import is_folder
-from .samples import open_data_set, validation_set
+from .samples import DRAWN, open_data_set, validation_set
 from .shards import INDEX, Index, damaged, read_index, read_members
 
 __all__ = ["ShardImages", "WebShards"]
@@ -210,6 +210,8 @@ def _opened(root: Path, index: Index) -> DataSet:
             f"{path}: origin has a data {data!r} and arguments {arguments!r}: "
             f"give a folder, and of arguments {', '.join(ARGUMENTS)} only"
         )
+    if name in DRAWN:  # in the user's own place, not in one that whoever made the shards names
+        data = None
     if is_folder(name):  # what it would have to be told, or measure anew
         arguments = {"size": index.size[0], "mean": index.mean, "std": index.std, **arguments}
     found = open_data_set(name, data, **arguments)

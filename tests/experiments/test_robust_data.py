@@ -305,6 +305,14 @@ def test_shards_of_shards_come_from_the_first_data_set(made, model, tmp_path):
     assert len(training_set(open_data_set("webshards", tmp_path))) == 2
 
 
+def test_what_is_drawn_is_kept_in_one_s_own_place(shards, tmp_path):
+    """And not in one that whoever made the shards names."""
+    elsewhere = tmp_path / "elsewhere" / "deep"
+    edit_index(shards, lambda index: index["origin"].update(data=str(elsewhere)))
+    assert len(validation_set(open_data_set("webshards", shards)))
+    assert not elsewhere.parent.exists()
+
+
 def test_validation_images_that_have_moved_are_missed_with_the_way_out(shards, tmp_path):
     edit_index(
         shards,

@@ -95,6 +95,16 @@ def test_a_wrong_member_is_named(shards, field, content, reason):
         ShardImages(shards)
 
 
+def test_what_is_said_of_an_image_is_read_no_deeper_than_can_be(shards):
+    path = shards / NAMES[0]
+    members = members_of(path)
+    place = next(i for i, (member, _) in enumerate(members) if member.name.endswith(".json"))
+    members[place] = (members[place][0], b"[" * 60_000)
+    rewrite(path, members)
+    with pytest.raises(InputError, match=f"{NAMES[0]} is damaged"):
+        read_members(path, metadata=True)
+
+
 def test_an_image_of_another_size_is_named(shards):
     members = members_of(shards / NAMES[0])
     buffer = io.BytesIO()

@@ -56,6 +56,7 @@ def command(
     unknown = sorted((filters or {}).keys() - set(metadata.columns))
     if unknown:
         raise InputError(f"no parameter {', '.join(unknown)}: {_known(metadata)}")
+    rules = {name: _pattern(name, rule) for name, rule in (filters or {}).items()}
     names = []
     for exp_id in sorted(os.listdir(logdir)):
         directory = os.path.join(logdir, exp_id)
@@ -65,7 +66,7 @@ def command(
         if not rows:
             print(f"Warning: Skipping experiment {exp_id}")
             continue
-        if all(re.match(rule, str(rows[0][name])) for name, rule in (filters or {}).items()):
+        if all(rule.match(str(rows[0][name])) for name, rule in rules.items()):
             values = {name: _text(value) for name, value in rows[0].items()}
             try:
                 label = f"{format_str.format(**values)}---{exp_id}"
@@ -84,6 +85,16 @@ def command(
 
 def _text(value: Any) -> Any:
     return ".".join(map(str, value)) if isinstance(value, list) else value
+
+
+def _pattern(name: str, rule: str) -> re.Pattern[str]:
+    try:
+        return re.compile(rule)
+    except re.error as error:
+        raise InputError(
+            f"--filter-param {name} {rule!r} is no regular expression ({error}): write \\ before "
+            "signs that stand for themselves"
+        ) from None
 
 
 def _known(metadata: Any) -> str:

@@ -26,6 +26,8 @@ def test_tensorboard_is_started_without_a_shell(tmp_path):
     ]
     with pytest.raises(InputError, match="parameters are lr, note"):
         command(str(tmp_path), "{epochs}")
+    with pytest.raises(InputError, match=r"--filter-param lr '\(' is no regular expression"):
+        command(str(tmp_path), "{lr}", filters={"lr": "("})
     with pytest.raises(InputError, match="no parameter size"):
         command(str(tmp_path), "{lr}", filters={"size": "1"})
     assert cox.tensorboard_view.main.__module__.startswith("robust_reps_ext")
