@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+from ..results.table_files import write_table
 from ..runtime.errors import InputError
 from . import console
 from .common import SHOWN, AllOrN, validation_images
@@ -84,8 +85,8 @@ def directions(
         found.add("directions", panel_figure(panels, channels=common.channels))
         if method is Method.probe:
             for one, made in every:
-                found.paths.append(one.store.path / "sparsity.csv")
-                made.sparsity.to_frame().to_csv(found.paths[-1], index=False)
+                table = made.sparsity.to_frame()
+                found.paths.append(write_table(table, one.store.path / "sparsity.csv"))
             found.paths += _pages(common, every, k, n)
     found.tell(
         ("direction", STRENGTH[method.value if vectors is None else "given"], "most", "least"),

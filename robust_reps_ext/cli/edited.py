@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..results.table_files import write_table
 from ..runtime.errors import InputError
 from . import console
 from .common import SHOWN, Experiment
@@ -54,8 +55,19 @@ def class_label(one: Experiment, text: str) -> int:
 
 
 def load_judge(common: Experiment, judge: str | None) -> AttackerModel | None:
-    """A third network, before anything is made."""
-    return None if judge is None else common.load(judge, common)
+    """A third network of the same classes, before anything is made."""
+    if judge is None:
+        return None
+    from ..models.cards import card_of
+
+    third = common.load(judge, common)
+    classes = [card_of(one).get("classes") for one in (third, common.network)]
+    if None not in classes and classes[0] != classes[1]:
+        raise InputError(
+            f"--judge {judge} has {classes[0]} classes, the model {classes[1]}: give one of the "
+            "same classes"
+        )
+    return third
 
 
 def sees(
@@ -115,7 +127,7 @@ def judged_by(third: AttackerModel | None, found: SideBySide[Any]) -> dict[str, 
         table = pandas.DataFrame(
             {"class": [row["class"] for row in one.rows], "judge_sees": names, "right": right}
         )
-        table.to_csv(one.store.path / "judged.csv", index=False)
+        write_table(table, one.store.path / "judged.csv")
     return told
 
 

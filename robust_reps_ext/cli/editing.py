@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["generate", "inpaint", "translate", "upscale"]
 
 WITHOUT = ("paper", "layer")
+DOWNSAMPLE = 4
 
 Judge = Annotated[
     str | None,
@@ -98,7 +99,7 @@ class Generation(Edit):
     ] = Start.gaussians
     downsample: Annotated[
         int, option("Of the Gaussians: squares of so many pixels become one.", "PIXELS", DATA)
-    ] = 4
+    ] = DOWNSAMPLE
 
     @property
     def needs_data(self) -> bool:
@@ -188,6 +189,12 @@ def generate(common: Generation, *, judge: Judge = None, page: Page = False) -> 
 
     if common.images and common.start is not Start.gaussians:
         raise InputError(f"--images and --start {common.start.value} exclude each other: give one")
+    if common.downsample != DOWNSAMPLE and not common.needs_data:
+        other = "--images" if common.images else f"--start {common.start.value}"
+        raise InputError(
+            f"--downsample {common.downsample} is of the Gaussians, and {other} takes none: leave "
+            "one of them out"
+        )
     start = "images" if common.images else common.start.value
 
     def plan(one: Generation) -> Plan:

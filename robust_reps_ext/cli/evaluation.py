@@ -130,6 +130,7 @@ def evaluate(
         **({} if attack is Attacks.pgd else {"attack": attack.value}),
         **({} if within.constraint == "2" else {"constraint": within.constraint}),
         **({} if lengths is None else {"radii": list(made.radii)}),
+        **({} if pgd.precision.value == "float32" else {"precision": pgd.precision.value}),
     }
     provenance = {
         "dataset": data.dataset,

@@ -23,7 +23,7 @@ PAIR = ["photographs-robust", "photographs-standard"]
 MOST_IMAGES = 1000
 LEFT_OUT = (
     *("layer", "eps", "step_size", "iterations", "schedule", "paper", "batch_size", "precision"),
-    *("save_interval", "overwrite", "figure_format", "width", "dpi"),
+    *("constraint", "mask", "save_interval", "overwrite", "figure_format", "width", "dpi"),
 )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
+from ..results.table_files import write_table
 from ..runtime.errors import InputError
 from . import console
 from .common import SHOWN, Experiment, numbers
@@ -124,7 +125,7 @@ def invert(common: Inversion) -> None:
         for one in found:
             likeness = alike[one.name]
             if likeness is not None:
-                likeness.to_frame().to_csv(one.store.path / "resemblance.csv", index=False)
+                write_table(likeness.to_frame(), one.store.path / "resemblance.csv")
     found.tell(
         ("image", "label", "distance"),
         lambda one: ((row["index"], row["label"], row["objective"]) for row in one.rows),

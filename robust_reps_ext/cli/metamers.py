@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+from ..results.table_files import write_table
 from . import console
 from .common import Experiment, leave_to_first, tell, tell_page
 from .options import UNTIL, composed, like, option
@@ -106,7 +107,7 @@ def metamers(
             pictures += _written(common, store, one, found[one.role])
             if others:
                 told = recognition(found[one.role], others, batch_size=common.images_at_once)
-                told.to_frame().to_csv(store.path / f"recognition{one.end}.csv", index=False)
+                write_table(told.to_frame(), store.path / f"recognition{one.end}.csv")
                 pictures.append(store.add_figure(f"recognition{one.end}", told.figure()))
                 recognised[one.role] = told
         study = _study(common, dict(zip(networks, (model, against), strict=False)), networks)
@@ -168,8 +169,8 @@ def _written(
 ) -> list[Path]:
     """Keep what was found, as tensors, tables and pictures; the paths of the pictures."""
     found.save(store.path / f"found{one.end}.safetensors")
-    found.to_frame().to_csv(store.path / f"metamers{one.end}.csv", index=False)
-    found.resemblance_frame().to_csv(store.path / f"resemblance{one.end}.csv", index=False)
+    write_table(found.to_frame(), store.path / f"metamers{one.end}.csv")
+    write_table(found.resemblance_frame(), store.path / f"resemblance{one.end}.csv")
     return [
         store.add_figure(f"metamers{one.end}", found.figure(channels=common.channels)),
         store.add_figure(f"success{one.end}", found.shares_figure()),

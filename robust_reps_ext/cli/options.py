@@ -47,6 +47,9 @@ STEP = (
     "Of the first step; default: 1 at 224 pixels by schedule paper, scaled to the images; by the "
     "others 7% of the width of the box of images."
 )
+ANEW = "Remove what --out holds of other settings, and begin anew."
+"""Of commands that go on with what is there of the same settings, whatever else is allowed."""
+
 MODEL, DATA, PGD, RUN, OWN = "Model", "Data", "Optimisation", "Run", "Experiment"
 
 

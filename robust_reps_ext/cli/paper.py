@@ -15,6 +15,7 @@ from . import console
 from .common import leave_to_first, numbers, tell_page
 from .flags import folder
 from .options import (
+    ANEW,
     DataOptions,
     ImagesOptions,
     LoadOptions,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["demo", "paper"]
 
 
-@composed(without=("arch", "n", "save_interval"))
+@composed(helps={"overwrite": ANEW}, without=("arch", "n", "save_interval"))
 def paper(
     loading: LoadOptions,
     data: DataOptions,
@@ -80,7 +81,11 @@ def paper(
     _run(names, loading, data, run, scale=scale, eps=eps, selected=selected)
 
 
-@composed(defaults={"out": Path("demo")}, without=("arch", "trust_checkpoint", "save_interval"))
+@composed(
+    helps={"overwrite": ANEW},
+    defaults={"out": Path("demo")},
+    without=("arch", "trust_checkpoint", "save_interval"),
+)
 def demo(
     loading: LoadOptions,
     run: RunOptions,
@@ -165,6 +170,7 @@ def _run_photographs(
             seed=run.seed,
             names=names,
             overwrite=run.overwrite,
+            printing=run.printing,
             watch=_watch(run.out, tell),
         )
 
@@ -186,7 +192,7 @@ def _run(
 
     began = time.monotonic()
     # Fig. 9 is of a network of ImageNet, whatever the others were trained on.
-    other = replace(data, dataset="", data=None)
+    other = replace(data, dataset="", data=None, mean=None, std=None)
     models = {
         role: loading.load(name, other if role == "googlenet" else data)
         for role, name in names.items()

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from . import console
 from .common import Experiment, tell
-from .options import DATA, RUN, Steps, composed, like, option
+from .options import ANEW, DATA, RUN, Steps, composed, like, option
 
 __all__ = ["robustify"]
 
@@ -33,6 +33,7 @@ class Start(str, Enum):
     helps={
         "model": "Checkpoint file, or name of a bundled model.",
         "out": "Folder of the shards.",
+        "overwrite": ANEW,
         "step_size": "Default: 0.1 at 32 pixels, enhanced 0.5 at 224; scaled to the images.",
         "iterations": "Default: 1000, to a class 100, enhanced 40; auto: until the objective stops "
         "changing.",
@@ -41,6 +42,7 @@ class Start(str, Enum):
     without=(
         "on_bad_image",
         "save_interval",
+        "channels",
         "images",
         "name",
         "paper",

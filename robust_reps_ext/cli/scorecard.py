@@ -10,7 +10,7 @@ from ..results.names import short_names
 from ..runtime.errors import InputError
 from . import console
 from .common import leave_to_first, tell_page
-from .options import DataOptions, LoadOptions, RunOptions, composed, like, option
+from .options import ANEW, DataOptions, LoadOptions, RunOptions, composed, like, option
 
 if TYPE_CHECKING:
     from ..experiments.scorecard.result import Scorecard
@@ -21,7 +21,7 @@ NOBODY = "none"
 TRIALS = "scorecard-trials"
 
 
-@composed(without=("arch", "save_interval"))
+@composed(helps={"overwrite": ANEW}, without=("arch", "save_interval"))
 def scorecard(
     loading: LoadOptions,
     data: DataOptions,

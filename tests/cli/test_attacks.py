@@ -46,6 +46,14 @@ def test_a_curve_of_the_worst_case_and_an_entry_for_robustbench(command, tmp_pat
     assert command(*GIVEN, *how)[:2] == (0, said)
 
 
+def test_numbers_of_another_precision_are_not_gone_on_with(command, tmp_path):
+    out = tmp_path / "out"
+    for precision, status in (("bfloat16", 0), ("float32", 2), ("bfloat16", 0)):
+        ended, _, err = command(*GIVEN, "--precision", precision, "--out", out)
+        assert ended == status, err
+        assert status == 0 or "was made with precision='bfloat16' (now None)" in err
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [

@@ -16,6 +16,7 @@ from robust_reps_ext.experiments.paper.units import ORDER
 from robust_reps_ext.report.sections import LEADS
 from robust_reps_ext.results.reader import read_results
 from robust_reps_ext.results.synthesis import Synthesis
+from robust_reps_ext.results.units import finished_units
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -73,6 +74,14 @@ def test_a_judge_says_what_it_sees(call, tmp_path):
     assert list(table) == ["class", "judge_sees", "right"]
     assert ((table["class"] == table["judge_sees"]) == table["right"]).all()
     assert "judge sees the class" in said
+    table_file, victim = folder / "judged.csv", tmp_path / "victim.txt"
+    victim.write_text("kept")
+    table_file.unlink()
+    table_file.symlink_to(victim)
+    call("translate", "--to-class", 3, "--n", 2, "--judge", "critters-vgg")
+    assert victim.read_text() == "kept"
+    assert not table_file.is_symlink()
+    assert pandas.read_csv(table_file).equals(table)
     page = (tmp_path / "out" / "report" / "index.html").read_text("utf-8")
     assert "Translation" in page
     assert f"The judge sees the class asked for in {table['right'].sum()} of 2 images" in page
@@ -140,6 +149,37 @@ def test_a_ladder_of_radii_is_one_command_for_each_in_one_folder(call, tmp_path)
         call("enhance", "--n", 1, "--eps", eps, "--objective", "diverge", "--to-class", "3")
     names = [path.name for path in sorted((tmp_path / "out").iterdir())]
     assert names == [f"enhance-critters-robust-3-diverge-eps{eps}-n1" for eps in ("0.5", "1")]
+
+
+def test_the_page_has_the_newest_images_whatever_made_them(call, tmp_path):
+    """Also of settings that were there before."""
+    for eps in ("0.5", "4", "0.5"):
+        call("enhance", "--n", 1, "--eps", eps, "--page")
+        [unit] = finished_units(tmp_path / "out", ["enhancement"])
+        shown = Synthesis.load(unit.path / "critters-robust.safetensors")
+        (folder,) = (tmp_path / "out").glob(f"enhance-*-eps{eps}-n1")
+        (part,) = folder.glob("*.safetensors")
+        assert torch.equal(shown.images, Synthesis.load(part).images)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("generate", "--start", "noise", "--downsample", "8"), "--start noise takes none"),
+        (
+            ("translate", "--to-class", 3, "--images", "own.png", "--judge", "critters-vgg"),
+            "--judge critters-vgg has 162 classes, the model 59",
+        ),
+    ],
+)
+def test_what_would_be_of_no_use_is_refused(command, tmp_path, monkeypatch, words, said):
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (64, 64)).save("own.png")
+    name, *rest = words
+    model = "critters-robust" if name == "generate" else "photographs-robust"
+    status, _, err = command(name, "--model", model, "--out", "out", *rest)
+    assert (status, said in err) == (2, True), err
+    assert not (tmp_path / "out").exists()
 
 
 def test_of_ones_own_images_what_the_network_sees_is_enhanced(call, tmp_path):

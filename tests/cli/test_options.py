@@ -37,6 +37,7 @@ OWN_WORDS = {
     "size": {"critters"},
     "dataset": {"models convert"},
     "data": {"demo"},
+    "overwrite": {"demo", "paper", "robustify", "scorecard"},
 }
 REQUIRED = {
     "--model": "good.pt",

@@ -14,6 +14,7 @@ from robustness.attacker import AttackerModel
 from robustness.datasets import DATASETS
 
 import robust_reps_ext as rr
+from robust_reps_ext.cli.options import LoadOptions
 from robust_reps_ext.datasets.critters.networks import CrittersResNet
 from robust_reps_ext.datasets.wordnet import named, wordnet_ids
 from robust_reps_ext.experiments.paper import run_paper
@@ -229,12 +230,22 @@ def test_the_network_of_figure_9_may_know_other_classes(command, tmp_path, monke
     monkeypatch.setitem(SCALES, "quick", short)
     chosen = [unit for unit in UNITS if unit.id == "fig9"]
     monkeypatch.setattr("robust_reps_ext.experiments.paper.UNITS", chosen)
+    load, loaded = LoadOptions.load, {}
+
+    def noted(self, name, data):
+        loaded[name] = load(self, name, data)
+        return loaded[name]
+
+    monkeypatch.setattr(LoadOptions, "load", noted)
     status, _, told = command(
         "paper", "--robust", "critters-robust", "--standard", "critters-standard",
         "--googlenet", file, "--dataset", "critters_fine", "--quick",
-        "--out", tmp_path / "out",
+        "--mean", "0.1,0.2,0.3", "--std", "0.5,0.5,0.5", "--out", tmp_path / "out",
     )  # fmt: skip
     assert status == 0, told
+    # What is said of the data set is not said of ImageNet.
+    means = [one.normalizer.new_mean.flatten().tolist() for one in loaded.values()]
+    assert [mean == pytest.approx([0.1, 0.2, 0.3]) for mean in means] == [True, True, False]
     [unit] = finished_units(tmp_path / "out", ["fig9"])
     called = {role: one["name"] for role, one in unit.manifest["study"]["models"].items()}
     assert (called["robust"], called["googlenet"]) == ("critters-robust", "thousand")
