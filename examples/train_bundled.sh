@@ -8,7 +8,7 @@
 #     MINUTES=22 examples/train_bundled.sh OUT critters-robust
 #     MINUTES=6 examples/train_bundled.sh OUT critters-standard
 #     examples/train_bundled.sh OUT critters-vgg
-#     DATA=DIR MINUTES=342 examples/train_bundled.sh OUT photographs-robust
+#     DATA=DIR MINUTES=314 examples/train_bundled.sh OUT photographs-robust
 #     DATA=DIR MINUTES=206 examples/train_bundled.sh OUT photographs-standard
 #     DATA=DIR MINUTES=25 examples/train_bundled.sh OUT photographs-judge
 set -euo pipefail

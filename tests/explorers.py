@@ -51,7 +51,7 @@ def tiny(name="tiny", seed=0, side=8, kind=Tiny):
 def bundled(name):
     model = rr.load_model(name)
     classes = tuple(model.card["data_set"]["classes"])
-    return Network(name, name, model, (3, 64), classes, ("body.4",), 8192)
+    return Network(name, name, model, (3, 64), classes, ("body.4",), 4608)
 
 
 def gallery(images, names=None):

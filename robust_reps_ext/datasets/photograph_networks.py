@@ -54,7 +54,8 @@ class PhotographsResNet(SmallNetwork):
     grid
         The representation has so many windows in a row and in a column: ``maps * grid ** 2``
         coordinates. At 64 pixels the last maps are 4 x 4, and the default takes them as they are:
-        averages over fewer windows leave less to say where things were.
+        averages over fewer windows leave less to say where things were. In a robust network that
+        costs little of an inverse, in a standard one more (docs/photographs.md).
     maps
         Channels of the representation; by default those of the last stage, ``8 * width``. The last
         convolution makes them, so that more of them cost little time.
@@ -98,8 +99,8 @@ def photographs_resnet(num_classes: int = 59) -> PhotographsResNet:
 
 
 def photographs_resnet_wide(num_classes: int = 59) -> PhotographsResNet:
-    """2.3 million parameters, a representation of 8192 coordinates."""
-    return PhotographsResNet(num_classes, maps=512)
+    """2.1 million parameters, a representation of 4608 coordinates."""
+    return PhotographsResNet(num_classes, grid=3, maps=512)
 
 
 ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {

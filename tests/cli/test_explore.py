@@ -100,7 +100,7 @@ def test_images_of_a_data_set_and_of_ones_own_are_those_to_choose_from(tmp_path)
     assert [one.name for one in found.pictures] == ["one", "two"]
     assert found.at((3, 64)).shape == (2, 3, 64, 64)
     [network] = [_network(one) for one in own.each()]
-    assert (network.shape, network.size, len(network.classes)) == ((3, 64), 8192, 59)
+    assert (network.shape, network.size, len(network.classes)) == ((3, 64), 4608, 59)
     assert "body.5" in network.layers
     plain = Exploration(model=["photographs-robust"], out="out")
     assert _gallery([*plain.each()]).origin == "installed photographs"

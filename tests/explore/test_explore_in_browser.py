@@ -212,22 +212,22 @@ def test_units_are_walked_and_linked(view, explorer):
     page = view()
     page.click("a[data-view=units]")
     page.wait_for_selector(".unit")
-    assert page.inner_text("#count") == "0 to 11 of 8192"
+    assert page.inner_text("#count") == "0 to 11 of 4608"
     page.keyboard.press("n")
     page.wait_for_selector("#unit-12")
-    page.fill("#unit", "8191")
+    page.fill("#unit", "4607")
     page.keyboard.press("Tab")
-    page.wait_for_selector("#unit-8191")
+    page.wait_for_selector("#unit-4607")
     steps(page, 2)
     page.keyboard.press("Tab")
     page.wait_for_timeout(100)
-    link = page.get_attribute("#unit-8191 a", "href")
-    assert link == "#units/photographs-robust//8191"
+    link = page.get_attribute("#unit-4607 a", "href")
+    assert link == "#units/photographs-robust//4607"
     other = view()
     other.goto(explorer.address + link)
     other.reload()
-    other.wait_for_selector("#unit-8191.chosen", timeout=20_000)
-    wait(other, "document.querySelector('#unit-8191 .made span').textContent.startsWith('step')")
+    other.wait_for_selector("#unit-4607.chosen", timeout=20_000)
+    wait(other, "document.querySelector('#unit-4607 .made span').textContent.startsWith('step')")
 
 
 @pytest.mark.slow
