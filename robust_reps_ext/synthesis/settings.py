@@ -256,7 +256,9 @@ class Settings:
             _renamed(name): value for name, value in given.items() if value is not None
         }
         if isinstance(wanted.get("iterations"), str) and wanted["iterations"] == "auto":
-            wanted |= {"iterations": iterations, "patience": PERIOD}
+            feather = wanted.get("schedule", schedule) == "feather"
+            most = FEATHER_STEPS if feather else iterations
+            wanted |= {"iterations": most, "patience": PERIOD}
         known = {field.name for field in fields(cls)}
         for name in wanted.keys() - known:
             raise OptionError(name, known | {"seed", "progress"})
@@ -294,11 +296,6 @@ class Settings:
             kept["frames"] = whole("frames", self.frames, 2, wanted=wanted)
         if self.patience is not None:
             kept["patience"] = whole("patience", self.patience, 1)
-            if self.schedule == "feather":
-                raise InputError(
-                    'schedule="feather" has eight rounds of equal length, so that it has to know '
-                    f"its steps: give a number of iterations, by default {FEATHER_STEPS}"
-                )
         if not callable(self.constraint) and str(self.constraint) not in CONSTRAINTS:
             raise InputError(
                 f"constraint={shown(self.constraint)} is not known: choose one of "

@@ -57,9 +57,13 @@ def test_it_goes_on_under_inference_mode(model):
         assert torch.equal(again.images, plain.images)
 
 
-def test_feather_has_to_know_its_steps(model, targets):
-    with pytest.raises(rr.InputError, match="give a number of iterations"):
-        rr.invert(model, targets, schedule="feather", iterations="auto")
+def test_feathers_rounds_are_of_the_whole_run_also_where_it_may_end_early(model):
+    targets = torch.rand(2, 3, 64, 64)
+    settings = Settings.paper(targets, {"schedule": "feather", "iterations": "auto"})
+    assert (settings.iterations, settings.patience) == (24_000, 100)
+    counted = rr.invert(model, targets, schedule="feather", iterations=16, step_size=0.05)
+    free = rr.invert(model, targets, schedule="feather", iterations=16, step_size=0.05, patience=15)
+    assert torch.equal(free.images, counted.images)
 
 
 def test_a_small_radius_leaves_the_rest_of_the_way(identity, targets):

@@ -111,9 +111,9 @@ class PGD:
         rows = found.get("rows")
         if rows is not None and len(rows) < len(x):
             step, target = _for_rows(step, rows), of_rows(target, rows)
-        now = State.at_start(
-            x, SCHEDULES[self.schedule](step, self.patience or self.iterations or 1)
-        )
+        schedule = SCHEDULES[self.schedule]
+        period = self.iterations if schedule.OF_THE_RUN else self.patience or self.iterations
+        now = State.at_start(x, schedule(step, period or 1))
         if found:
             now.take_up(found)
         return now, step, target

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -29,7 +28,11 @@ class Schedule:
     memory : dict
         What is remembered of the steps before: by name a tensor with one row per image, or one
         value for all.
+    OF_THE_RUN : bool
+        Whether the period is the whole run, also where images may end early.
     """
+
+    OF_THE_RUN = False
 
     def __init__(self, step: Any, period: int) -> None:
         self.step, self.period = step, period
@@ -66,6 +69,7 @@ class Feather(Schedule):
     """x + 2^-r s(g) in round r of eight, as Feather et al. 2023 make metamers."""
 
     ROUNDS = 8
+    OF_THE_RUN = True
 
     def length(self, iteration: int) -> float:
         return 0.5 ** (self.ROUNDS * iteration // self.period)
@@ -290,7 +294,7 @@ def _norm(x: Tensor) -> Tensor:
     return norms(x).clamp_min(1e-12)
 
 
-SCHEDULES: dict[str, Callable[[Any, int], Schedule]] = {
+SCHEDULES: dict[str, type[Schedule]] = {
     "paper": Constant,
     "cosine-momentum": CosineMomentum,
     "feather": Feather,
