@@ -280,17 +280,22 @@ def _components(latents: Tensor, count: int) -> _Found:
             f"components={count}: {n} images in R^{size} have {most} at most; ask for fewer"
         )
     centred = latents.double() - latents.double().mean(dim=0)
-    values, vectors = torch.linalg.eigh(centred.T @ centred)
+    if n < size:  # no matrix of all coordinates, for which there may be no room
+        _, singular, vectors = torch.linalg.svd(centred, full_matrices=False)
+        values = singular.square()
+    else:
+        values, vectors = torch.linalg.eigh(centred.T @ centred)
+        values, vectors = values.flip(0), vectors.flip(1).T
     total = float(values.sum())
     if total <= 0:
         raise InputError("R(x) is the same for all images: it has no components")
-    vectors = vectors.flip(1)[:, :count].T
+    vectors = vectors[:count]
     # The sign is no one's: the coordinate that counts most is raised.
     largest = vectors.gather(1, vectors.abs().argmax(dim=1, keepdim=True))
     return _Found(
         (vectors * largest.sign()).float(),
         [f"component {i}" for i in range(count)],
-        (values.flip(0)[:count] / total).float(),
+        (values[:count] / total).float(),
     )
 
 

@@ -31,8 +31,10 @@ def drawn(n, seed=0):
     return torch.rand(n, PIXELS, generator=torch.Generator().manual_seed(seed))
 
 
-def test_components_are_those_of_the_covariance(model):
-    rows = drawn(40) * torch.linspace(0.2, 1, PIXELS)
+@pytest.mark.parametrize("n", [40, 9])
+def test_components_are_those_of_the_covariance(model, n):
+    """Of fewer images than coordinates, too, where no matrix of all coordinates is made."""
+    rows = drawn(n) * torch.linspace(0.2, 1, PIXELS)
     found = rr.directions(model, images(rows).split(7), components=5, k=2)
     values, vectors = np.linalg.eigh(np.cov(rows.double().numpy(), rowvar=False))
     for i in range(5):
