@@ -33,6 +33,7 @@ from .own_images import own_samples, size_for
 if TYPE_CHECKING:
     import torch
     from robustness.attacker import AttackerModel
+    from robustness.datasets import DataSet
 
     from ..datasets.samples import Samples
     from ..results.store import ExperimentStore, Part
@@ -85,9 +86,12 @@ class Experiment(
             )
         from ..datasets.samples import DRAWN
 
-        known = [card(one).get("dataset") for one in self.model if one in bundled()]
-        if not self.dataset and known and known[0] in DRAWN:
-            object.__setattr__(self, "dataset", known[0])
+        known = [card(one).get("dataset") if one in bundled() else None for one in self.model]
+        drawn = next((one for one in known if one in DRAWN), None)
+        # Of images that are no data set's, each network is asked alone.
+        of_all = len(set(known)) == 1 or (self.needs_data and not self.images)
+        if not self.dataset and drawn is not None and of_all:
+            object.__setattr__(self, "dataset", drawn)
         if not self.images:
             if not self.dataset and self.needs_data:
                 raise InputError("give --dataset NAME, or --images FILE|DIR|GLOB")
@@ -148,6 +152,11 @@ class Experiment(
     def paths(self) -> list[str]:
         """Those that are taken."""
         return self.files[: self.n * self.of_each]
+
+    @cached_property
+    def data_set(self) -> DataSet:
+        """The data set that is named, as the network's checkpoint knows it."""
+        return self.open(self.model[0])
 
     @cached_property
     def side(self) -> int:

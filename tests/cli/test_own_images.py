@@ -105,6 +105,34 @@ def test_the_data_set_comes_back_from_the_checkpoint(run, photographs):
     assert Synthesis.load(found.tensors["inversion"]).images.shape == (2, 3, 16, 16)
 
 
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [
+        ("visualize", ("--coordinates", "1", *SHORT)),
+        ("activations", ("--coordinates", "1", "--k", 1, *SHORT)),
+        ("curve", SHORT),
+        ("translate", ("--to-class", "cat", *SHORT)),
+        ("generate", ("--classes", "cat,dog", "--start", "noise", *SHORT)),
+    ],
+)
+def test_every_command_asks_the_checkpoint_for_the_size(name, more, run, photographs):
+    found, _ = run(name, "--dataset", "folder", "--data", photographs, "--n", 1, *more)
+    assert Synthesis.load(next(iter(found.tensors.values()))).images.shape[-2:] == (16, 16)
+
+
+def test_other_networks_beside_a_bundled_one_need_none_of_its_data(
+    command, checkpoint, photographs, tmp_path
+):
+    for models in (("critters-robust", checkpoint), (checkpoint, "critters-robust")):
+        out = tmp_path / models[0] if models[0] == "critters-robust" else tmp_path / "other"
+        given = [word for one in models for word in ("--model", one)]
+        status, _, told = command(
+            "invert", *given, "--images", photographs / "cat", "--n", 1, *SHORT, "--out", out
+        )
+        assert status == 0, told
+        assert len(read_results(out)) == 2
+
+
 @pytest.mark.parametrize("kind", ["photographs", "kaleidoscope"])
 def test_what_is_of_no_data_set_needs_none(kind, run):
     found, _ = run("invert", "--targets", kind, "--n", 2, *SHORT)
