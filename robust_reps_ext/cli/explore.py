@@ -75,6 +75,8 @@ def explore(
             f"explore needs {missing}, which is not installed: "
             "pip install 'robust-reps-ext[explore]'"
         ) from None
+    from ..models.inputs import reading_of
+
     with listening(port) as socket:
         each = [*common.each()]
         networks = [_network(one) for one in each]
@@ -87,7 +89,7 @@ def explore(
             out=common.out,
             words=_words(common),
             channels=common.channels,
-            fit=common.fit.value if common.fit else "crop",
+            fit=common.fit.value if common.fit else reading_of(each[0].network).fit,
         )
         print(explorer.address, flush=True)
         if not no_open:

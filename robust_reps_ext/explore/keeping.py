@@ -84,7 +84,7 @@ def keep(run: Run, networks: Sequence[Network], out: Path, words: Sequence[str])
             if alike not in commands:
                 models = [networks[k] for k in kinds[kind]]
                 commands[alike] = (
-                    command(wanted, models, where, out, iterations[i], words)
+                    command(wanted, models, where, iterations[i], words)
                     if has_command(wanted)
                     else shlex.join(["python", str(where / SCRIPT)])
                 )

@@ -39,7 +39,6 @@ def command(
     wanted: Wanted,
     networks: Sequence[Network],
     where: Path,
-    out: Path,
     iterations: int | None,
     words: Sequence[str],
 ) -> str:
@@ -50,9 +49,7 @@ def command(
     wanted, networks
         What was made, and with which networks.
     where
-        The folder that holds the images.
-    out
-        Where the command is to write.
+        The folder that holds the images, into which the command writes.
     iterations
         How many steps it is to make; None for as many as the schedule does.
     words
@@ -76,7 +73,7 @@ def command(
     }
     told = [str(word) for pair in options.items() if pair[1] is not None for word in pair]
     images = [str(where / file_of(one, wanted)) for one in pictures(wanted)]
-    line = [name, *models, *words, "--images", *images, *more, *told, "--out", str(out)]
+    line = [name, *models, *words, "--images", *images, *more, *told, "--out", str(where)]
     return shlex.join(["robust-reps", *line])
 
 
