@@ -61,6 +61,8 @@ def bring_up_to_date(path: Path, *, wait: bool = True) -> float:
                 ) from error
     except Timeout:
         pass
+    except OSError as error:  # of the lock: what writes the store says it itself
+        raise InputError(f"cannot write to {path}: {error.strerror or error}") from error
     return time.monotonic() - began
 
 

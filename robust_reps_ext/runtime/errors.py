@@ -70,7 +70,7 @@ class _Kinds(type):
 
 @functools.cache
 def _also(base: Any, kinds: Any) -> Any:
-    others = tuple(kind for kind in kinds if not issubclass(base, kind))
+    others = tuple(dict.fromkeys(kind for kind in kinds if not issubclass(base, kind)))
     if not others:
         return base
     body = {"__module__": base.__module__, "made_of": (base, others)}
