@@ -212,15 +212,14 @@ def curve(
     """
     import torch
 
-    from ..experiments.constrained import FIGURE_5, Curve, invert_within
+    from ..experiments.constrained import Curve, default_radii, invert_within
     from ..results.figures import panel_figure
     from ..results.layouts import radii as radii_of
     from ..results.plots import curve_figure
-    from ..synthesis.settings import at_size
 
     if radii is None:
         like = common.samples(slice(0, 1)).images
-        lengths = [at_size(radius, like) for radius in FIGURE_5]
+        lengths = default_radii(like, common.constraint and common.constraint.value)
     else:
         lengths = numbers("radii", radii, float)
 

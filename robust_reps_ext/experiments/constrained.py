@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     import pandas
     from matplotlib.figure import Figure
 
-__all__ = ["FIGURE_5", "Curve", "invert_within"]
+__all__ = ["FIGURE_5", "Curve", "default_radii", "invert_within"]
 
 FIGURE_5 = (2, 8, 32, 128)
 """The paper's radii, at 224 pixels."""
@@ -156,7 +157,8 @@ def invert_within(
         The images x2 and x1, (N, C, H, W) in [0, 1].
     radii
         L2 radii in pixel space, ascending. By default Fig. 5's, 2, 8, 32 and 128 at 224 pixels,
-        brought to the size of the images, see `robust_reps_ext.synthesis.settings.at_size`.
+        brought to the size of the images, see `robust_reps_ext.synthesis.settings.at_size`; under
+        ``constraint="inf"`` they are divided by sqrt(C H W), which moves an image as far.
     seed
         Recorded.
     progress
@@ -196,7 +198,7 @@ def invert_within(
             "give pairs of images of one size"
         )
     if radii is None:
-        radii = [at_size(radius, targets) for radius in FIGURE_5]
+        radii = default_radii(targets, options.get("constraint"))
     radius = _checked(radii, options)
     n, r = len(targets), len(radius)
     each = radius.repeat_interleave(n)
@@ -220,7 +222,15 @@ def invert_within(
     return Curve(radius, result)
 
 
+def default_radii(images: Tensor, constraint: Any = None) -> list[float]:
+    """Fig. 5's for images (N, C, H, W) of this size; of an L-inf ball, those that move as far."""
+    width = math.sqrt(math.prod(images.shape[-3:])) if str(constraint) == "inf" else 1.0
+    return [at_size(radius, images) / width for radius in FIGURE_5]
+
+
 def _checked(radii: Sequence[float], options: Options) -> Tensor:
     if options.get("eps") is not None:
         raise InputError("eps is what radii give here: leave one of them out")
+    if str(options.get("constraint")) == "unconstrained":
+        raise InputError('constraint="unconstrained" has no radius: choose another')
     return torch.tensor(ascending("radii", radii, finite=False))

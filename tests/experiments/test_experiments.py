@@ -68,6 +68,13 @@ def test_radii_that_are_not_given_are_the_papers_at_the_size_of_the_images(pixel
     curve = rr.invert_within(pixels, images, images.flip(0), iterations=1)
     scaled = torch.tensor([2.0, 8.0, 32.0, 128.0]) * 2 / 224
     torch.testing.assert_close(curve.radii, scaled)
+    box = rr.invert_within(pixels, images, images.flip(0), iterations=1, constraint="inf")
+    torch.testing.assert_close(box.radii, scaled / images[0].numel() ** 0.5)
+    for radii in (None, (1.0,)):
+        with pytest.raises(InputError, match="has no radius: choose another"):
+            rr.invert_within(
+                pixels, images, images, radii=radii, constraint="unconstrained", step_size=1.0
+            )
 
 
 @pytest.mark.parametrize(
