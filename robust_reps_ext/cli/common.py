@@ -28,7 +28,7 @@ from .options import (
     RunOptions,
     like,
 )
-from .own_images import own_samples, size_for
+from .own_images import own_samples, readable, size_for
 
 if TYPE_CHECKING:
     import torch
@@ -146,7 +146,8 @@ class Experiment(
         """All files of one's own."""
         from ..runtime.image_files import image_paths
 
-        return image_paths(self.images or [])
+        paths = image_paths(self.images or [])
+        return [*readable(tuple(paths))] if self.on_bad_image.value == "skip" else paths
 
     @property
     def paths(self) -> list[str]:

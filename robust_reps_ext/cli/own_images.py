@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from ..runtime.errors import InputError
 if TYPE_CHECKING:
     from ..datasets.samples import Samples
 
-__all__ = ["own_samples", "size_for", "with_repeated_flag"]
+__all__ = ["own_samples", "readable", "size_for", "with_repeated_flag"]
 
 FLAG = "--images"
 
@@ -53,6 +54,31 @@ def own_samples(paths: Sequence[str], size: int, fit: str, channels: int) -> Sam
     images = as_images(FLAG, list(paths), channels, size=size, fit=fit)
     numbers = torch.arange(len(paths))
     return Samples(images, numbers, names_of(paths), numbers)
+
+
+@lru_cache(maxsize=8)
+def readable(paths: tuple[str, ...]) -> tuple[str, ...]:
+    """Those files that can be read; the log says of each other which it is, once.
+
+    Raises
+    ------
+    InputError
+        If there are none.
+    """
+    from ..runtime.image_files import BadImageError, pil_loader
+    from ..upstream.data.bad_images import BadImages
+
+    found, others = [], BadImages("skip")
+    for path in paths:
+        try:
+            pil_loader(path)
+        except BadImageError as error:
+            others.skip(error)
+        else:
+            found.append(path)
+    if paths and not found:
+        raise InputError(f"{FLAG}: none of {len(paths)} files can be read: give others")
+    return tuple(found)
 
 
 def names_of(paths: Sequence[str]) -> tuple[str, ...]:

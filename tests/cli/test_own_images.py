@@ -93,6 +93,24 @@ def test_the_first_n_are_taken(name, more, taken, run, photographs):
     assert found.metadata["files"] == [str(photographs / "cat" / f"{i}.png") for i in taken]
 
 
+def test_files_that_cannot_be_read_are_passed_over(run, photographs, caplog):
+    damaged = photographs / "cat" / "2.png"
+    damaged.write_bytes(damaged.read_bytes()[:100])
+    skip = ("--images", photographs / "cat", "--on-bad-image", "skip", *SHORT)
+    found, _ = run("invert", *skip)
+    assert found.results["label"].tolist() == ["0", "1", "3", "4"]
+    assert caplog.text.count("skipped image 1: cannot read the image") == 1
+
+
+def test_nothing_is_left_of_files_that_cannot_be_read(command, checkpoint, tmp_path):
+    (tmp_path / "text.png").write_text("no image")
+    status, _, told = command(
+        "invert", "--model", checkpoint, "--images", tmp_path / "text.png",
+        "--on-bad-image", "skip", "--out", tmp_path / "out",
+    )  # fmt: skip
+    assert (status, "none of 1 files can be read" in told) == (2, True)
+
+
 def test_images_are_cut_to_the_size_of_the_training(run, photographs):
     found, _ = run("invert", "--images", str(photographs / "*" / "1.png"), *SHORT)
     assert found.results["label"].tolist() == ["cat/1", "dog/1"]
