@@ -49,7 +49,7 @@ def study(
     """
     from ..report.study import trials_of, write_study
 
-    names = None if choices is None else choices.split(",")
+    names = None if choices is None else [one.strip() for one in choices.split(",")]
     trials = trials_of(results, kind=kind.value, choices=names, seed=seed)
     asked = "What is this?" if kind is Kind.classes else "Which of these is it?"
     page = write_study(

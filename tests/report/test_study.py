@@ -173,3 +173,4 @@ def test_the_command(command, out):
     assert status == 0, err
     assert "6 trials, 1 conditions" in said
     assert facts(out / "study.html")["milliseconds"] == 300
+    assert "4 trials" in command("study", out, "--choices", "cat, dog")[1]
