@@ -34,7 +34,7 @@ def write_section(
     from ..models.loading import weights_digest
     from ..report.page import write_report
     from ..results.folder import digest_of
-    from ..results.units import Found, Heading, keep_newest
+    from ..results.units import Found, Heading, keep
     from ..runtime.modules import digest
 
     common = found.made[0].common
@@ -57,7 +57,7 @@ def write_section(
     images = digest({role: run.images for role, run in runs.items()})
     made_with = {"digest": digest_of({**study, **metadata, "images": images}), "study": study}
     heading, unit = Heading(name, "edits", paper, title), Found(runs=runs, metadata=metadata)
-    keep_newest(common.out, heading, unit, made_with, common.printing)
+    keep(common.out, heading, unit, made_with, common.printing, once=True)
     return write_report(common.out, ORDER, channels=common.channels)
 
 

@@ -219,7 +219,7 @@ def curve(
 
     if radii is None:
         like = common.samples(slice(0, 1)).images
-        lengths = default_radii(like, common.constraint and common.constraint.value)
+        lengths = default_radii(like, common.given.get("constraint"))
     else:
         lengths = numbers("radii", radii, float)
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ..models.fast import fast_network
 from ..runtime.errors import InputError
+from ..runtime.gradients import differentiable, leaf
 from ..runtime.modules import device_of
 from ..runtime.numbers import ascending, real, shown, whole
 from ..runtime.precision import amp_dtype, full_precision, reduced
@@ -269,9 +270,8 @@ def attacked_network(
 ) -> nn.Module:
     """The copy of the network that the attack runs on."""
     device = device_of(model)
-    with torch.inference_mode(False):
-        inp = model.normalizer(images[:1].to(device).clone()).detach().requires_grad_()
-        target = labels[:1].to(device).clone()
+    inp = leaf(model.normalizer(images[:1].to(device)))
+    target = differentiable(labels[:1].to(device))
     loss = partial(_cross_entropy, inp=inp, target=target, members=members)
     return fast_network(model.model, inp, loss, dtype=dtype)
 

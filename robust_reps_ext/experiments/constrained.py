@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -224,8 +223,7 @@ def invert_within(
 
 def default_radii(images: Tensor, constraint: Any = None) -> list[float]:
     """Fig. 5's for images (N, C, H, W) of this size; of an L-inf ball, those that move as far."""
-    width = math.sqrt(math.prod(images.shape[-3:])) if str(constraint) == "inf" else 1.0
-    return [at_size(radius, images) / width for radius in FIGURE_5]
+    return [at_size(radius, images, constraint=constraint) for radius in FIGURE_5]
 
 
 def _checked(radii: Sequence[float], options: Options) -> Tensor:

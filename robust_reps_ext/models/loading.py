@@ -16,7 +16,7 @@ from robustness.datasets import DATASETS
 from torch import Tensor, nn
 
 from ..runtime.errors import InputError
-from ..runtime.modules import device_named, digest, modes_of, own_device
+from ..runtime.modules import device_named, digest, modes_of, own_device, restore_modes
 from ..runtime.numbers import shown
 from ..upstream import known, registry
 from . import normalizers
@@ -207,8 +207,7 @@ def as_model(model: Model, normalize: Normalize = None, dataset: Any = None) -> 
     try:
         return load_model(model, normalize=normalize, dataset=dataset)
     finally:
-        for module, mode in modes.items():
-            module.training = mode
+        restore_modes(modes)
 
 
 def weights_digest(model: nn.Module) -> str:

@@ -61,7 +61,9 @@ def bring_up_to_date(path: Path, *, wait: bool = True) -> float:
                 ) from error
     except Timeout:
         pass
-    except OSError as error:  # of the lock: what writes the store says it itself
+    except InputError:  # what writes the store says it itself
+        raise
+    except OSError as error:
         raise InputError(f"cannot write to {path}: {error.strerror or error}") from error
     return time.monotonic() - began
 

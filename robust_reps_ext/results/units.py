@@ -21,7 +21,7 @@ from .records import check_name, plain
 from .store import ExperimentStore
 from .synthesis import Synthesis
 
-__all__ = ["MANIFEST", "FinishedUnit", "Found", "Heading", "finished_units", "keep", "keep_newest"]
+__all__ = ["MANIFEST", "FinishedUnit", "Found", "Heading", "finished_units", "keep"]
 
 MANIFEST = "unit.json"
 _FORMAT = 3
@@ -121,22 +121,6 @@ def finished_units(
     return [newest[unit] for unit in (newest if order is None else order) if unit in newest]
 
 
-def keep_newest(
-    out: str | Path,
-    unit: Heading,
-    found: Found,
-    made_with: Mapping[str, Any],
-    printing: Printing | None = None,
-) -> FinishedUnit:
-    """Write a unit, as `keep` does, unless the newest of its id is the same already."""
-    newest = finished_units(out, [unit.id])
-    if newest and newest[0].manifest["digest"] == made_with["digest"]:
-        return newest[0]
-    older = finished_units(out, [unit.id], digest=made_with["digest"])
-    remove(Path(out), [one.path for one in older])
-    return keep(out, unit, found, made_with, printing)
-
-
 def _read(out: Path) -> Iterator[FinishedUnit]:
     for path in out.glob(f"*/{MANIFEST}"):
         try:
@@ -169,13 +153,22 @@ def keep(
     found: Found,
     made_with: Mapping[str, Any],
     printing: Printing | None = None,
+    *,
+    once: bool = False,
 ) -> FinishedUnit:
     """Write a unit; its manifest, which says that it is finished, comes last.
 
-    Figures are written as PNG and PDF, and in other formats that `printing` names.
+    Figures are written as PNG and PDF, and in other formats that `printing` names. `once` leaves
+    the newest of its id as it is where that was made with the same.
     """
     from datetime import datetime, timezone
 
+    if once:
+        newest = finished_units(out, [unit.id])
+        if newest and newest[0].manifest["digest"] == made_with["digest"]:
+            return newest[0]
+        older = finished_units(out, [unit.id], digest=made_with["digest"])
+        remove(Path(out), [one.path for one in older])
     with ExperimentStore.create(
         out,
         experiment=unit.id,

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..models.fast import fast_network
 from ..runtime.errors import warn
+from ..runtime.gradients import leaf
 from ..runtime.memory import in_batches
 from ..runtime.modules import device_of
 from ..runtime.precision import amp_dtype, full_precision, reduced
@@ -63,7 +64,7 @@ class Network:
     def prepare(self, begin: Tensor) -> None:
         """Make the copy; `begin` is where PGD will begin, (N, C, H, W)."""
         self.begin = begin
-        images = begin[:2].to(self.device).clone().requires_grad_()
+        images = leaf(begin[:2].to(self.device))
         self.copy = fast_network(
             self.model.model,
             self.model.normalizer(images).detach(),

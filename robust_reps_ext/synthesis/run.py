@@ -18,6 +18,7 @@ from ..models.loading import weights_digest
 from ..results.snapshot import Snapshot, described
 from ..results.synthesis import Synthesis
 from ..runtime.errors import InputError, warn
+from ..runtime.gradients import differentiable
 from ..runtime.kernels import deterministic
 from ..runtime.masks import check_mask
 from ..runtime.memory import fastest_batch, tried
@@ -55,8 +56,8 @@ def optimize(
     progress: bool | Progress = False,
 ) -> Synthesis:
     """As `robust_reps_ext.synthesis.synthesize`, of images that have been checked."""
-    start, target = _differentiable(start), _differentiable(target)
-    origin = start if origin is None else _differentiable(origin)
+    start, target = differentiable(start), differentiable(target)
+    origin = start if origin is None else differentiable(origin)
     _check_fit(start, target, origin, settings)
     if settings.mask is not None:
         start = torch.where(settings.mask.to(start.device), start, origin)
@@ -114,13 +115,6 @@ def optimize(
         frames=torch.cat(recorder.frames, dim=1) if recorder.frames else None,
         frame_steps=torch.tensor(recorder.frame_steps) if recorder.frames else None,
     )
-
-
-def _differentiable(value: Any) -> Any:
-    """Tensors that a graph may hold: of those made under `inference_mode`, copies."""
-    if isinstance(value, tuple):
-        return tuple(map(_differentiable, value))
-    return value.clone() if isinstance(value, Tensor) and value.is_inference() else value
 
 
 def _check_fit(start: Tensor, target: Any, origin: Tensor, settings: Settings) -> None:

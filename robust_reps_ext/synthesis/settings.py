@@ -144,7 +144,9 @@ class Options(TypedDict, total=False):
     snapshot_interval: float | None
 
 
-def at_size(length: float, images: Tensor, *, side: int = PAPER_SIZE) -> float:
+def at_size(
+    length: float, images: Tensor, *, side: int = PAPER_SIZE, constraint: Any = None
+) -> float:
     """An L2 length that is meant for images of another size, brought to that of `images`.
 
     Parameters
@@ -155,11 +157,14 @@ def at_size(length: float, images: Tensor, *, side: int = PAPER_SIZE) -> float:
         (..., H, W).
     side
         Default: the paper's 224.
+    constraint
+        ``"inf"`` for the L-inf length that moves an image as far; default: an L2 one.
 
     Returns
     -------
     float
-        ``length * sqrt(H * W) / side``: as much for each pixel.
+        ``length * sqrt(H * W) / side``: as much for each pixel. By L-inf, divided by
+        sqrt(C * H * W).
 
     Examples
     --------
@@ -168,7 +173,13 @@ def at_size(length: float, images: Tensor, *, side: int = PAPER_SIZE) -> float:
     >>> at_size(7.0, torch.empty(1, 3, 32, 128))
     2.0
     """
-    return length * math.sqrt(math.prod(images.shape[-2:])) / side
+    scaled = length * math.sqrt(math.prod(images.shape[-2:])) / side
+    return scaled / _width(images) if str(constraint) == "inf" else scaled
+
+
+def _width(images: Tensor) -> float:
+    """The diagonal of the box of images, (..., C, H, W)."""
+    return math.sqrt(math.prod(images.shape[-3:]))
 
 
 def paper_eps(images: Tensor) -> float:
@@ -241,9 +252,8 @@ class Settings:
         InputError
             For a value that no run can use.
         """
-        scale, width = at_size(1.0, images), math.sqrt(math.prod(images.shape[-3:]))
-        if str(given.get("constraint")) == "inf":
-            scale, width = scale / width, 1.0
+        scale = at_size(1.0, images, constraint=given.get("constraint"))
+        width = 1.0 if str(given.get("constraint")) == "inf" else _width(images)
         if str(given.get("constraint")) == "unconstrained" and given.get("step_size") is None:
             raise InputError(
                 'constraint="unconstrained" steps by step_size times the gradient, whose length '

@@ -12,7 +12,7 @@ from torch import Tensor
 from ...results.accuracies import Accuracy, line_of
 from ...results.folder import digest_of
 from ...results.plots import shares_figure
-from ...results.units import FinishedUnit, Found, Heading, keep_newest
+from ...results.units import FinishedUnit, Found, Heading, keep
 from ...runtime.modules import digest
 from .likeness import MEASURES
 from .recognition import Recognition
@@ -76,7 +76,7 @@ def keep_metamers(
     judges = {role: one.judges for role, one in seen.items()}
     images = digest({role: one.synthesis.images for role, one in found.items()})
     made_with = {"digest": digest_of({**study, "judges": judges, "images": images})}
-    return keep_newest(out, HEADING, unit, {**made_with, "study": dict(study)})
+    return keep(out, HEADING, unit, {**made_with, "study": dict(study)}, once=True)
 
 
 def _told(one: Metamers, seen: Recognition | None) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ...runtime.errors import InputError
+from ...runtime.gradients import differentiable
 from ...runtime.masks import as_mask, check_mask
 from ...runtime.modules import evaluating
 from ...runtime.precision import amp_dtype
@@ -357,5 +358,4 @@ def _moved(value: Any, device: torch.device) -> Any:
         return value
     # A copy to the CPU that does not block would be read before it is there.
     value = value.to(device, non_blocking=device.type == "cuda")
-    fresh = value.is_inference() and not torch.is_inference_mode_enabled()
-    return value.clone() if fresh else value
+    return value if torch.is_inference_mode_enabled() else differentiable(value)

@@ -6,10 +6,10 @@ import logging
 from typing import Any
 from weakref import WeakSet
 
-import torch
 from robustness.attacker import Attacker
 from torch import Tensor, nn
 
+from ...runtime.gradients import differentiable, leaf
 from ...runtime.modules import device_of
 from ...runtime.precision import amp_dtype
 from .. import registry
@@ -59,9 +59,7 @@ class AttackCopy:
         return {} if self._copy is None else {"network": self._copy.chosen}
 
     def _make(self, inp: Tensor, target: Any, custom_loss: Any) -> None:
-        with torch.inference_mode(False):
-            some = self.bare.normalizer(inp[:2].clone()).detach().requires_grad_()
-            aim = target[:2].clone()
+        some, aim = leaf(self.bare.normalizer(inp[:2])), differentiable(target[:2])
 
         def loss(network: nn.Module) -> tuple[Tensor, Any]:
             if custom_loss is not None:
